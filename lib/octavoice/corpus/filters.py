@@ -1,0 +1,47 @@
+"""The filters of §7.1, one verdict per file.
+
+(a) every time signature is derived from 4/4; (b) at most two tracks hold notes;
+(c) every note lies within the 88 keys. Leading empty steps are cut from what is kept.
+"""
+
+from dataclasses import dataclass, replace
+
+from octavoice.music.piece import Piece
+from octavoice.music.roll import trim
+
+DERIVED = {2, 4, 8, 16}
+"""Numerators and denominators of a time signature derived from 4/4 [published program]."""
+MAX_TRACKS = 2
+REASONS = ("unreadable", "time signature", "tracks", "range", "kept")
+"""The funnel, in order: a file is counted at the first filter that stops it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one file: its place in the funnel (one of ``REASONS``) and why, in words."""
+
+    name: str
+    reason: str
+    detail: str = ""
+    steps: int = 0
+
+
+def judge(piece: Piece) -> Verdict:
+    """Apply the three filters to a piece, in the thesis's order.
+
+    A keyboard reduction of a score passes (b): that filter tells orchestral MIDI files apart.
+    """
+    odd = [f"{n}/{d}" for n, d in piece.time_signatures if n not in DERIVED or d not in DERIVED]
+    if odd:
+        return Verdict(piece.name, "time signature", f"has {', '.join(dict.fromkeys(odd))}", piece.steps)
+    if piece.tracks > MAX_TRACKS and not piece.reduction:
+        return Verdict(piece.name, "tracks", f"{piece.tracks} tracks hold notes", piece.steps)
+    if piece.outside:
+        return Verdict(piece.name, "range", f"{piece.outside} notes outside the 88 keys", piece.steps)
+    return Verdict(piece.name, "kept", "", piece.steps)
+
+
+def cut_silence(piece: Piece) -> Piece:
+    """Cut the empty steps before the first onset (§7.1); the pickup shrinks with them, bar by bar."""
+    roll = trim(piece.roll)
+    return replace(piece, roll=roll, pickup=(piece.pickup - (piece.steps - len(roll))) % 16)

@@ -1,0 +1,77 @@
+"""Fragments with their history, and the batches drawn from them (thesis §7.1–7.2)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from octavoice.music.piece import Piece
+from octavoice.music.roll import clock, compress, transpose
+
+HISTORY = 128
+"""Steps before a fragment that attention may look back into: the longest period in H."""
+SHIFTS = (-6, 5)
+"""Transposition by a random shift between these, in semitones, both included (§7.1)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of fragments, all axes time first.
+
+    ``x``        onset rolls ``(time, batch, key)``, float32, 0 or 1
+    ``x12``      their octave compression ``(time, batch, pitch_class)``
+    ``history``  the 128 compressed steps before ``(128, batch, pitch_class)``, zero before the piece
+    ``clock``    ``(time, batch, 6)``, counted from the fragment's start
+    ``weight``   ``(time - 1, batch)``: 1 where the *next* step belongs to the piece, 0 in padding
+    """
+
+    x: np.ndarray
+    x12: np.ndarray
+    history: np.ndarray
+    clock: np.ndarray
+    weight: np.ndarray
+
+
+class Fragments:
+    """All fragments of some pieces: ``length`` steps each, starting every ``stride`` steps.
+
+    A fragment must fit, ``range(0, T - length, stride)`` [published program]; a piece of at most
+    ``length`` steps gives one fragment, padded with silence that carries no weight.
+    """
+
+    def __init__(self, pieces: list[Piece], length: int, stride: int = 32):
+        self.pieces, self.length, self.stride = pieces, length, stride
+        self.index = np.array([(i, start) for i, piece in enumerate(pieces)
+                               for start in (range(0, piece.steps - length, stride) or (0,))])
+        self._padded = [np.pad(piece.roll, ((HISTORY, length), (0, 0))) for piece in pieces]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @staticmethod
+    def count_as_thesis(pieces: list[Piece], length: int = 256, stride: int = 32) -> int:
+        """Number of fragments that fit, without the padded ones: comparable with §7.1's 48 427."""
+        return sum(len(range(0, piece.steps - length, stride)) for piece in pieces)
+
+    def gather(self, which: np.ndarray, shift: int = 0) -> Batch:
+        """The fragments with the numbers ``which (batch,)``, transposed by ``shift`` semitones.
+
+        The 88 keys shift and lose what falls off; the 12 classes of the unshifted roll roll
+        cyclically, so a lost key stays in the compressed roll.
+        """
+        spans = [self._padded[i][start: start + HISTORY + self.length] for i, start in self.index[which]]
+        x = np.stack(spans, axis=1)
+        x12 = np.roll(compress(x), shift, axis=-1).astype(np.float32)
+        left = np.array([self.pieces[i].steps - start for i, start in self.index[which]])
+        time = np.arange(self.length)
+        ticks = np.broadcast_to(clock(time)[:, None], (self.length, len(which), 6))
+        return Batch(transpose(x[HISTORY:], shift).astype(np.float32), x12[HISTORY:], x12[:HISTORY],
+                     np.ascontiguousarray(ticks), (time[1:, None] < left).astype(np.float32))
+
+    def draw(self, rng: np.random.Generator, size: int) -> Batch:
+        """A training batch (§7.1): fragments drawn with replacement, one random shift for all."""
+        which = rng.integers(len(self), size=size)
+        return self.gather(which, int(rng.integers(SHIFTS[0], SHIFTS[1] + 1)))
+
+    def panel(self, size: int) -> Batch:
+        """A fixed panel of at most ``size`` fragments spread evenly over all of them, not transposed."""
+        return self.gather(np.unique(np.linspace(0, len(self) - 1, size).astype(int)))

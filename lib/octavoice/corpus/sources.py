@@ -1,0 +1,121 @@
+"""Where the files of a corpus lie and which reader they need.
+
+``bach``         the Bach chorales that music21 carries (four parts, read as a keyboard reduction)
+``folder:PATH``  every MIDI file below PATH
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from octavoice.errors import UserError
+from octavoice.music.midi import off_grid_share, read_midi, to_step
+from octavoice.music.piece import Piece
+from octavoice.music.roll import KEYS, LOWEST_MIDI
+
+MIDI_SUFFIXES = (".mid", ".midi")
+TICKS = 10080
+"""Ticks per quarter used for exact offsets of scores: divisible by every tuplet up to 10."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a corpus: a name that is unique in it, the path, and the reader for it."""
+
+    name: str
+    path: Path
+    read: Callable[[Path], Piece]
+
+
+def check(corpus: str) -> None:
+    """Raise :class:`UserError` unless ``corpus`` names a corpus that can be read."""
+    if corpus == "bach":
+        return
+    if not corpus.startswith("folder:"):
+        raise UserError(f"unknown corpus {corpus!r}; known are 'bach' and 'folder:PATH' for a folder of MIDI files.")
+    folder = _folder(corpus)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is not a folder; give 'folder:' and the path of a folder of MIDI files.")
+    if not _midi_files(folder):
+        raise UserError(f"{folder}: holds no MIDI file (.mid, .midi); put some there or name another folder.")
+
+
+def sources(corpus: str) -> list[Source]:
+    """Every file of a corpus, in an order that is the same everywhere. Raises as :func:`check`."""
+    check(corpus)
+    if corpus == "bach":
+        return _chorales()
+    folder = _folder(corpus)
+    return [Source(path.relative_to(folder).as_posix(), path, read_midi) for path in _midi_files(folder)]
+
+
+def _folder(corpus: str) -> Path:
+    return Path(corpus.removeprefix("folder:")).expanduser()
+
+
+def _midi_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in MIDI_SUFFIXES and path.is_file())
+
+
+def _chorales() -> list[Source]:
+    from music21 import corpus as library
+    from music21.corpus.chorales import Iterator
+
+    works = [library.getWork(name) for name in Iterator(numberingSystem="bwv", returnType="filename")]
+    files = {Path(path) for work in works for path in (work if isinstance(work, list) else [work])}
+    return [Source(path.stem, path, read_score) for path in sorted(files, key=lambda path: path.stem)]
+
+
+def read_score(path: Path) -> Piece:
+    """Read a score with music21 and merge its parts into one keyboard roll ``(time, key)``.
+
+    Tied notes sound once, grace notes are left out, repeats are not expanded; step 0 is the
+    first written position, so a pickup of one quarter puts the first bar line at step 4.
+    Raises :class:`UserError` if music21 cannot read the file.
+    """
+    from music21 import converter
+
+    try:
+        score = converter.parse(path, forceSource=True, storePickle=False)
+        onsets, ends, pitches = _onsets(score)
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read as a score; export it again.") from error
+    if not len(onsets):
+        raise UserError(f"{path}: holds no notes; choose a score with notes.")
+    roll = np.zeros((max(int(to_step(onsets.max(), TICKS)) + 1, int(to_step(ends.max(), TICKS))), KEYS), np.uint8)
+    keys = pitches - LOWEST_MIDI
+    inside = (keys >= 0) & (keys < KEYS)
+    roll[to_step(onsets[inside], TICKS), keys[inside]] = 1
+    return Piece(Path(path).stem, roll, len(score.parts), _signatures(score), off_grid_share(onsets, TICKS),
+                 int((~inside).sum()), _pickup(score), reduction=len(score.parts) > 2)
+
+
+def _onsets(score) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Onset ticks, end ticks and MIDI pitches of every struck note of a music21 score."""
+    rows = []
+    for part in score.parts:
+        for element in part.flatten().notes:
+            if element.duration.isGrace:
+                continue
+            start = int(Fraction(element.offset) * TICKS)
+            end = start + int(Fraction(element.quarterLength) * TICKS)
+            rows += [(start, end, note.pitch.midi) for note in getattr(element, "notes", [element])
+                     if note.tie is None or note.tie.type == "start"]
+    return tuple(np.array(rows, dtype=np.int64).reshape(-1, 3).T)
+
+
+def _signatures(score) -> tuple[tuple[int, int], ...]:
+    found = [(s.numerator, s.denominator) for s in score.recurse().getElementsByClass("TimeSignature")]
+    return tuple(dict.fromkeys(found)) or ((4, 4),)
+
+
+def _pickup(score) -> int:
+    """Steps before the first bar line of a music21 score, 0 for a full first bar."""
+    first = score.parts[0].getElementsByClass("Measure").first()
+    if first is None or not first.paddingLeft:
+        return 0
+    quarters = Fraction(first.barDuration.quarterLength) - Fraction(first.paddingLeft)
+    return int(to_step(np.int64(int(quarters * TICKS)), TICKS))

@@ -1,0 +1,1 @@
+"""What a piece is here: the 88-key onset roll, its 12-class compression, the clock, MIDI, score, sound."""

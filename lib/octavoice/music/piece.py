@@ -1,0 +1,33 @@
+"""A piece of music as everything above ``music`` sees it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One piece on the grid, with what the filters of §7.1 need to judge it.
+
+    ``roll``             onset roll ``(time, key)``, uint8, one step per sixteenth note
+    ``tracks``           tracks (MIDI) or staves (score) that hold notes
+    ``time_signatures``  every ``(numerator, denominator)`` in order of appearance
+    ``off_grid``         share of onsets more than 0.2 of a step away from the grid
+    ``outside``          number of notes outside the 88 keys (they are not in ``roll``)
+    ``pickup``           steps before the first bar line, 0 where the source does not tell
+    ``reduction``        True if several parts were merged into one keyboard
+    """
+
+    name: str
+    roll: np.ndarray
+    tracks: int
+    time_signatures: tuple[tuple[int, int], ...]
+    off_grid: float = 0.0
+    outside: int = 0
+    pickup: int = 0
+    reduction: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Length in steps (sixteenths)."""
+        return len(self.roll)

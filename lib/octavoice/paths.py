@@ -1,0 +1,67 @@
+"""Every path of the project comes from here."""
+
+import hashlib
+import os
+import re
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def home() -> Path:
+    """The folder that holds ``runs/``, ``figures/`` and ``results/``.
+
+    ``OCTAVOICE_HOME`` if set, else the checkout the package is installed from
+    (``pip install -e .``), else the working directory.
+    """
+    if os.environ.get("OCTAVOICE_HOME"):
+        return Path(os.environ["OCTAVOICE_HOME"]).resolve()
+    checkout = PACKAGE.parents[1]
+    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+def slug(corpus: str) -> str:
+    """A folder name for a corpus: ``bach``, or ``folder-NAME-1a2b3c4d`` for ``folder:PATH``."""
+    if not corpus.startswith("folder:"):
+        return corpus.replace("/", "-")
+    path = Path(corpus.removeprefix("folder:")).expanduser().resolve()
+    name = re.sub(r"[^A-Za-z0-9]+", "-", path.name).strip("-").lower() or "root"
+    return f"folder-{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
+def run_dir(preset: str, corpus: str, seed: int) -> Path:
+    """Where one run works: ``runs/<preset>/<corpus>/seed-<n>`` (ignored by git)."""
+    return home() / "runs" / preset / slug(corpus) / f"seed-{seed}"
+
+
+def figures_dir(preset: str, corpus: str, seed: int) -> Path:
+    """Where a finished run's figures are handed on to."""
+    return home() / "figures" / preset / slug(corpus) / f"seed-{seed}"
+
+
+def results_dir(preset: str, corpus: str, seed: int) -> Path:
+    """Where a finished run's results are handed on to."""
+    return home() / "results" / preset / slug(corpus) / f"seed-{seed}"
+
+
+def store_dir() -> Path:
+    """Where packed corpora are kept (made again whenever their inputs change)."""
+    return home() / "runs" / "corpora"
+
+
+@contextmanager
+def atomic(path: Path):
+    """Yield a temporary path beside ``path``; rename it over ``path`` only if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

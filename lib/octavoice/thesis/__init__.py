@@ -1,0 +1,9 @@
+"""The proposed model, one file per subsection of §6.
+
+``attention``  §6.3  main module with attention over the past
+``voices``     §6.4  the voice-by-voice polyphonic sampler and its objective
+``rivals``     §6.4  the first scheme, which collapses, and the softmax over all step vectors
+``decoder``    §6.2, §4.4  the LSTM-RBM from 12 classes back to 88 keys
+``generator``  §6.1  all of them as one composer
+``values``     what the thesis reports, kept once
+"""

@@ -1,0 +1,135 @@
+"""The thesis's two networks at a preset: trained once, stored, and loaded again only if nothing changed (§7.2)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from octavoice.corpus import Batch, Fragments
+from octavoice.experiment import provenance
+from octavoice.experiment.notebook import Run
+from octavoice.experiment.train import Task, Tensors, fit, seeded, to_tensors, uniforms, weighted_mean
+from octavoice.music.roll import KEYS, mask
+from octavoice.paths import atomic
+from octavoice.thesis.decoder import Decoder, pseudo_likelihood
+from octavoice.thesis.generator import OctaveGenerator
+
+PANEL_SEED = 2018
+"""Seed of the fixed draws on the held-out panel, the same in every run."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Both networks, trained, with their metrics (one row per iteration, losses in nats per step)."""
+
+    generator: OctaveGenerator
+    decoder: Decoder
+    main_metrics: pd.DataFrame
+    decoder_metrics: pd.DataFrame
+
+
+def main_loss(generator: OctaveGenerator, forcing: str = "truth") -> Callable:
+    """The objective of §6.4 as a loss for :class:`~octavoice.experiment.train.Task`."""
+    def loss(t: Tensors, rng: torch.Generator):
+        u = uniforms(rng, generator.sampler.voices, len(t.x12) - 1, t.x12.shape[1], device=t.x12.device)
+        return weighted_mean(generator.objective(t.x12, t.clock, t.history, u, forcing), t.weight)
+    return loss
+
+
+def decoder_loss(decoder: Decoder, masked: bool = True) -> Callable:
+    """CD-1 (5) as a loss for :class:`~octavoice.experiment.train.Task`."""
+    def loss(t: Tensors, rng: torch.Generator):
+        u = uniforms(rng, len(t.x) - 1, t.x.shape[1], decoder.hidden + KEYS, device=t.x.device)
+        return weighted_mean(decoder.objective(t.x12, t.x, u, masked), t.weight)
+    return loss
+
+
+def decoder_pseudo_likelihood(decoder: Decoder, t: Tensors) -> float:
+    """Log pseudo-likelihood of the keys allowed by the mask, nats per step, on a batch."""
+    b, c, _ = decoder(t.x12[1:], t.x[:-1])
+    per_step = torch.stack([pseudo_likelihood(x, b_t, c_t, decoder.W, m) for x, b_t, c_t, m in
+                            zip(t.x[1:], b, c, mask(t.x12[1:]), strict=True)])
+    return weighted_mean(per_step, t.weight).item()
+
+
+def main_task(generator: OctaveGenerator, fragments: Fragments, size: int, panel: Batch | None = None,
+              forcing: str = "truth", **adam) -> Task:
+    """Training of main module and sampler on ``fragments``, ``size`` a batch, judged on ``panel``."""
+    loss = main_loss(generator, forcing)
+    held_out = None if panel is None else to_tensors(panel, next(generator.parameters()).device)
+
+    def evaluate() -> dict[str, float]:
+        return {"held_out": loss(held_out, torch.Generator().manual_seed(PANEL_SEED)).item()}
+    return Task("main module", generator, loss, lambda rng: fragments.draw(rng, size),
+                evaluate if held_out else dict, **adam)
+
+
+def decoder_task(decoder: Decoder, fragments: Fragments, size: int, panel: Batch | None = None,
+                 masked: bool = True, **adam) -> Task:
+    """Training of the decoder on ``fragments``, judged by CD-1 and pseudo-likelihood on ``panel``."""
+    loss = decoder_loss(decoder, masked)
+    held_out = None if panel is None else to_tensors(panel, next(decoder.parameters()).device)
+
+    def evaluate() -> dict[str, float]:
+        return {"held_out": loss(held_out, torch.Generator().manual_seed(PANEL_SEED)).item(),
+                "held_out_pseudo": decoder_pseudo_likelihood(decoder, held_out)}
+    return Task("decoder", decoder, loss, lambda rng: fragments.draw(rng, size),
+                evaluate if held_out else dict, **adam)
+
+
+def obtain(run: Run) -> Networks:
+    """The run's networks: loaded if they were trained with exactly these settings and this code, else trained.
+
+    Training writes checkpoints and resumes; weights go to ``results/`` as safetensors, metrics as CSV.
+    """
+    p = run.preset
+    train, panel = Fragments(run.splits["train"], p.fragment, p.stride), panel_of(run)
+    generator = seeded(OctaveGenerator, run.seed).to(run.device)
+    decoder = seeded(Decoder, run.seed).to(run.device)
+    tasks = [(main_task(generator, train, p.batch, panel, learning_rate=p.learning_rate, epsilon=p.epsilon),
+              p.iterations, "main"),
+             (decoder_task(decoder, train, p.batch, panel, learning_rate=p.decoder_learning_rate,
+                           epsilon=p.decoder_epsilon), p.decoder_iterations, "decoder")]
+    metrics = [_trained(run, task, iterations, name) for task, iterations, name in tasks]
+    return Networks(generator.eval(), decoder.eval(), *metrics)
+
+
+def panel_of(run: Run) -> Batch:
+    """The fixed held-out panel: validation fragments spread evenly, not transposed."""
+    return Fragments(run.splits["valid"], run.preset.fragment, run.preset.stride).panel(run.preset.panel)
+
+
+def key(run: Run) -> str:
+    """A hash of everything the trained weights depend on, the code included."""
+    return provenance.digest({**run.facts(), "threads": run.preset.threads, "code": provenance.code_fingerprint(),
+                              "processor": provenance.processor()})
+
+
+def _trained(run: Run, task: Task, iterations: int, name: str) -> pd.DataFrame:
+    """Train one task, or load what was stored under the same key."""
+    weights, table = run.dir / "results" / f"{name}.safetensors", run.dir / "results" / f"{name}_metrics.csv"
+    stamp = run.dir / "checkpoints" / f"{name}.key"
+    if stamp.exists() and stamp.read_text() == key(run) and weights.exists() and table.exists():
+        task.module.load_state_dict(load_file(weights, device=str(run.device)))
+        run.adopt(weights)
+        run.adopt(table)
+        return pd.read_csv(table, index_col="iteration")
+    metrics = fit(task, iterations, run.seed, run.preset.evaluate_every,
+                  run.dir / "checkpoints" / f"{name}.pt", key(run))
+    save_weights(task.module, weights)
+    with atomic(table) as temporary:
+        metrics.to_csv(temporary, lineterminator="\n")
+    with atomic(stamp) as temporary:
+        temporary.write_text(key(run))
+    run.adopt(weights)
+    run.adopt(table)
+    return metrics
+
+
+def save_weights(module: nn.Module, path) -> None:
+    """Write a module's state dict as safetensors, atomically."""
+    with atomic(path) as temporary:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, temporary)

@@ -1,0 +1,68 @@
+"""Presets: how much of the thesis's experiment one run does. The networks have their true sizes in all."""
+
+from dataclasses import asdict, dataclass, fields, replace
+
+from octavoice.errors import UserError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One scale of the experiment. Lengths in steps; unknown names and wrong types are errors."""
+
+    name: str
+    files: int              # files of the corpus that are read at most, 0 for all
+    fragment: int           # steps per fragment
+    batch: int              # fragments per batch
+    iterations: int         # of the main module and sampler
+    decoder_iterations: int
+    evaluate_every: int     # iterations between points of the held-out curve
+    panel: int              # validation fragments of the held-out curve
+    study_iterations: int   # of each small training inside notebooks 03-05
+    study_batch: int
+    study_fragment: int
+    samples: int            # continuations composed for §7.4
+    new_steps: int          # new steps of each
+    particles: int          # of the shared likelihood
+    threads: int            # torch threads; part of what makes a run repeatable to the bit
+    stride: int = 32
+    prime: int = 16         # §7.3
+    learning_rate: float = 0.01
+    epsilon: float = 1e-8
+    decoder_learning_rate: float = 0.1
+    decoder_epsilon: float = 1e-4
+
+
+PRESETS = {preset.name: preset for preset in (
+    # a minute for all seven notebooks: shows that everything runs, teaches the networks nothing
+    Preset("smoke", files=24, fragment=64, batch=8, iterations=12, decoder_iterations=12, evaluate_every=4, panel=8,
+           study_iterations=6, study_batch=4, study_fragment=32, samples=3, new_steps=64, particles=4, threads=1),
+    # minutes on two cores: real music, true sizes, a ninth of the thesis's batch in steps and an eighth of its length
+    Preset("quick", files=0, fragment=128, batch=32, iterations=400, decoder_iterations=400, evaluate_every=25,
+           panel=48, study_iterations=120, study_batch=16, study_fragment=64, samples=24, new_steps=240,
+           particles=16, threads=1),
+    # §7.2 as printed: hours on two cores
+    Preset("thesis", files=0, fragment=256, batch=140, iterations=2400, decoder_iterations=2400, evaluate_every=25,
+           panel=140, study_iterations=600, study_batch=32, study_fragment=128, samples=120, new_steps=240,
+           particles=32, threads=2),
+)}
+
+
+def resolve(name: str, **overrides) -> Preset:
+    """The preset called ``name`` with some fields changed.
+
+    Raises :class:`UserError` for an unknown preset, an unknown field or a value of the wrong type.
+    """
+    if name not in PRESETS:
+        raise UserError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}.")
+    kinds = {field.name: field.type for field in fields(Preset) if field.name != "name"}
+    for field, value in overrides.items():
+        if field not in kinds:
+            raise UserError(f"unknown setting {field!r} for a preset; choose among {', '.join(kinds)}.")
+        if type(value) is not kinds[field] or value < 0:
+            raise UserError(f"setting {field}={value!r} must be a {kinds[field].__name__} of at least 0.")
+    return replace(PRESETS[name], **overrides)
+
+
+def as_row(preset: Preset) -> dict:
+    """The preset as a flat dictionary, for a table or a file."""
+    return asdict(preset)

@@ -1,0 +1,1 @@
+"""Drawing only: every function takes data and returns a matplotlib Figure."""

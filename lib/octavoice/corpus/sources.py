@@ -65,8 +65,9 @@ def _chorales() -> list[Source]:
     from music21.corpus.chorales import Iterator
 
     works = [library.getWork(name) for name in Iterator(numberingSystem="bwv", returnType="filename")]
-    files = {Path(path) for work in works for path in (work if isinstance(work, list) else [work])}
-    return [Source(path.stem, path, read_score) for path in sorted(files, key=lambda path: path.stem)]
+    files = [Path(path) for work in works for path in (work if isinstance(work, list) else [work])]
+    by_name = {path.stem: path for path in sorted(files, key=lambda path: path.suffix != ".krn")}
+    return [Source(name, path, read_score) for name, path in sorted(by_name.items())]
 
 
 def read_score(path: Path) -> Piece:

@@ -11,7 +11,8 @@ from pathlib import Path
 from octavoice import paths
 
 PACKAGES = ("torch", "numpy", "music21", "symusic", "pretty_midi", "matplotlib", "seaborn", "verovio", "octavoice")
-TRAINING_CODE = ("music/roll.py", "music/midi.py", "corpus", "thesis", "experiment/train.py", "experiment/presets.py")
+TRAINING_CODE = ("music/roll.py", "music/midi.py", "corpus", "thesis", "experiment/train.py",
+                 "experiment/networks.py")
 
 
 def sha256(path: Path) -> str:

@@ -83,7 +83,7 @@ def chord_notes(roll: np.ndarray) -> list[tuple[int, int, int]]:
     A chord sounds until the next step that has an onset, the last one until the roll ends.
     """
     struck = np.flatnonzero(roll.any(axis=-1))
-    ends = np.append(struck[1:], len(roll))
+    ends = np.append(struck, len(roll))[1:]
     return [(int(t), int(end), int(key) + LOWEST_MIDI)
             for t, end in zip(struck, ends, strict=True) for key in np.flatnonzero(roll[t])]
 

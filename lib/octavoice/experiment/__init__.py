@@ -1,0 +1,1 @@
+"""Presets, training, likelihoods, statistics of samples, harmony, provenance: what the notebooks drive."""

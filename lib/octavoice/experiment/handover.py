@@ -1,0 +1,178 @@
+"""From a finished run to the folders a reader looks into: checked, then copied whole.
+
+Each notebook ends by writing ``runs/…/manifests/<notebook>.json``: the SHA-256 of every figure and
+result it made, and where they come from. Nothing is copied that no manifest names or whose bytes
+are not the ones its notebook wrote.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from octavoice import paths
+from octavoice.errors import UserError
+
+NOTEBOOKS = (
+    "01_data",
+    "02_octave_compression",
+    "03_main_module",
+    "04_polyphonic_sampler",
+    "05_decoder",
+    "06_experiments",
+    "07_discussion",
+)
+FOLDERS = {"figures": paths.figures_dir, "results": paths.results_dir}
+FRONT_PAGE = "figures/front_page.png"
+PUBLISHED_ONLY = ("thesis",)
+"""Presets whose figures and results are committed, so that only :func:`publish` writes them."""
+
+
+def indexes(preset: str, corpus: str, seed: int) -> list[Path]:
+    """The index files that tell that a run has been handed on.
+
+    They lie beside the figures and the results, or in the run's own folder where these are
+    committed and a rerun leaves them alone.
+    """
+    run = preset, corpus, seed
+    if is_published(*run):
+        return [paths.run_dir(*run) / "index.json"]
+    return [place(*run) / "index.json" for place in FOLDERS.values()]
+
+
+def is_published(preset: str, corpus: str, seed: int) -> bool:
+    """Whether this run's figures and results are committed ones."""
+    places = [place(preset, corpus, seed) / "index.json" for place in FOLDERS.values()]
+    return preset in PUBLISHED_ONLY or any(path.exists() and _read(path).get("published") for path in places)
+
+
+def hand_over(preset: str, corpus: str, seed: int) -> str:
+    """Copy a finished run to ``figures/<preset>/…`` and ``results/<preset>/…``; return what to tell the user.
+
+    A published run's folders are left as they are, and the index stays in the run's folder.
+    Raises :class:`UserError` as :func:`index_of` does.
+    """
+    run = preset, corpus, seed
+    index = index_of(*run)
+    _write(paths.run_dir(*run) / "index.json", index)
+    if is_published(*run):
+        return (
+            f"figures and results: {_short(paths.run_dir(*run))} "
+            "(the committed ones were left alone; `make publish` replaces them)"
+        )
+    _copy(index, run)
+    return "\n".join(f"{name}: {_short(place(*run))}" for name, place in FOLDERS.items())
+
+
+def publish(preset: str, corpus: str, seed: int) -> str:
+    """Copy a finished run to where it is committed, with the front page's picture if it made one.
+
+    Returns the command that stages it. Raises :class:`UserError` as :func:`index_of` does.
+    """
+    run = preset, corpus, seed
+    index = index_of(*run)
+    _copy({**index, "published": True}, run)
+    _write(paths.run_dir(*run) / "index.json", index)
+    staged = [place(*run) for place in FOLDERS.values()]
+    if FRONT_PAGE in index["files"]:
+        picture = paths.home() / FRONT_PAGE
+        with paths.atomic(picture) as temporary:
+            shutil.copyfile(paths.run_dir(*run) / FRONT_PAGE, temporary)
+        facts = {**index, "files": {FRONT_PAGE: index["files"][FRONT_PAGE]}}
+        _write(picture.with_suffix(".json"), facts)
+        staged += [picture, picture.with_suffix(".json")]
+    return "published; commit it with\ngit add -f " + " ".join(shlex.quote(_short(path)) for path in staged)
+
+
+def index_of(preset: str, corpus: str, seed: int) -> dict:
+    """Everything a run made: the hash of each file, and each notebook's provenance.
+
+    Raises :class:`UserError` if a notebook has not finished, or if a file is missing or is not
+    the one its notebook wrote. A folder corpus goes by the short name of
+    :func:`octavoice.paths.slug`, so that no path of this machine is committed.
+    """
+    folder, again = paths.run_dir(preset, corpus, seed), _command(preset, corpus, seed)
+    files, provenance = {}, {}
+    for name in NOTEBOOKS:
+        path = folder / "manifests" / f"{name}.json"
+        if not path.exists():
+            raise UserError(f"the run {_short(folder)} is incomplete: {name} has not finished; run `{again}` first.")
+        manifest = _read(path)
+        for file, sha256 in manifest.pop("files", {}).items():
+            if not _is_inside(file) or _sha256(folder / file) != sha256:
+                raise UserError(f"{_short(folder / file)} is not what {name} wrote; remove {_short(path)} and run `{again}`.")
+            files[file] = sha256
+        provenance[name] = manifest
+    index = {"preset": preset, "corpus": corpus, "seed": seed, "files": files, "provenance": provenance}
+    return _without_paths(index, corpus)
+
+
+def _is_inside(file: str) -> bool:
+    parts = PurePosixPath(file).parts
+    return len(parts) > 1 and parts[0] in FOLDERS and ".." not in parts
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _without_paths(value, corpus: str):
+    """``value`` with every mention of a folder corpus by its path turned into its short name."""
+    if isinstance(value, dict):
+        return {key: _without_paths(item, corpus) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(item, corpus) for item in value]
+    return paths.slug(corpus) if value == corpus else value
+
+
+def _copy(index: dict, run: tuple[str, str, int]) -> None:
+    """Copy the files an index names, each folder whole, with the index inside it."""
+    for name, place in FOLDERS.items():
+        with _replaced(place(*run)) as fresh:
+            for file in (PurePosixPath(file) for file in index["files"]):
+                if file.parts[0] == name:
+                    target = fresh.joinpath(*file.parts[1:])
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(paths.run_dir(*run) / file, target)
+            _write(fresh / "index.json", index)
+
+
+@contextmanager
+def _replaced(folder: Path):
+    """Yield an empty folder that takes ``folder``'s place only if the block succeeds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    fresh, old = workshop / "new", workshop / "old"
+    fresh.mkdir()
+    try:
+        yield fresh
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(fresh, folder)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{_short(path)} is damaged; remove it and run `make reproduce` again.") from error
+
+
+def _write(path: Path, facts: dict) -> None:
+    with paths.atomic(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _short(path: Path) -> str:
+    """``path`` as seen from the checkout, for messages."""
+    return str(path.relative_to(paths.home())) if path.is_relative_to(paths.home()) else str(path)
+
+
+def _command(preset: str, corpus: str, seed: int) -> str:
+    return f"make reproduce PRESET={preset} CORPUS={shlex.quote(corpus)} SEED={seed}"

@@ -1,0 +1,212 @@
+"""Figures of the data and of octave compression (thesis §2.2, §6.2, §7.1; Figs. 1 and 11)."""
+
+import io
+import re
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import PercentFormatter
+
+from octavoice.figures.style import BLUE, GREEN, INK, ORANGE, RED, SKY
+from octavoice.music.midi import chord_notes
+from octavoice.music.roll import CLASS_NAMES, CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER
+from octavoice.music.score import to_png
+
+PALE = "#d8dee6"
+FAINT = "#b8c0ca"
+WIDTH = 9.0
+
+
+# ---- 01: the data (§2.2, §7.1)
+
+def representations(page: str, roll: np.ndarray) -> Figure:
+    """Fig. 1: one fragment as score, as MIDI notes and as onset roll, under each other.
+
+    ``page`` is the engraved SVG page of ``roll`` ``(time, key)``. A score on one line is placed so that its first
+    note and its last bar line stand over the fragment's beginning and end; between them the engraver spaces freely.
+    """
+    image = plt.imread(io.BytesIO(to_png(page, 2400)))
+    left, right = (anchor * image.shape[1] for anchor in _score_anchors(page))
+    span, lower = 0.875 * WIDTH, 4.6
+    inches = span * image.shape[0] / (right - left)
+    height = inches + lower
+    figure = plt.figure(figsize=(WIDTH, height), layout="none")
+    across = 0.875 * image.shape[1] / (right - left)
+    score = figure.add_axes((0.11 - across * left / image.shape[1], 1 - (inches + 0.12) / height, across, inches / height))
+    score.imshow(image, aspect="auto", interpolation="antialiased")
+    score.axis("off")
+    events, cells = (figure.add_axes((0.11, inch / height, 0.875, 1.72 / height)) for inch in (2.55, 0.5))
+    _midi_notes(events, roll)
+    _cells(cells, roll)
+    figure.text(0.012, 1 - 0.06 / height, "(a) score", fontsize=11, va="top")
+    events.set_title("(b) MIDI notes as an editor draws them: struck, held, released", pad=4)
+    cells.set_title("(c) onset piano roll x: struck or not", pad=4)
+    events.tick_params(labelbottom=False)
+    cells.set_xlabel("step (a sixteenth note)")
+    return figure
+
+
+def _score_anchors(svg: str) -> tuple[float, float]:
+    """First notehead and last bar line as shares of the page's width; the whole page if it has several lines."""
+    heads = re.findall(r'class="notehead">\s*<use [^>]*?translate\((\d+)', svg)
+    lines = re.findall(r'class="barLine">\s*<path d="M(\d+)', svg)
+    if svg.count('class="system"') != 1 or not heads or not lines:
+        return 0.08, 0.98
+    units, margin = (float(re.search(pattern, svg).group(1)) for pattern in
+                     (r'viewBox="0 0 (\d+)', r'class="page-margin" transform="translate\((\d+)'))
+    return (margin + min(map(float, heads))) / units, (margin + max(map(float, lines))) / units
+
+
+def _pitch_axis(axes: Axes, roll: np.ndarray) -> tuple[int, int]:
+    """Show only the octaves in use, named C3, C4, …; returns the lowest and highest MIDI number shown."""
+    used = np.flatnonzero(roll.any(axis=0)) + LOWEST_MIDI
+    low, high = (int(used.min()) - 2, int(used.max()) + 2) if len(used) else (58, 74)
+    ticks = [midi for midi in range(low, high + 1) if midi % 12 == 0]
+    axes.set_yticks(ticks, [f"C{midi // 12 - 1}" for midi in ticks])
+    axes.set_ylim(low - 0.5, high + 0.5)
+    axes.set_ylabel("key")
+    return low, high
+
+
+def _time_axis(axes: Axes, steps: int) -> None:
+    """Bar lines every 16 steps, faint beats between them."""
+    for step in range(0, steps + 1, STEPS_PER_QUARTER):
+        bar = step % STEPS_PER_BAR == 0
+        axes.axvline(step, color=INK if bar else PALE, lw=0.9 if bar else 0.7, zorder=0)
+    axes.set_xlim(0, steps)
+    axes.set_xticks(range(0, steps + 1, STEPS_PER_BAR))
+
+
+def _midi_notes(axes: Axes, roll: np.ndarray) -> None:
+    for onset, end, pitch in chord_notes(roll):
+        axes.barh(pitch, end - onset - 0.12, left=onset, height=0.9, color=SKY, edgecolor=BLUE, lw=0.5)
+        axes.plot([onset + 0.1] * 2, [pitch - 0.45, pitch + 0.45], color=INK, lw=1.6, solid_capstyle="butt")
+    _pitch_axis(axes, roll)
+    _time_axis(axes, len(roll))
+
+
+def _cells(axes: Axes, roll: np.ndarray) -> None:
+    time, key = np.nonzero(roll)
+    axes.bar(time + 0.5, np.ones(len(time)), width=1.0, bottom=key + LOWEST_MIDI - 0.5, color=INK)
+    _pitch_axis(axes, roll)
+    _time_axis(axes, len(roll))
+
+
+def funnel(counts: dict[str, int]) -> Figure:
+    """What remains after each filter of §7.1: files by the filter that stopped them, ``kept`` last."""
+    names, stopped = list(counts)[:-1], np.array(list(counts.values())[:-1])
+    left = sum(counts.values()) - np.concatenate([[0], stopped]).cumsum()
+    labels = ["files found", *(f"after '{name}'" for name in names)]
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.5))
+    axes.barh(labels, left, color=BLUE, height=0.62)
+    axes.barh(labels[1:], stopped, left=left[1:], color=ORANGE, height=0.62)
+    for row, rest in enumerate(left):
+        cut = f"   −{stopped[row - 1]}" if row and stopped[row - 1] else ""
+        axes.text(left[max(row - 1, 0)], row, f"  {rest}{cut}", va="center", fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, left[0] * 1.12)
+    axes.set_xlabel("files that remain (blue), stopped by this filter (orange)")
+    return figure
+
+
+def grid_rule(rows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], quarters: int = 1) -> Figure:
+    """Where onsets fall on the grid: per row their exact steps, ours, and the published program's.
+
+    Arrows show our rule; an orange ring marks where the published program puts an onset elsewhere.
+    """
+    figure, panels = plt.subplots(len(rows), 1, figsize=(WIDTH, 1.15 * len(rows) + 0.5), sharex=True)
+    for axes, (name, (exact, ours, theirs)) in zip(panels, rows.items(), strict=True):
+        axes.hlines([0, 1], -0.5, quarters * STEPS_PER_QUARTER + 0.5, color=PALE, lw=1)
+        axes.scatter(exact, np.ones(len(exact)), marker="|", s=160, color=INK)
+        axes.scatter(np.unique(ours), np.zeros(len(np.unique(ours))), marker="s", s=70, color=BLUE, zorder=3)
+        for x, step, other in zip(exact, ours, theirs, strict=True):
+            axes.annotate("", (step, 0.14), (x, 0.86), arrowprops={"arrowstyle": "->", "color": INK, "lw": 1})
+            if step != other:
+                axes.scatter(other, 0, s=170, facecolor="none", edgecolor=ORANGE, lw=2, zorder=4)
+                axes.annotate("", (other, 0.2), (x, 0.86), arrowprops={"arrowstyle": "->", "color": ORANGE, "ls": "--"})
+        axes.set_yticks([0, 1], ["step", "onset"])
+        axes.set_ylim(-0.45, 1.3)
+        axes.set_title(name, pad=2, fontsize=10)
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.tick_params(length=0)
+    panels[-1].set_xticks(range(quarters * STEPS_PER_QUARTER + 1))
+    panels[-1].set_xlabel("time in steps (4 per quarter)")
+    return figure
+
+
+def corpus_overview(table: pd.DataFrame, keys: np.ndarray, classes: np.ndarray, marks: dict[str, float]) -> Figure:
+    """Lengths, polyphony, off-grid shares and places of the first onset.
+
+    ``table`` has one row per piece with ``steps``, ``off_grid`` and ``place``; ``keys`` and ``classes`` are shares of
+    struck steps with 1, 2, … of them; ``marks`` are lengths in steps to draw beside the histogram.
+    """
+    figure, ((lengths, poly), (grid, place)) = plt.subplots(2, 2, figsize=(WIDTH, 6.0))
+    top = max(table.steps.max(), *marks.values())
+    lengths.hist(table.steps, bins=np.linspace(0, top, 41), color=BLUE)
+    for (name, steps), style in zip(marks.items(), ("-", "--", ":"), strict=False):
+        lengths.axvline(steps, color=ORANGE, ls=style, label=name)
+    lengths.legend()
+    lengths.set(title="(a) length of a piece", xlabel="steps", ylabel="pieces")
+    for shares, offset, colour, name in ((keys, -0.2, BLUE, "keys"), (classes, 0.2, ORANGE, "pitch classes")):
+        poly.bar(np.arange(1, len(shares) + 1) + offset, shares, 0.4, color=colour, label=name)
+    poly.legend()
+    poly.set_xticks(range(1, max(len(keys), len(classes)) + 1))
+    poly.set(title="(b) onsets at once", xlabel="struck on one step", ylabel="share of struck steps")
+    grid.plot(np.sort(table.off_grid), np.arange(1, len(table) + 1) / len(table), color=BLUE, drawstyle="steps-post", lw=2)
+    grid.set(title="(c) onsets off the grid", xlabel="off-grid share of a piece's onsets",
+             ylabel="pieces with at most that", ylim=(0, 1.03), xlim=(-0.001, max(0.02, table.off_grid.max() * 1.05)))
+    counts = np.bincount(table.place, minlength=STEPS_PER_BAR) / len(table)
+    place.bar(range(STEPS_PER_BAR), counts, color=[GREEN, *[BLUE] * (STEPS_PER_BAR - 1)])
+    place.set_xticks(range(0, STEPS_PER_BAR, 2))
+    place.set(title="(d) where in its bar a piece begins", xlabel="step of the bar (0 = downbeat)", ylabel="share of pieces")
+    for axes in (poly, place):
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    for axes in (grid.xaxis, grid.yaxis):
+        axes.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+def augmentation(shifted: dict[int, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """One fragment under several transpositions: shift to rolls ``(time, key)`` and ``(time, pitch_class)``."""
+    every = np.maximum.reduce([x for x, _ in shifted.values()])
+    figure, panels = plt.subplots(2, len(shifted), figsize=(WIDTH, 5.2), sharex=True, sharey="row",
+                                  height_ratios=(1.6, 1))
+    for (keys, classes), (shift, (x, x12)) in zip(panels.T, shifted.items(), strict=True):
+        _cells(keys, x)
+        _pitch_axis(keys, every)
+        keys.set_title(f"shift {shift:+d}" if shift else "as written")
+        _class_cells(classes, x12)
+        classes.set_xlabel("step")
+        for axes in (keys, classes):
+            axes.label_outer()
+    panels[0, 0].set_ylabel("key: shifts")
+    panels[1, 0].set_ylabel("pitch class: rolls")
+    return figure
+
+
+def _class_cells(axes: Axes, x12: np.ndarray, colour=INK) -> None:
+    time, p = np.nonzero(x12)
+    axes.bar(time + 0.5, np.ones(len(time)), width=1.0, bottom=p - 0.5, color=colour)
+    axes.set_yticks(range(CLASSES), CLASS_NAMES, fontsize=7.5)
+    axes.set_ylim(-0.5, CLASSES - 0.5)
+    _time_axis(axes, len(x12))
+
+
+# ---- 02: octave compression (§6.2)
+
+def scheme(x: np.ndarray, x12: np.ndarray, x12_next: np.ndarray, allowed: np.ndarray, probability: np.ndarray,
+           keys: np.ndarray, truth: np.ndarray, step: int) -> Figure:
+    """Fig. 11 with data at every stage, all ``(time, …)`` over the same window; ``step`` is picked out in colour.
+
+    Column t of the upper row's first two panels is step t; of all others, step t+1.
+    """
+    figure = plt.figure(figsize=(WIDTH, 7.4), layout="none")
+    left, mid, right, wide = 0.06, 0.405, 0.79, 0.2
+    panels = {name: figure.add_axes(place) for name, place in {
+        "x": (left, 0.53, wide, 0.42), "x12": (mid - 0.04, 0.64, wide, 0.2), "next": (right, 0.64, wide, 0.2),
+        "mask": (right, 0.06, wide, 0.42), "p": (mid + 0.015, 0.06, wide, 0.42), "keys": (left, 0.06, wide, 0.42)}.items()}
+    return panels, figure, x, x12, x12_next, allowed, probability, keys, truth, step

@@ -1,0 +1,266 @@
+"""Engraving: an onset roll as a piano score on two staves (thesis §2.2).
+
+A roll has axes ``(time, key)``, one step per sixteenth; a bar is 4/4, sixteen steps. As §2.2 says,
+a chord sounds until the next step that has an onset in any key, so both staves change together.
+music21 holds the score, verovio draws it, resvg turns the drawing into pixels; none of them
+needs a screen, and the same roll gives the same bytes.
+"""
+
+import re
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import resvg_py
+import verovio
+from music21 import bar, chord, clef, expressions, instrument, layout, metadata, meter, note, pitch, stream, tie
+from music21 import key as keys
+from music21.analysis.discrete import KrumhanslSchmuckler
+from music21.musicxml.m21ToXml import GeneralObjectExporter
+
+from octavoice.errors import UserError
+from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER, compress
+from octavoice.paths import atomic
+
+REACH = 9
+"""The split may wander this many semitones from where it was asked for."""
+CROSSING = 4
+"""Price of a staff falling silent or waking up: that of a note four semitones on the wrong side of the split."""
+STRETCH = 16
+"""Widest chord that one hand takes without extra cost, in semitones."""
+FINGERS = 3
+"""Most notes that one hand takes without extra cost."""
+DRAWING = {
+    "pageWidth": 2400, "pageHeight": 3300, "scale": 40, "adjustPageHeight": True, "breaks": "auto",
+    "footer": "none", "font": "Bravura", "smuflTextFont": "none", "spacingSystem": 8, "svgViewBox": False,
+    "minLastJustification": 0.5, "staffLineWidth": 0.2, "stemWidth": 0.25, "xmlIdSeed": 2018,
+}
+"""verovio's options; lengths in its own unit, a tenth of a millimetre on paper."""
+
+
+def find_key(x12: np.ndarray) -> keys.Key | None:
+    """The key of a compressed roll ``(time, pitch_class)``, by music21's Krumhansl–Schmuckler analysis.
+
+    music21 weighs a class by its sounding time; here by its onsets, as a roll has no lengths.
+    ``correlationCoefficient`` of the result says how well the profile fits. None without an onset.
+    """
+    onsets = np.asarray(x12).reshape(-1, CLASSES).sum(axis=0, dtype=np.int64)
+    if not onsets.any():
+        return None
+    histogram = stream.Stream([note.Note(LOWEST_MIDI + p, quarterLength=int(n)) for p, n in enumerate(onsets) if n])
+    (tonic, mode, correlation), _ = KrumhanslSchmuckler().process(histogram)
+    found = nearest_key(tonic, mode)
+    found.correlationCoefficient = float(correlation)
+    return found
+
+
+def nearest_key(tonic: pitch.Pitch, mode: str) -> keys.Key:
+    """music21's key on a tonic, respelled where that saves more than six accidentals (D♭ major, not C♯ major)."""
+    found = keys.Key(tonic.name, mode)
+    return found if abs(found.sharps) <= 6 else keys.Key(tonic.getEnharmonic().name, mode)
+
+
+def as_key(name: str | keys.Key) -> keys.Key:
+    """``"F♯ minor"`` or ``"B- major"`` as music21's key; a key stays what it is, another text is a UserError."""
+    if isinstance(name, keys.Key):
+        return name
+    tonic, _, mode = name.replace("♭", "-").replace("♯", "#").partition(" ")
+    if tonic[:1] not in tuple("ABCDEFG") or tonic[1:] not in ("", "#", "-") or mode not in ("major", "minor"):
+        raise UserError(f"{name!r} is not a key; write it as in \"F# minor\" or \"B- major\".")
+    return keys.Key(tonic, mode)
+
+
+def spell(midi: int, signature: keys.Key) -> pitch.Pitch:
+    """A MIDI number spelled in a key: its scale, and outside it a near neighbour on the line of fifths.
+
+    Twelve neighbours on that line serve, from three fifths below the tonic of a major key (E♭ in C)
+    to eight above (G♯); a minor key reaches one fifth higher than its relative (D♯ in A minor).
+    """
+    lowest = signature.sharps - (3 if signature.mode == "major" else 2)
+    fifths = lowest + (7 * midi - lowest) % 12
+    letter, alter = "FCGDAEB"[(fifths + 1) % 7], (fifths + 1) // 7
+    octave = (midi - alter) // 12 - 1
+    return pitch.Pitch(letter + ("#" * alter if alter > 0 else "-" * -alter), octave=octave)
+
+
+def split_points(roll: np.ndarray, split: int = 60) -> np.ndarray:
+    """Where the treble staff begins at each struck step: MIDI numbers ``(struck,)`` near ``split``.
+
+    The cheapest path (Viterbi) through the points within ``REACH`` of ``split``: a note pays for being
+    on the wrong side of ``split``, by the square of the distance; a hand pays beyond ``STRETCH`` or
+    ``FINGERS``; the point pays for moving, and a staff for falling silent or waking up. So a line that
+    crosses ``split`` for a moment stays on its staff.
+    """
+    points = np.arange(split - REACH, split + REACH + 1)
+    moving = np.abs(points[:, None] - points)
+    total, came_from, before = np.zeros(len(points)), [], None
+    for step in roll[roll.any(axis=-1)]:
+        cost, sounding = _hands(np.flatnonzero(step) + LOWEST_MIDI, points, split)
+        change = 0 if before is None else CROSSING * (before[:, None] != sounding[None]).sum(axis=-1)
+        reached = total[:, None] + moving + change
+        came_from.append(reached.argmin(axis=0))
+        total, before = reached.min(axis=0) + cost, sounding
+    path = [int(total.argmin())]
+    for back in reversed(came_from):
+        path.append(int(back[path[-1]]))
+    return points[path[-2::-1]]
+
+
+def _hands(notes: np.ndarray, points: np.ndarray, split: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a chord (MIDI numbers, ascending) costs at each split point, and which hands play: ``(point, 2)``."""
+    right = notes >= points[:, None]
+    beyond = np.where(right, np.maximum(split - notes, 0), np.maximum(notes - split + 1, 0))
+    cost = (beyond**2).sum(axis=-1) / 4
+    for hand in (right, ~right):
+        high, low = np.where(hand, notes, -999).max(axis=-1), np.where(hand, notes, 999).min(axis=-1)
+        cost += 2 * np.maximum(high - low - STRETCH, 0) + 2 * np.maximum(hand.sum(axis=-1) - FINGERS, 0)
+    return cost, np.stack([right.any(axis=-1), (~right).any(axis=-1)], axis=-1)
+
+
+def values(start: int, end: int, rest: bool = False) -> list[tuple[int, int]]:
+    """Cut the steps ``[start, end)`` into note values, ``(start, length)`` each, that show the beat.
+
+    Every bar line cuts. Within the smallest of bar, half, beat, eighth that holds a stretch, it is
+    one value if it fills it, or three quarters of it, or the middle half (a syncopation); else the
+    middle cuts. A rest may only fill it, or be the first three quarters of a beat.
+    """
+    size = next((s for s in (1, 2, 4, 8, STEPS_PER_BAR) if start // s == (end - 1) // s), None)
+    if size is None:
+        cut = (start // STEPS_PER_BAR + 1) * STEPS_PER_BAR
+    else:
+        offset, length = 4 * (start % size), 4 * (end - start)
+        dotted = length == 3 * size and (not rest or (offset == 0 and size <= STEPS_PER_QUARTER))
+        syncopated = length == 2 * size and offset == size and not rest
+        if length == 4 * size or dotted or syncopated:
+            return [(start, end - start)]
+        cut = start // size * size + size // 2
+    return values(start, cut, rest) + values(cut, end, rest)
+
+
+def _events(roll: np.ndarray, split: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
+    """``(start, end, right, left)`` of each chord, silence before the first and padding of the last bar included."""
+    struck = np.flatnonzero(roll.any(axis=-1))
+    steps = max(1, -(-len(roll) // STEPS_PER_BAR)) * STEPS_PER_BAR
+    events = [(0, int(struck[0]) if len(struck) else steps, (), ())]
+    ends = np.append(struck, len(roll))[1:]
+    for t, end, point in zip(struck, ends, split_points(roll, split), strict=True):
+        notes = [int(k) + LOWEST_MIDI for k in np.flatnonzero(roll[t])]
+        events.append((int(t), int(end), tuple(n for n in notes if n >= point), tuple(n for n in notes if n < point)))
+    events.append((events[-1][1], steps, (), ()))
+    return [event for event in events if event[0] < event[1]]
+
+
+def _stretches(events: list[tuple[int, int, tuple[int, ...]]]) -> list[tuple[int, int, tuple[int, ...]]]:
+    """One staff's ``(start, end, notes)``, its neighbouring rests made one."""
+    merged = []
+    for start, end, notes in events:
+        if merged and not notes and not merged[-1][2]:
+            start = merged.pop()[0]
+        merged.append((start, end, notes))
+    return merged
+
+
+def _written(notes: tuple[int, ...], length: int, signature: keys.Key, link: str | None) -> note.GeneralNote:
+    """A rest, note or chord of ``length`` steps, tied as ``link`` says (start, continue, stop or None)."""
+    quarters = length / STEPS_PER_QUARTER
+    pitches = [spell(n, signature) for n in notes]
+    if not notes:
+        return note.Rest(quarterLength=quarters)
+    if len(notes) == 1:
+        written = note.Note(pitches[0], quarterLength=quarters)
+    else:
+        written = chord.Chord(pitches, quarterLength=quarters)
+    if link:
+        written.tie = tie.Tie(link)
+    return written
+
+
+def _staff(events: list, steps: int, signature: keys.Key, sign: clef.Clef, name: str) -> stream.PartStaff:
+    """One staff in full bars from its ``(start, end, notes)`` over ``steps`` steps."""
+    bars = [stream.Measure(number=n + 1) for n in range(steps // STEPS_PER_BAR)]
+    bars[0].append([sign, keys.KeySignature(signature.sharps), meter.TimeSignature("4/4")])
+    for start, end, notes in _stretches(events):
+        parts = values(start, end, rest=not notes)
+        links = [None] if len(parts) == 1 else ["start", *["continue"] * (len(parts) - 2), "stop"]
+        for (at, length), link in zip(parts, links, strict=True):
+            bars[at // STEPS_PER_BAR].insert(at % STEPS_PER_BAR / STEPS_PER_QUARTER,
+                                             _written(notes, length, signature, link))
+    bars[-1].rightBarline = bar.Barline("final")
+    staff = stream.PartStaff(bars, id=name)
+    staff.partName = staff.partAbbreviation = ""
+    staff.makeNotation(inPlace=True)
+    return staff
+
+
+def _piano() -> instrument.Instrument:
+    """music21's piano with names of its own, where music21 would draw random ones."""
+    piano = instrument.Piano()
+    piano.partId, piano.instrumentId, piano.midiChannel = "P1", "P1-I1", 0
+    return piano
+
+
+def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = None, split: int = 60,
+             mark: int | None = None) -> stream.Score:
+    """A roll ``(time, key)`` as a piano score in 4/4, every chord held until the next onset (§2.2).
+
+    ``key`` (a name such as ``"F♯ minor"`` or music21's key) spells the notes; without it the roll's
+    own key is found. ``split`` is the MIDI number near which the staves part. ``mark`` is the step
+    over which "continuation" is written. The last bar is filled with rests. Raises ValueError for
+    another shape or a mark outside the bars.
+    """
+    if roll.ndim != 2 or roll.shape[1] != KEYS:
+        raise ValueError(f"a roll has axes (time, {KEYS}), not {roll.shape}")
+    signature = as_key(key or find_key(compress(roll)) or "C major")
+    events = _events(roll, split)
+    steps = events[-1][1]
+    if mark is not None and not 0 <= mark < steps:
+        raise ValueError(f"mark {mark} lies outside the {steps} steps of the score")
+    hands = [_staff([(event[0], event[1], event[hand]) for event in events], steps, signature, sign, name)
+             for hand, sign, name in ((2, clef.TrebleClef(), "right"), (3, clef.BassClef(), "left"))]
+    if mark is not None:
+        text = expressions.TextExpression("continuation")
+        text.placement = "above"
+        hands[0].measure(mark // STEPS_PER_BAR + 1).insert(mark % STEPS_PER_BAR / STEPS_PER_QUARTER, text)
+    hands[0].insert(0, _piano())
+    score = stream.Score([*hands, layout.StaffGroup(hands, symbol="brace", barTogether=True)])
+    score.metadata = metadata.Metadata(title=title or None)
+    return score
+
+
+def musicxml(score: stream.Score) -> bytes:
+    """A score as MusicXML, without the date and music21's stand-ins, so that equal scores give equal bytes."""
+    data = GeneralObjectExporter(score).parse()
+    for element in (rb"encoding-date>.*?", rb"movement-title>Music21 Fragment", rb'creator type="composer">Music21'):
+        data = re.sub(rb"\s*<" + element + rb"</[a-z-]+>", b"", data)
+    return data
+
+
+def to_musicxml(roll: np.ndarray, path: Path, **options) -> Path:
+    """Write a roll ``(time, key)`` as MusicXML, atomically; ``options`` are those of :func:`to_score`."""
+    with atomic(Path(path)) as temporary:
+        temporary.write_bytes(musicxml(to_score(roll, **options)))
+    return Path(path)
+
+
+def engrave(roll: np.ndarray, **options) -> list[str]:
+    """A roll ``(time, key)`` as SVG pages, 960 pixels wide; ``options`` are those of :func:`to_score`."""
+    verovio.enableLog(verovio.LOG_ERROR)
+    toolkit = verovio.toolkit()
+    toolkit.setOptions({**DRAWING, "header": "auto" if options.get("title") else "none"})
+    toolkit.loadData(musicxml(to_score(roll, **options)).decode())
+    pages = [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
+    return [re.sub(r'\s*<title class="labelAttr">.*?</title>', "", page) for page in pages]
+
+
+def to_png(svg: str, width: int = 1440) -> bytes:
+    """One SVG page as PNG on white, ``width`` pixels wide.
+
+    Letters come from the STIX fonts that matplotlib brings along (as wide as the Times that verovio
+    reckons with), those that STIX lacks from its DejaVu; fonts of the system play no part.
+    """
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    names = [f"STIXGeneral{style}.ttf" for style in ("", "Bol", "Italic", "BolIta")] + ["DejaVuSerif.ttf"]
+    return bytes(resvg_py.svg_to_bytes(
+        svg_string=svg, width=width, background="white", skip_system_fonts=True,
+        font_files=[str(fonts / name) for name in names],
+        font_family="STIXGeneral", serif_family="STIXGeneral", sans_serif_family="STIXGeneral"))

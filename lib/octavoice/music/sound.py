@@ -1,0 +1,105 @@
+"""Sound without a screen, a sound card or a sound font (thesis §2.2, §7.4).
+
+Every tone is a sum of harmonics that die away, the higher the faster, as on a piano; a roll sounds as
+its MIDI reads: each chord until the next step that has an onset, at constant loudness and tempo.
+MP3 is what is embedded: every browser plays it, and the encoder gives the same bytes each time.
+"""
+
+import base64
+import html
+import io
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from IPython.display import HTML
+
+from octavoice.errors import UserError
+from octavoice.music.midi import chord_notes
+from octavoice.music.roll import STEPS_PER_QUARTER
+from octavoice.paths import atomic
+
+RATE = 22_050
+"""Samples per second; more than twice the second harmonic of the highest key."""
+PEAK = 0.8
+"""Largest sample; what is left keeps lossy codecs from clipping."""
+ATTACK, RELEASE = 0.004, 0.12
+"""Seconds a tone takes to rise, and to die away after its key is let go."""
+LONGEST = 8.0
+"""Seconds after which a held tone is let go of: by then it is inaudible."""
+HARMONICS = 12
+"""Sines in a tone; the low keys are heard by the upper ones."""
+SUFFIXES = {".wav": "WAV", ".mp3": "MP3", ".ogg": "OGG"}
+
+
+@lru_cache(maxsize=256)
+def tone(pitch: int, seconds: float) -> np.ndarray:
+    """One key held for ``seconds``: samples ``(time,)`` float32, its release after them.
+
+    Harmonic ``h`` of the fundamental ``f`` Hz has amplitude ``h^-1.2`` and dies away at
+    ``(0.4 + f/400) √h`` per second, so that high tones are short and lose their brightness
+    first; harmonics above half the rate are left out.
+    """
+    fundamental = 440.0 * 2 ** ((pitch - 69) / 12)
+    h = np.arange(1, HARMONICS + 1)[:, None]
+    h = h[h[:, 0] * fundamental < RATE / 2]
+    time = np.arange(round((seconds + RELEASE) * RATE)) / RATE
+    waves = h**-1.2 * np.sin(2 * np.pi * fundamental * h * time)
+    waves *= np.exp(-time * (0.4 + fundamental / 400) * np.sqrt(h))
+    envelope = np.minimum(time / ATTACK, 1) * np.clip((seconds + RELEASE - time) / RELEASE, 0, 1) ** 2
+    return (waves.sum(axis=0) * envelope).astype(np.float32)
+
+
+def synthesize(roll: np.ndarray, tempo: float = 120.0) -> tuple[np.ndarray, int]:
+    """A roll ``(time, key)`` as mono sound: samples ``(time,)`` float32 in −0.8..0.8, and their rate in Hz.
+
+    ``tempo`` is in quarters per minute; the sound lasts exactly as long as the roll's steps, so the
+    last chord is let go of a little early. Silence stays silence. Raises :class:`UserError` for a tempo
+    that is not above 0.
+    """
+    if not tempo > 0:
+        raise UserError(f"a tempo of {tempo} plays nothing; give quarters per minute above 0.")
+    seconds = 60.0 / tempo / STEPS_PER_QUARTER
+    samples = np.zeros(round(len(roll) * seconds * RATE), dtype=np.float32)
+    for onset, end, pitch in chord_notes(roll) if roll.any() else []:
+        start = round(onset * seconds * RATE)
+        wave = tone(pitch, min((end - onset) * seconds, LONGEST))[:len(samples) - start]
+        samples[start:start + len(wave)] += wave
+    fade = min(len(samples), round(RELEASE / 2 * RATE))
+    samples[len(samples) - fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
+    loudest = np.abs(samples).max(initial=0)
+    return (samples * (PEAK / loudest) if loudest else samples), RATE
+
+
+def encode(samples: np.ndarray, rate: int, kind: str = "MP3") -> bytes:
+    """Samples ``(time,)`` as the bytes of a sound file: ``MP3`` (about 5 kB a second), ``OGG`` or ``WAV``.
+
+    MP3 and WAV bytes repeat exactly; an OGG stream carries a random serial number. The variable bit
+    rate is deliberate: at a constant one this low, an MP3 frame has no room for the note that tells
+    players how much padding to skip, and the sound would start late. No samples become one.
+    """
+    options = {"bitrate_mode": "VARIABLE", "compression_level": 0.5} if kind == "MP3" else {}
+    handle = io.BytesIO()
+    soundfile.write(handle, samples if len(samples) else np.zeros(1, np.float32), rate, format=kind, **options)
+    return handle.getvalue()
+
+
+def player(roll: np.ndarray, tempo: float = 120.0, title: str = "") -> HTML:
+    """A notebook's player for a roll ``(time, key)``, the MP3 inside the page, ``title`` beneath it."""
+    sound = base64.b64encode(encode(*synthesize(roll, tempo))).decode()
+    return HTML(f'<figure><audio controls preload="metadata" src="data:audio/mpeg;base64,{sound}"></audio>'
+                f"<figcaption>{html.escape(title)}</figcaption></figure>")
+
+
+def write_audio(roll: np.ndarray, path: Path, tempo: float = 120.0) -> Path:
+    """Write a roll ``(time, key)`` as ``.wav``, ``.mp3`` or ``.ogg``, atomically.
+
+    Raises :class:`UserError` for another suffix.
+    """
+    kind = SUFFIXES.get(Path(path).suffix.lower())
+    if kind is None:
+        raise UserError(f"{path}: is no sound file this program writes; end its name in {', '.join(SUFFIXES)}.")
+    with atomic(Path(path)) as temporary:
+        temporary.write_bytes(encode(*synthesize(roll, tempo), kind))
+    return Path(path)

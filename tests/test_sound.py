@@ -1,0 +1,102 @@
+"""The player: as long as the roll, loud where it is struck, and what went in comes out."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import soundfile
+
+from octavoice.errors import UserError
+from octavoice.music.roll import KEYS, LOWEST_MIDI
+from octavoice.music.sound import PEAK, RATE, encode, player, synthesize, tone, write_audio
+
+
+def chords(steps: int = 64, every: int = 8) -> np.ndarray:
+    """A roll with a C major triad every so many steps."""
+    roll = np.zeros((steps, KEYS), dtype=np.uint8)
+    roll[::every, [39, 43, 46]] = 1
+    return roll
+
+
+@pytest.mark.parametrize(("steps", "tempo"), [(64, 120.0), (7, 97.0), (16, 240.0)])
+def test_sound_lasts_as_long_as_the_roll(steps, tempo):
+    samples, rate = synthesize(chords(steps), tempo)
+    assert samples.dtype == np.float32
+    assert samples.ndim == 1
+    assert abs(len(samples) / rate - steps * 60 / tempo / 4) <= 0.5 / rate
+
+
+def test_loud_but_not_clipped():
+    dense = np.ones((8, KEYS), dtype=np.uint8)
+    for roll in (chords(), dense):
+        samples, _ = synthesize(roll)
+        assert np.abs(samples).max() == pytest.approx(PEAK, rel=1e-5)
+        assert abs(samples.mean()) < 0.01
+        assert abs(samples[-1]) < 1e-3
+
+
+def test_silence_stays_silence():
+    for steps in (0, 16):
+        samples, rate = synthesize(np.zeros((steps, KEYS), np.uint8))
+        assert len(samples) == steps * rate // 8
+        assert not samples.any()
+        assert encode(samples, rate)
+
+
+def test_energy_rises_at_onsets_only():
+    samples, _ = synthesize(chords(every=8), tempo=110.25)  # 3000 samples a step
+    energy = (samples.reshape(-1, 3000).astype(np.float64) ** 2).mean(axis=1)
+    rises = np.flatnonzero(np.diff(energy) > 0) + 1
+    assert rises.tolist() == list(range(8, 64, 8))
+
+
+def test_tone_has_the_pitch_of_its_key():
+    for pitch in (LOWEST_MIDI, 57, 69, LOWEST_MIDI + KEYS - 1):
+        spectrum = np.abs(np.fft.rfft(tone(pitch, 1.0)))
+        frequency = np.fft.rfftfreq(len(tone(pitch, 1.0)), 1 / RATE)[spectrum.argmax()]
+        assert abs(12 * np.log2(frequency / 440) - (pitch - 69)) < 0.6
+
+
+def test_same_samples_and_bytes_each_time():
+    (first, rate), (second, _) = synthesize(chords()), synthesize(chords())
+    assert np.array_equal(first, second)
+    assert encode(first, rate) == encode(second, rate)
+
+
+@pytest.mark.parametrize("kind", ["MP3", "OGG", "WAV"])
+def test_encoded_sound_decodes_to_itself(kind):
+    samples, rate = synthesize(chords())
+    decoded, decoded_rate = soundfile.read(io.BytesIO(encode(samples, rate, kind)))
+    assert decoded_rate == rate
+    assert abs(len(decoded) - len(samples)) <= 1152
+    same = min(len(decoded), len(samples))
+    assert np.corrcoef(decoded[:same], samples[:same])[0, 1] > 0.98
+    assert np.abs(decoded).max() < 1
+
+
+def test_player_embeds_a_small_mp3_and_escapes_its_title():
+    rng = np.random.default_rng(0)
+    page = player((rng.random((256, KEYS)) < 0.03).astype(np.uint8), title="<b>Nº 1</b>").data
+    data = base64.b64decode(re.search(r"data:audio/mpeg;base64,([^\"]+)", page)[1])
+    assert len(page) < 300_000
+    assert soundfile.info(io.BytesIO(data)).duration == pytest.approx(32, abs=0.1)
+    assert "&lt;b&gt;Nº 1&lt;/b&gt;" in page
+    assert "<b>" not in page
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.wav", "WAV"), ("a.MP3", "MP3"), ("a.ogg", "OGG")])
+def test_suffix_decides_the_format(name, kind, tmp_path):
+    path = write_audio(chords(16), tmp_path / name, tempo=60.0)
+    assert soundfile.info(path).format == kind
+    assert soundfile.info(path).duration == pytest.approx(4, abs=0.1)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_unknown_suffix_and_tempo_are_user_errors(tmp_path):
+    with pytest.raises(UserError, match=r"\.wav, \.mp3, \.ogg"):
+        write_audio(chords(), tmp_path / "a.flac")
+    with pytest.raises(UserError, match="tempo"):
+        synthesize(chords(), 0)
+    assert not list(tmp_path.iterdir())

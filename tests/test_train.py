@@ -1,0 +1,188 @@
+"""Training, checkpoints, the shared likelihood and the baselines (§7.2, §6.4)."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from octavoice.corpus import Fragments
+from octavoice.errors import UserError
+from octavoice.experiment import baselines, likelihood, networks, train
+from octavoice.music.piece import Piece
+from octavoice.thesis.decoder import Decoder
+from octavoice.thesis.enumeration import vector_index, voice_paths
+from octavoice.thesis.generator import OctaveGenerator
+from octavoice.thesis.voices import VoiceSampler
+
+
+def pieces(count=4, steps=80):
+    rolls = [(np.random.default_rng(i).random((steps, 88)) < 0.02).astype(np.uint8) for i in range(count)]
+    return [Piece(str(i), x, 2, ((4, 4),)) for i, x in enumerate(rolls)]
+
+
+@pytest.fixture
+def fragments():
+    return Fragments(pieces(), 24, 8)
+
+
+def weights(module):
+    return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+
+def run(build, task, fragments, iterations, **options):
+    module = train.seeded(build, 3)
+    frame = train.fit(task(module, fragments, 4, fragments.panel(4)), iterations, 3, evaluate_every=2, **options)
+    return module, frame
+
+
+@pytest.mark.parametrize(("build", "task"), [(OctaveGenerator, networks.main_task), (Decoder, networks.decoder_task)])
+def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, fragments, tmp_path):
+    whole, frame = run(build, task, fragments, 6)
+    again, frame_again = run(build, task, fragments, 6)
+    assert torch.equal(weights(whole), weights(again))
+    pd.testing.assert_frame_equal(frame, frame_again, check_exact=True)
+    options = {"checkpoint": tmp_path / "c.pt", "key": "k"}
+    run(build, task, fragments, 2, **options)
+    resumed, frame_resumed = run(build, task, fragments, 6, **options)
+    assert torch.equal(weights(whole), weights(resumed))
+    pd.testing.assert_frame_equal(frame, frame_resumed, check_exact=True)
+
+
+def test_an_interrupted_run_leaves_a_checkpoint_and_ends_the_same(fragments, tmp_path):
+    module = train.seeded(OctaveGenerator, 3)
+    task = networks.main_task(module, fragments, 4, fragments.panel(4))
+    draws = []
+
+    def interrupted(rng):
+        draws.append(1)
+        if len(draws) == 4:
+            raise KeyboardInterrupt
+        return fragments.draw(rng, 4)
+
+    cut = train.Task(task.name, module, task.loss, interrupted, task.evaluate)
+    with pytest.raises(KeyboardInterrupt):
+        train.fit(cut, 6, 3, 2, tmp_path / "c.pt", "k")
+    resumed, _ = run(OctaveGenerator, networks.main_task, fragments, 6, checkpoint=tmp_path / "c.pt", key="k")
+    whole, _ = run(OctaveGenerator, networks.main_task, fragments, 6)
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(fragments, tmp_path):
+    run(Decoder, networks.decoder_task, fragments, 3, checkpoint=tmp_path / "c.pt", key="other")
+    module, frame = run(Decoder, networks.decoder_task, fragments, 2, checkpoint=tmp_path / "c.pt", key="mine")
+    assert len(frame) == 2
+    assert torch.equal(weights(module), weights(run(Decoder, networks.decoder_task, fragments, 2)[0]))
+
+
+def test_a_truncated_checkpoint_gets_one_sentence(fragments, tmp_path):
+    path = tmp_path / "c.pt"
+    run(Decoder, networks.decoder_task, fragments, 1, checkpoint=path, key="k")
+    path.write_bytes(path.read_bytes()[:200])
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"c\.pt: is a damaged checkpoint; delete it"):
+        run(Decoder, networks.decoder_task, fragments, 2, checkpoint=path, key="k")
+    assert path.read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_iteration(fragments):
+    module = train.seeded(Decoder, 0)
+    task = networks.decoder_task(module, fragments, 4)
+    broken = train.Task(task.name, module, lambda t, rng: task.loss(t, rng) * math.nan, task.draw)
+    with pytest.raises(UserError, match="nan at iteration 1"):
+        train.fit(broken, 2, 0)
+
+
+def test_padding_carries_no_weight_in_either_loss():
+    padded = Fragments(pieces(2, 10), 24, 8).panel(2)
+    t = train.to_tensors(padded)
+    noisy = t._replace(x=t.x.clone(), x12=t.x12.clone())
+    noisy.x[12:] = 1
+    noisy.x12[12:] = 1
+    for module, loss in ((OctaveGenerator(), networks.main_loss), (Decoder(), networks.decoder_loss)):
+        a, b = (loss(module)(x, torch.Generator().manual_seed(1)).item() for x in (t, noisy))
+        assert a == b
+
+
+def test_training_learns_a_planted_pattern():
+    """Two alternating chords on the quarters: far below the marginal's loss after a few iterations."""
+    x = np.zeros((80, 88), np.uint8)
+    x[::8, [39, 43, 46]] = x[4::8, [41, 44, 48]] = 1
+    planted = [Piece(str(i), np.roll(x, i * 3, axis=1), 2, ((4, 4),)) for i in range(3)]
+    pool = Fragments(planted, 32, 8)
+    module = train.seeded(OctaveGenerator, 0)
+    frame = train.fit(networks.main_task(module, pool, 8, pool.panel(6)), 150, 0, 150)
+    marginal = -baselines.score(planted, pool.panel(6))["marginal"]
+    assert frame["held_out"].iloc[-1] < marginal / 2 < marginal < frame["train"].iloc[0]
+
+
+# --- the shared likelihood --------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def tiny():
+    torch.manual_seed(4)
+    sampler = VoiceSampler(features=4, classes=3, hidden=6, voices=2).double().requires_grad_(False)
+    for p in sampler.parameters():
+        p.mul_(2)
+    return sampler
+
+
+def test_one_step_estimates_average_to_the_enumerated_likelihood(tiny):
+    F = torch.randn(1, 1, 4, dtype=torch.float64)
+    exact = voice_paths(tiny, F[0, 0]).vectors()
+    for index in range(8):
+        y = torch.tensor([[[index >> p & 1 for p in range(3)]]]).double()
+        assert vector_index(y).item() == index
+        wide = likelihood.particle_log_likelihood(tiny, F, y, 4000, torch.Generator().manual_seed(0))
+        if index == 7:
+            assert wide.item() == -math.inf and exact[7] == 0
+        else:
+            assert wide.exp().item() == pytest.approx(exact[index].item(), rel=0.03)
+
+
+def enumerated_likelihood(sampler, F, y):
+    """P(y) over all decisions at all steps, by recursion: states make each step depend on those before."""
+    def later(t, v, sounds, silent, states, ends):
+        if v == sampler.voices:
+            if not torch.equal(sounds, y[t:t + 1]):
+                return 0.0
+            return later(t + 1, 0, zero, zero, ends, []) if t + 1 < len(F) else 1.0
+        log_q, end = sampler.voice(F[t:t + 1], sounds, silent, states[v] if states else None)
+        open_choices = torch.nonzero(torch.isfinite(log_q.flatten()))
+        return sum(math.exp(log_q.flatten()[c].item()) * later(
+            t, v + 1, *sampler.pass_on(sounds, silent, c[None], None), states, [*ends, end]) for c in open_choices)
+    zero = torch.zeros(1, 1, sampler.classes, dtype=torch.float64)
+    return later(0, 0, zero, zero, None, [])
+
+
+def test_two_step_estimates_average_to_the_enumerated_likelihood(tiny):
+    F, y = torch.randn(2, 1, 4, dtype=torch.float64), torch.tensor([[[1., 0, 1]], [[0., 1, 0]]]).double()
+    estimate = likelihood.particle_log_likelihood(tiny, F, y, 20_000, torch.Generator().manual_seed(1)).sum()
+    assert estimate.exp().item() == pytest.approx(enumerated_likelihood(tiny, F, y), rel=0.03)
+
+
+def test_the_bound_rises_with_particles_and_impossible_steps_are_counted(fragments):
+    module, t = OctaveGenerator(), train.to_tensors(fragments.panel(4))
+    few, many = (likelihood.shared_likelihood(module, t, k, seed=0) for k in (1, 32))
+    assert few["log_likelihood"] < many["log_likelihood"] < 0
+    crowded = (t.x12[1:].sum(-1) > 5) & (t.weight > 0)
+    assert few["impossible"] == pytest.approx(crowded.sum().item() / int(t.weight.sum()))
+
+
+
+# --- baselines --------------------------------------------------------------------------------------------------------
+
+def test_baseline_tables_by_hand():
+    x = np.zeros((9, 88), np.uint8)
+    x[::2, 39] = 1  # one class of twelve, struck every other step: 5 of 9 * 12
+    rate = (5 + 0.5) / (9 * 12 + 1)
+    one = [Piece("a", x, 1, ((4, 4),))]
+    np.testing.assert_allclose(baselines.fit_table(one, None), rate)
+    after_silence, after_onset = baselines.fit_table(one, 1)[:, 0]
+    assert after_onset == pytest.approx(0.5 / 5)  # 4 onsets have a next step, all of them silent
+    assert after_silence == pytest.approx(5.5 / (9 * 12 - 4 + 1))
+    score = baselines.score(one, Fragments(one, 9, 8).panel(1))
+    per_step = [math.log(rate if t % 2 == 0 else 1 - rate) + 11 * math.log(1 - rate) for t in range(1, 9)]
+    assert score["marginal"] == pytest.approx(np.mean(per_step), rel=1e-6)
+    assert score["first order"] > score["marginal"]

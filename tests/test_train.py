@@ -106,15 +106,18 @@ def test_padding_carries_no_weight_in_either_loss():
 
 
 def test_training_learns_a_planted_pattern():
-    """Two alternating chords on the quarters: far below the marginal's loss after a few iterations."""
+    """Two alternating chords on the quarters: well below the marginal's loss after a few iterations.
+
+    The surrogate keeps a fully predictable chord above zero until the voices agree on an order.
+    """
     x = np.zeros((80, 88), np.uint8)
     x[::8, [39, 43, 46]] = x[4::8, [41, 44, 48]] = 1
     planted = [Piece(str(i), np.roll(x, i * 3, axis=1), 2, ((4, 4),)) for i in range(3)]
     pool = Fragments(planted, 32, 8)
     module = train.seeded(OctaveGenerator, 0)
-    frame = train.fit(networks.main_task(module, pool, 8, pool.panel(6)), 150, 0, 150)
+    frame = train.fit(networks.main_task(module, pool, 8, pool.panel(6)), 100, 0, 100)
     marginal = -baselines.score(planted, pool.panel(6))["marginal"]
-    assert frame["held_out"].iloc[-1] < marginal / 2 < marginal < frame["train"].iloc[0]
+    assert frame["held_out"].iloc[-1] < 0.6 * marginal < marginal < frame["train"].iloc[0]
 
 
 # --- the shared likelihood --------------------------------------------------------------------------------------------
@@ -149,7 +152,8 @@ def enumerated_likelihood(sampler, F, y):
                 return 0.0
             return later(t + 1, 0, zero, zero, ends, []) if t + 1 < len(F) else 1.0
         log_q, end = sampler.voice(F[t:t + 1], sounds, silent, states[v] if states else None)
-        open_choices = torch.nonzero(torch.isfinite(log_q.flatten()))
+        right = torch.stack([y[t] > 0.5, y[t] < 0.5], dim=-2)  # decisions are final: a wrong one never leads to y
+        open_choices = torch.nonzero((torch.isfinite(log_q[0]) & right).flatten())
         return sum(math.exp(log_q.flatten()[c].item()) * later(
             t, v + 1, *sampler.pass_on(sounds, silent, c[None], None), states, [*ends, end]) for c in open_choices)
     zero = torch.zeros(1, 1, sampler.classes, dtype=torch.float64)
@@ -185,4 +189,6 @@ def test_baseline_tables_by_hand():
     score = baselines.score(one, Fragments(one, 9, 8).panel(1))
     per_step = [math.log(rate if t % 2 == 0 else 1 - rate) + 11 * math.log(1 - rate) for t in range(1, 9)]
     assert score["marginal"] == pytest.approx(np.mean(per_step), rel=1e-6)
-    assert score["first order"] > score["marginal"]
+    per_step = [math.log(after_silence if t % 2 == 0 else 1 - after_onset) + 11 * math.log(1 - after_silence)
+                for t in range(1, 9)]
+    assert score["first order"] == pytest.approx(np.mean(per_step), rel=1e-6)

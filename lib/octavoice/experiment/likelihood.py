@@ -64,10 +64,9 @@ def _resample(states, log_weight: Tensor, rng: torch.Generator):
     """Multinomial resampling within each fragment; a step that no particle explains keeps them all."""
     batch, particles = log_weight.shape
     alive = torch.isfinite(log_weight).any(dim=1, keepdim=True)
-    log_weight = torch.where(alive, log_weight, torch.zeros_like(log_weight))
-    draws = torch.rand(batch, particles, generator=rng).to(log_weight.device)
-    chosen = choose(log_weight[:, None].expand(-1, particles, -1), draws)
-    index = (chosen + particles * torch.arange(batch, device=chosen.device)[:, None]).flatten()
+    weight = torch.softmax(torch.where(alive, log_weight, torch.zeros_like(log_weight)).double().cpu(), dim=1)
+    chosen = torch.multinomial(weight, particles, replacement=True, generator=rng)
+    index = (chosen + particles * torch.arange(batch)[:, None]).flatten().to(log_weight.device)
     return [(h[:, index], c[:, index]) for h, c in states]
 
 

@@ -165,8 +165,8 @@ def corpus_overview(table: pd.DataFrame, keys: np.ndarray, classes: np.ndarray, 
     place.set(title="(d) where in its bar a piece begins", xlabel="step of the bar (0 = downbeat)", ylabel="share of pieces")
     for axes in (poly, place):
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for axes in (grid.xaxis, grid.yaxis):
-        axes.set_major_formatter(PercentFormatter(1))
+    for axis in (grid.xaxis, grid.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
     return figure
 
 
@@ -198,15 +198,130 @@ def _class_cells(axes: Axes, x12: np.ndarray, colour=INK) -> None:
 
 # ---- 02: octave compression (§6.2)
 
-def scheme(x: np.ndarray, x12: np.ndarray, x12_next: np.ndarray, allowed: np.ndarray, probability: np.ndarray,
-           keys: np.ndarray, truth: np.ndarray, step: int) -> Figure:
-    """Fig. 11 with data at every stage, all ``(time, …)`` over the same window; ``step`` is picked out in colour.
+def scheme(x: np.ndarray, x12: np.ndarray, x12_next: np.ndarray, probability: np.ndarray, keys: np.ndarray,
+           truth: np.ndarray, step: int) -> Figure:
+    """Fig. 11 with data at every stage, over one window of steps; column ``step`` is picked out in colour.
 
-    Column t of the upper row's first two panels is step t; of all others, step t+1.
+    Of step t: ``x`` ``(time, key)`` and ``x12`` ``(time, pitch_class)``. Of step t + 1: ``x12_next``, ``probability``
+    after the mask, the decoded ``keys`` and the ``truth``.
     """
-    figure = plt.figure(figsize=(WIDTH, 7.4), layout="none")
-    left, mid, right, wide = 0.06, 0.405, 0.79, 0.2
-    panels = {name: figure.add_axes(place) for name, place in {
-        "x": (left, 0.53, wide, 0.42), "x12": (mid - 0.04, 0.64, wide, 0.2), "next": (right, 0.64, wide, 0.2),
-        "mask": (right, 0.06, wide, 0.42), "p": (mid + 0.015, 0.06, wide, 0.42), "keys": (left, 0.06, wide, 0.42)}.items()}
-    return panels, figure, x, x12, x12_next, allowed, probability, keys, truth, step
+    figure = plt.figure(figsize=(WIDTH, 8.0), layout="none")
+    axes = {name: figure.add_axes(place) for name, place in {
+        "x": (0.07, 0.54, 0.21, 0.40), "x12": (0.375, 0.64, 0.21, 0.20), "next": (0.775, 0.64, 0.21, 0.20),
+        "keys": (0.07, 0.055, 0.21, 0.40), "p": (0.415, 0.055, 0.21, 0.40), "mask": (0.775, 0.055, 0.21, 0.40)}.items()}
+    _keyboard(axes["x"], x, step)
+    _class_panel(axes["x12"], x12, step)
+    _class_panel(axes["next"], x12_next, step)
+    _keyboard(axes["mask"], np.tile(x12_next, 8)[:, :KEYS], step, {1: SKY})
+    _keyboard(axes["keys"], keys + 2 * truth, step, {3: INK, 1: RED, 2: SKY})
+    _keyboard(axes["p"], np.zeros_like(keys), step)
+    shown = np.ma.masked_where(np.tile(x12_next, 8)[:, :KEYS] == 0, probability)
+    image = axes["p"].imshow(shown.T, origin="lower", aspect="auto", cmap="viridis_r", vmin=0, vmax=1, zorder=2,
+                             extent=(0, len(x), -0.5, KEYS - 0.5), interpolation="nearest")
+    figure.colorbar(image, cax=figure.add_axes((0.632, 0.055, 0.012, 0.15))).ax.tick_params(labelsize=7, length=2)
+    titles = {"x": "$x_t$: 88 keys", "x12": "$x\\prime_t$: 12 classes", "next": "$x\\prime_{t+1}$: 12 classes",
+              "mask": "mask $M(x\\prime_{t+1})$", "p": "p(key) after the mask", "keys": "$x_{t+1}$: 88 keys"}
+    for name, title in titles.items():
+        axes[name].set_title(title, pad=4)
+    _boxes_and_arrows(figure)
+    return figure
+
+
+def _keyboard(axes: Axes, values: np.ndarray, step: int, colours: dict | None = None) -> None:
+    """All 88 keys over time ``(time, key)``, octaves apart; each value above 0 in its colour."""
+    for value, colour in (colours or {1: INK}).items():
+        time, key = np.nonzero(values == value)
+        axes.bar(time + 0.5, np.ones(len(time)), width=1.0, bottom=key - 0.5, color=colour, zorder=2)
+    for octave in range(0, KEYS, CLASSES):
+        axes.axhline(octave - 0.5, color=PALE, lw=0.8, zorder=0)
+    axes.set_yticks(range(0, KEYS, CLASSES), [f"A{octave}" for octave in range(8)], fontsize=7.5)
+    axes.set_ylim(-0.5, KEYS - 0.5)
+    _window(axes, len(values), step)
+
+
+def _class_panel(axes: Axes, x12: np.ndarray, step: int) -> None:
+    _class_cells(axes, x12)
+    _window(axes, len(x12), step)
+
+
+def _window(axes: Axes, steps: int, step: int) -> None:
+    """The same frame and time axis for every stage, with one column picked out."""
+    axes.axvspan(step, step + 1, color=ORANGE, alpha=0.35, lw=0, zorder=1)
+    axes.spines[["top", "right"]].set_visible(True)
+    axes.set_xlim(0, steps)
+    axes.set_xticks(range(0, steps + 1, STEPS_PER_BAR))
+    axes.tick_params(labelsize=7.5, length=2)
+
+
+def _boxes_and_arrows(figure: Figure) -> None:
+    """What stands between the stages of Fig. 11: the OR, two networks, the mask."""
+    def arrow(start, end, bend=0.0):
+        figure.add_artist(FancyArrowPatch(start, end, transform=figure.transFigure, arrowstyle="-|>", lw=1.6, color=INK,
+                                          mutation_scale=13, connectionstyle=f"arc3,rad={bend}"))
+
+    def box(x, y, width, height, text, colour):
+        figure.add_artist(FancyBboxPatch((x, y), width, height, transform=figure.transFigure, facecolor=colour,
+                                         edgecolor=INK, boxstyle="round,pad=0.006", lw=1))
+        figure.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8.5)
+
+    arrow((0.285, 0.74), (0.338, 0.74))
+    figure.text(0.311, 0.75, "OR over\noctaves", ha="center", va="bottom", fontsize=8.5)
+    box(0.618, 0.685, 0.082, 0.11, "generator\n§6.3, §6.4\n\n(here: the\ndata itself)", PALE)
+    arrow((0.588, 0.74), (0.611, 0.74))
+    arrow((0.708, 0.74), (0.738, 0.74))
+    arrow((0.88, 0.615), (0.88, 0.49))
+    figure.text(0.89, 0.553, "each class allows\nits 7 or 8 keys", ha="left", va="center", fontsize=8.5)
+    box(0.455, 0.525, 0.13, 0.045, "decoder: LSTM-RBM", PALE)
+    arrow((0.285, 0.60), (0.447, 0.556))
+    figure.text(0.345, 0.594, "$x_t$", ha="left", va="bottom", fontsize=9)
+    arrow((0.86, 0.615), (0.594, 0.552))
+    figure.text(0.70, 0.589, "$x\\prime_{t+1}$", ha="right", va="bottom", fontsize=9)
+    arrow((0.52, 0.517), (0.52, 0.49))
+    arrow((0.738, 0.26), (0.67, 0.26))
+    figure.text(0.704, 0.27, "×", ha="center", va="bottom", fontsize=13)
+    arrow((0.38, 0.26), (0.288, 0.26))
+    figure.text(0.334, 0.27, "draw", ha="center", va="bottom", fontsize=8.5)
+    for y, colour, name in ((0.22, INK, "right"), (0.195, RED, "wrong"), (0.17, SKY, "missed")):
+        figure.text(0.293, y, "■", color=colour, fontsize=8, va="center")
+        figure.text(0.309, y, name, fontsize=8, va="center")
+
+
+def classes_per_step(shares: np.ndarray, voices: int, claimed: tuple[int, int]) -> Figure:
+    """How many classes are struck at once: shares of struck steps with 1, 2, …; V and the thesis's limit beside them."""
+    most = max(len(shares), claimed[1] + 1)
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
+    axes.axvspan(claimed[0] - 0.5, claimed[1] + 0.5, color=PALE, label=f"the thesis's limit, {claimed[0]}–{claimed[1]}")
+    axes.bar(np.arange(1, len(shares) + 1), shares, color=[BLUE if n < voices else RED for n in range(len(shares))])
+    axes.axvline(voices + 0.5, color=ORANGE, lw=2, label=f"V = {voices} voices")
+    for n, share in enumerate(shares, 1):
+        axes.text(n, share, f"{share:.2%}" if share < 0.1 else f"{share:.0%}", ha="center", va="bottom", fontsize=8.5)
+    axes.set_xticks(range(1, most + 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set(xlabel="pitch classes struck on one step", ylabel="share of struck steps", ylim=(0, shares.max() * 1.12))
+    axes.legend(loc="upper right")
+    return figure
+
+
+def kept_and_lost(bits: dict[str, float], guesses: pd.DataFrame) -> Figure:
+    """Bits per struck step, by name, and how well the classes alone tell the outer voices.
+
+    ``guesses`` has one row per outer voice with the shares ``guessed`` and ``chance``.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.3), width_ratios=(1.5, 1))
+    colours = [GREEN, *[ORANGE] * (len(bits) - 1)]
+    left.barh(list(bits), list(bits.values()), color=colours, height=0.62)
+    for row, value in enumerate(bits.values()):
+        left.text(value, row, f" {value:.1f}", va="center", fontsize=9)
+    left.invert_yaxis()
+    left.set(xlabel="bits per struck step", xlim=(0, max(bits.values()) * 1.13))
+    left.set_title("(a) kept (green) and lost (orange)")
+    at = np.arange(len(guesses))
+    for share, offset, colour in (("guessed", -0.2, BLUE), ("chance", 0.2, PALE)):
+        bars = right.bar(at + offset, guesses[share], 0.4, color=colour, label=share)
+        right.bar_label(bars, fmt="{:.0%}", fontsize=9)
+    right.set_xticks(at, guesses.index)
+    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    right.set(ylim=(0, 1), ylabel="right guesses from x′")
+    right.legend(loc="upper right")
+    right.set_title("(b) which class is outermost?")
+    return figure

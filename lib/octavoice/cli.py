@@ -5,6 +5,7 @@ A :class:`~octavoice.errors.UserError` ends it with one sentence and exit status
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def relay(arguments: argparse.Namespace) -> None:
     """Pass on a notebook's progress, each line with the notebook's name before it."""
     from octavoice.experiment import relay
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the notebook's to answer; what it says then is passed on
     relay.relay(arguments.name, sys.stdin.fileno(), sys.stdout)
 
 

@@ -84,22 +84,26 @@ def to_step_half_even(ticks: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
     return whole + up
 
 
-def fragment_to_show(pieces: list[Piece], bars: int) -> tuple[Piece, int]:
-    """A fragment for a figure, found by rule: its piece and its first step.
+def fragment_to_show(pieces: list[Piece], bars: int, least: float = 0.4) -> tuple[Piece, int, np.ndarray]:
+    """A fragment for a figure, found by rule: its piece, its first step, its roll ``(time, key)``.
 
-    The first stretch of ``bars`` bars of 16 steps, from a bar line on, that has an onset on at least half of its
-    steps, in the order of the pieces; if there is none, the one with the most struck steps, the first of equals.
+    The first stretch of ``bars`` bars of 16 steps, from a bar line on, with an onset on a share of at least ``least``
+    of its steps, in the order of the pieces; if there is none, the one with the most struck steps, the first of equals.
+    Silence fills up what a short piece lacks.
     """
     length = bars * STEPS_PER_BAR
-    most = (-1.0, pieces[0], 0)
-    for piece in pieces:
-        struck = polyphony(piece.roll) > 0
-        for start in range(piece.pickup, max(piece.pickup, piece.steps - length) + 1, STEPS_PER_BAR):
-            share = struck[start:start + length].sum() / length
-            if share >= 0.5:
-                return piece, start
-            most = max(most, (share, piece, start), key=lambda found: found[0])
-    return most[1:]
+    starts = ((piece, start) for piece in pieces
+              for start in range(piece.pickup, max(piece.pickup, piece.steps - length) + 1, STEPS_PER_BAR))
+    most, found = -1.0, None
+    for piece, start in starts:
+        share = piece.roll[start:start + length].any(axis=1).sum() / length
+        if share > most:
+            most, found = share, (piece, start)
+        if share >= least:
+            break
+    piece, start = found
+    window = piece.roll[start:start + length]
+    return piece, start, np.pad(window, ((0, length - len(window)), (0, 0)))
 
 
 def midi_commands(path: Path) -> pd.DataFrame:
@@ -130,7 +134,7 @@ def losing_onsets(rolls: list[np.ndarray], shifts: range) -> pd.Series:
 
 
 def split_table(splits: dict[str, list[Piece]]) -> pd.DataFrame:
-    """Per side: pieces, different contents up to transposition, steps, and pieces with the content of another side's."""
+    """Per side: pieces, different contents up to transposition, steps, and pieces whose content is elsewhere too."""
     hashes = {side: [content_hash(piece.roll) for piece in pieces] for side, pieces in splits.items()}
     rows = []
     for side, pieces in splits.items():
@@ -215,53 +219,48 @@ def entropy(counts: np.ndarray) -> float:
 def plug_in(rolls: list[np.ndarray]) -> dict[str, float]:
     """Plug-in H(x'_t) and H(x_t | x'_t) over all steps of rolls ``(time, key)``, bits per step.
 
-    As x' is a function of x, H(x|x') = H(x) − H(x'). Entropy being concave, both are too small on average
-    (Jensen). ``once`` is the share of struck steps whose x' occurs on no other step: they count as no entropy.
+    As x' is a function of x, H(x|x') = H(x) − H(x'). Entropies being concave, both are too small on average
+    (Jensen). ``once`` is the share of struck steps whose x occurs on no other step: nothing is known of those.
     """
     x = np.concatenate(rolls)
-    _, counts_x = np.unique(np.packbits(x, axis=1), axis=0, return_counts=True)
-    numbers = set_numbers(compress(x))
-    counts = np.bincount(numbers, minlength=2**CLASSES)
-    return {"classes": entropy(counts), "octaves": entropy(counts_x) - entropy(counts),
-            "once": float((counts[numbers[numbers > 0]] == 1).mean())}
+    _, which, counts = np.unique(np.packbits(x, axis=1), axis=0, return_inverse=True, return_counts=True)
+    classes = entropy(np.bincount(set_numbers(compress(x))))
+    return {"classes": classes, "octaves": entropy(counts) - classes,
+            "once": float((counts[which][x.any(axis=1)] == 1).mean())}
 
 
 class OctaveCode:
     """A code for the octaves of each sounding class, fitted on some rolls: an upper bound on H(x_t | x'_t).
 
-    ``log2_p`` ``(pitch_class, pattern)`` is log₂ P(pattern | this class sounds), counts plus one imaginary
-    observation spread over all patterns that the class has keys for; ``repeat`` is the probability that a class
-    returns in the octaves in which it was last struck. Classes are coded independently of each other.
+    ``plain`` ``(pitch_class, pattern)`` is P(pattern | this class sounds): counts, and one imaginary observation
+    spread over all patterns that the class has keys for. ``given_last`` ``(pitch_class, last, pattern)`` knows
+    besides in which octaves the class was last struck; there ``plain`` counts as ``TRUST`` observations. Classes
+    are coded independently of each other.
     """
 
+    TRUST = 4.0
+
     def __init__(self, rolls: list[np.ndarray]):
-        counts = np.zeros((CLASSES, 2**OCTAVES))
-        repeats = []
+        pairs = np.zeros((CLASSES, 2**OCTAVES, 2**OCTAVES))
         for roll in rolls:
             patterns = octave_patterns(roll)
-            _, p = np.nonzero(patterns)
-            np.add.at(counts, (p, patterns[patterns > 0]), 1)
-            last = last_patterns(patterns)
-            known = (patterns > 0) & (last > 0)
-            repeats.append([(patterns == last)[known].sum(), known.sum()])
-        possible = (np.arange(2**OCTAVES) > 0) & (np.arange(2**OCTAVES) < 2.0 ** OCTAVES_OF[:, None])
-        smoothed = (counts + possible / possible.sum(axis=1, keepdims=True)) / (counts.sum(axis=1, keepdims=True) + 1)
-        self.log2_p = np.log2(smoothed, where=possible, out=np.full(smoothed.shape, -np.inf))
-        repeated, known = np.sum(repeats, axis=0)
-        self.repeat = (repeated + 0.5) / (known + 1)
+            sounding = patterns > 0
+            np.add.at(pairs, (np.nonzero(sounding)[1], last_patterns(patterns)[sounding], patterns[sounding]), 1)
+        counts, number = pairs.sum(axis=1), np.arange(2**OCTAVES)
+        possible = (number > 0) & (number < 2.0 ** OCTAVES_OF[:, None])
+        prior = possible / possible.sum(axis=1, keepdims=True)
+        self.plain = (counts + prior) / (counts.sum(axis=1, keepdims=True) + 1)
+        self.given_last = pairs + self.TRUST * self.plain[:, None]
+        self.given_last /= self.given_last.sum(axis=-1, keepdims=True)
 
     def bits(self, roll: np.ndarray, memory: bool = False) -> np.ndarray:
         """Code length of the octaves of every class, ``(time, pitch_class)`` in bits, 0 where it is silent.
 
-        With ``memory`` a class is first asked whether it repeats its last octaves.
+        With ``memory`` the class's last octaves are known: a bound on H(x_t | x'_t, the past).
         """
-        patterns = octave_patterns(roll)
-        log2_p = np.where(patterns > 0, self.log2_p[np.arange(CLASSES), patterns], 0.0)
-        if memory:
-            last = last_patterns(patterns)
-            mixed = np.log2(self.repeat * (patterns == last) + (1 - self.repeat) * 2**log2_p)
-            log2_p = np.where((patterns > 0) & (last > 0), mixed, log2_p)
-        return -log2_p
+        patterns, p = octave_patterns(roll), np.arange(CLASSES)
+        share = self.given_last[p, last_patterns(patterns), patterns] if memory else self.plain[p, patterns]
+        return -np.log2(np.where(patterns > 0, share, 1.0))
 
 
 def last_patterns(patterns: np.ndarray) -> np.ndarray:
@@ -324,8 +323,12 @@ def guess_edges(train: list[np.ndarray], rolls: list[np.ndarray], top: bool = Tr
     x12, edge = _edges(rolls, top)
     guess = (table[set_numbers(x12)] + 0.5 * x12).argmax(axis=1)
     many = x12.sum(axis=1) > 1
-    return {"undetermined": many.mean(), "guessed": (guess == edge)[many].mean(),
-            "chance": (1 / x12.sum(axis=1)[many]).mean()}
+    return {"undetermined": float(many.mean()), "guessed": _mean((guess == edge)[many]),
+            "chance": _mean(1 / x12.sum(axis=1)[many])}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _edges(rolls: list[np.ndarray], top: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -1,18 +1,18 @@
-"""How well a decoder decodes (thesis §6.2): trivial baselines, likelihoods, and what it strikes.
+"""How well a decoder decodes (thesis §6.2): trivial baselines, likelihoods, and the keys it strikes.
 
-All numbers are about x_{t+1} given the true classes x'_{t+1}, within the mask: what lies outside is
-known to be silent. Log-likelihoods in nats per step.
+Everything here is about x_{t+1} given the true classes x'_{t+1} and the true keys before, and within
+the mask: outside it silence is certain. Log-likelihoods are in nats per step.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from octavoice.experiment.networks import decoder_pseudo_likelihood
 from octavoice.experiment.train import Tensors, uniforms, weighted_mean
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask
+from octavoice.thesis import exact
 from octavoice.thesis.decoder import (
     Decoder,
     free_energy,
@@ -21,16 +21,14 @@ from octavoice.thesis.decoder import (
     pseudo_likelihood,
     visible_given_hidden,
 )
-from octavoice.thesis.exact import states
 
-MEMORIES = 3
-"""What a baseline may remember of a key; see :func:`octave_memory`."""
+OCTAVES = 8
 
 
 def octave_memory(x: np.ndarray) -> np.ndarray:
     """What is known of every key before each step: ``(time, …, key)`` to integers of the same axes.
 
-    0: its pitch class has not sounded yet; 1: when its class last sounded, another octave was
+    0: its pitch class has not sounded yet; 1: when its class last sounded, only other octaves were
     struck; 2: when its class last sounded, this key was struck.
     """
     time = np.arange(len(x)).reshape(-1, *[1] * (x.ndim - 1))
@@ -41,72 +39,147 @@ def octave_memory(x: np.ndarray) -> np.ndarray:
 
 
 def key_frequencies(pieces: list[Piece], remember: bool) -> np.ndarray:
-    """P(key struck | its class sounds), ``(memory, key)``, counted in pieces as they stand (not transposed).
+    """P(key struck | its class sounds), ``(memory, key)``, counted in the pieces as they stand.
 
-    With ``remember`` one row for each :func:`octave_memory`, else the three rows agree. A class of
-    which nothing was counted gets one key in eight; a row is drawn towards the plain frequency.
+    With ``remember`` there is one row for each :func:`octave_memory`, each with one count of the
+    plain frequency added; without it all three rows are the plain frequency, to which one class
+    that sounds in one of its eight octaves is added.
     """
-    struck, sounding = np.zeros((2, MEMORIES, KEYS))
+    struck, sounding = np.zeros((2, 3, KEYS))
     for piece in pieces:
         memory, allowed = octave_memory(piece.roll), mask(compress(piece.roll))
-        for m in range(MEMORIES):
-            struck[m] += ((memory == m) * piece.roll).sum(axis=0)
-            sounding[m] += ((memory == m) * allowed).sum(axis=0)
-    plain = (struck.sum(axis=0) + 1 / 8) / (sounding.sum(axis=0) + 1)
-    return (struck + plain) / (sounding + 1) if remember else np.tile(plain, (MEMORIES, 1))
+        for m in range(3):
+            struck[m] += ((memory == m) & (piece.roll > 0)).sum(axis=0)
+            sounding[m] += ((memory == m) & (allowed > 0)).sum(axis=0)
+    plain = (struck.sum(axis=0) + 1 / OCTAVES) / (sounding.sum(axis=0) + 1)
+    return (struck + plain) / (sounding + 1) if remember else np.tile(plain, (3, 1))
 
 
-def baseline(frequencies: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """A baseline's probability of every key given the steps before, ``(time - 1, …, key)``; see :func:`key_frequencies`."""
-    return frequencies[octave_memory(x)[1:], np.arange(KEYS)]
+def baseline_probability(pieces: list[Piece], t: Tensors, remember: bool) -> Tensor:
+    """A baseline's probability of every key of a batch, times the mask, ``(time - 1, batch, key)``.
+
+    Fitted on ``pieces`` by :func:`key_frequencies`; keys are independent. Without ``remember``: how
+    often a key is struck when its class sounds. With it: also whether the class keeps its octave.
+    """
+    memory = octave_memory(t.x.cpu().numpy())[1:]
+    p = key_frequencies(pieces, remember)[memory, np.arange(KEYS)]
+    return torch.from_numpy(p).to(t.x) * mask(t.x12[1:])
 
 
-def keys_log_likelihood(probability: Tensor, x: Tensor, allowed: Tensor) -> Tensor:
-    """Log-likelihood of keys ``x`` that are independent given ``probability``, over the allowed keys: ``(…, key)`` to ``(…)``."""
-    p = torch.where(x > 0.5, probability, 1 - probability)
-    return (allowed * p.clamp_min(1e-12).log()).sum(dim=-1)
+def keys_log_likelihood(p: Tensor, x: Tensor, allowed: Tensor) -> Tensor:
+    """Log-likelihood of the allowed keys, independent with probability ``p``: ``(…, key)`` to ``(…)``."""
+    return (allowed * torch.where(x > 0.5, p, 1 - p).clamp_min(1e-12).log()).sum(dim=-1)
+
+
+def judge_baseline(p: Tensor, t: Tensors) -> dict[str, float]:
+    """The entries of :func:`judge` for independent keys of probability ``p``, for which all likelihoods agree."""
+    per_step = keys_log_likelihood(p, t.x[1:], mask(t.x12[1:]))
+    everywhere, one_class = weighted_mean(per_step, t.weight).item(), per_step[_one_class(t)].mean().item()
+    return {"pseudo-likelihood": everywhere, "as generated": everywhere,
+            "one class: pseudo-likelihood": one_class, "one class: likelihood": one_class}
+
+
+def judge(decoder: Decoder, t: Tensors, chains: int, seed: int) -> dict[str, float]:
+    """A decoder on a batch, in nats per step.
+
+    ``pseudo-likelihood``: :func:`~octavoice.thesis.decoder.pseudo_likelihood`; ``as generated``:
+    :func:`sampling_log_likelihood` of one Gibbs step; the last two on the steps in which one class
+    sounds, where the likelihood within the mask is exact (NaN where there is no such step).
+    """
+    likelihood, pseudo = one_class_log_likelihood(decoder, t)
+    as_generated = sampling_log_likelihood(decoder, t, 1, chains, seed)
+    return {"pseudo-likelihood": decoder_pseudo_likelihood(decoder, t),
+            "as generated": weighted_mean(as_generated, t.weight).item(),
+            "one class: pseudo-likelihood": pseudo.mean().item(),
+            "one class: likelihood": likelihood.mean().item()}
 
 
 @torch.no_grad()
 def sampling_log_likelihood(decoder: Decoder, t: Tensors, gibbs_steps: int, chains: int, seed: int) -> Tensor:
     """How probable the true keys are under what generation does, ``(time - 1, batch)``.
 
-    Generation draws h, then x, starting from the previous step's keys (here the true ones): keys are
-    independent given the last h, so log p is the log of a mean over ``chains`` draws of h. The log of
-    a mean over few draws is too low on average; with more chains it rises to the true value.
+    Generation draws h, then x, ``gibbs_steps`` times, starting from the keys before (here the true
+    ones). Given the last h the keys are independent, so p is the mean of a product over draws of
+    h: estimated without bias from ``chains`` of them. Its log is too low on average, less so with
+    more chains.
     """
     rng = torch.Generator().manual_seed(seed)
     b, c, _ = decoder(t.x12[1:], t.x[:-1])
-    allowed = mask(t.x12[1:])
-    total = torch.full(b.shape[:-1], -torch.inf, device=b.device)
+    allowed, W = mask(t.x12[1:]), decoder.W
+    total = torch.full_like(t.weight, -torch.inf)
     for _ in range(chains):
         x = t.x[:-1]
         for _ in range(gibbs_steps - 1):
-            x, _ = gibbs_step(x, b, c, decoder.W, uniforms(rng, *c.shape[:2], decoder.hidden + KEYS, device=b.device), allowed)
-        h = hidden_given_visible(x, c, decoder.W)
-        h = (uniforms(rng, *h.shape, device=b.device) < h).to(h.dtype)
-        total = torch.logaddexp(total, keys_log_likelihood(visible_given_hidden(h, b, decoder.W), t.x[1:], allowed))
+            x, _ = gibbs_step(x, b, c, W, uniforms(rng, *b.shape[:2], W.shape[0] + KEYS, device=b.device), allowed)
+        h = uniforms(rng, *c.shape, device=b.device) < hidden_given_visible(x, c, W)
+        p = visible_given_hidden(h.to(b.dtype), b, W)
+        total = torch.logaddexp(total, keys_log_likelihood(p, t.x[1:], allowed))
     return total - np.log(chains)
 
 
 @torch.no_grad()
-def exact_log_likelihood(decoder: Decoder, t: Tensors) -> tuple[Tensor, Tensor]:
-    """Exact ``log p(x | outside the mask silent)`` where one class sounds, and the pseudo-likelihood there.
+def one_class_log_likelihood(decoder: Decoder, t: Tensors) -> tuple[Tensor, Tensor]:
+    """Exact ``log p(x | silence outside the mask)`` where one class sounds, and the pseudo-likelihood there.
 
-    One class has seven or eight keys, so the sum over all key patterns is short. Both ``(step,)``,
-    over those steps of the batch that carry weight.
+    A class has seven or eight keys, so all their patterns can be summed. Both ``(step,)``.
     """
     b, c, _ = decoder(t.x12[1:], t.x[:-1])
-    single = (t.x12[1:].sum(dim=-1) == 1) & (t.weight > 0)
-    x, b, c, allowed = t.x[1:][single], b[single], c[single], mask(t.x12[1:][single])
-    octaves = torch.arange(8, device=x.device) * CLASSES
-    patterns = states(8, x.dtype).to(x.device)
-    log_z = []
-    for b_t, c_t, a_t in zip(b, c, allowed, strict=True):
-        keys = a_t.argmax() + octaves
-        fits = patterns[(patterns[:, keys >= KEYS] == 0).all(dim=-1)][:, keys < KEYS]
-        every = x.new_zeros(len(fits), KEYS)
-        every[:, keys[keys < KEYS]] = fits
-        log_z.append((-free_energy(every, b_t, c_t, decoder.W)).logsumexp(dim=0))
-    log_p = -free_energy(x, b, c, decoder.W) - torch.stack(log_z)
-    return log_p, pseudo_likelihood(x, b, c, decoder.W, allowed)
+    here, W = _one_class(t), decoder.W
+    x, b, c, allowed = t.x[1:][here], b[here], c[here], mask(t.x12[1:][here])
+    pitch_class = t.x12[1:][here].argmax(dim=-1)
+    log_z = torch.full((len(x),), torch.nan, device=x.device)
+    for p in pitch_class.unique().tolist():
+        rows = pitch_class == p
+        patterns = x.new_zeros(2 ** len(range(p, KEYS, CLASSES)), KEYS)
+        patterns[:, p::CLASSES] = exact.states(len(range(p, KEYS, CLASSES)), x.dtype).to(x.device)
+        log_z[rows] = (-free_energy(patterns, b[rows, None], c[rows, None], W)).logsumexp(dim=-1)
+    return -free_energy(x, b, c, W) - log_z, pseudo_likelihood(x, b, c, W, allowed)
+
+
+def _one_class(t: Tensors) -> Tensor:
+    """Which steps to predict have exactly one class and carry weight: ``(time - 1, batch)`` bool."""
+    return (t.x12[1:].sum(dim=-1) == 1) & (t.weight > 0)
+
+
+@torch.no_grad()
+def decode(decoder: Decoder, t: Tensors, gibbs_steps: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Decode a batch from its true classes, each step from the keys decoded before it (Fig. 18).
+
+    The first step's keys are given. Returns keys and probabilities (after the mask) of the rest,
+    both ``(time - 1, batch, key)``.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    x, state, steps = t.x[0], None, []
+    for x12 in t.x12[1:]:
+        u = uniforms(rng, gibbs_steps, len(x), decoder.hidden + KEYS, device=x.device)
+        x, probability, state = decoder.step(x12, x, u, state)
+        steps.append((x, probability))
+    return tuple(torch.stack(series) for series in zip(*steps, strict=True))
+
+
+@torch.no_grad()
+def before_mask(decoder: Decoder, t: Tensors, seed: int) -> Tensor:
+    """Raw p(x | h) of one Gibbs step from the true keys before, not masked: ``(time - 1, batch, key)``."""
+    b, c, _ = decoder(t.x12[1:], t.x[:-1])
+    u = uniforms(torch.Generator().manual_seed(seed), *b.shape[:2], decoder.hidden + KEYS, device=b.device)
+    return gibbs_step(t.x[:-1], b, c, decoder.W, u)[1]
+
+
+def strikes(p: Tensor, t: Tensors) -> dict[str, float]:
+    """What independent keys of probability ``p`` ``(time - 1, batch, key)`` strike, as expected numbers over a batch.
+
+    A roll of 0 and 1 counts as its own certainty. Keys struck, those of them that are true, and the
+    share of sounding classes that get no key.
+    """
+    none = torch.nn.functional.pad(1 - p, (0, OCTAVES * CLASSES - KEYS), value=1.0)
+    none = none.unflatten(-1, (OCTAVES, CLASSES)).prod(dim=-2)
+    lost, sounding = (none * t.x12[1:]).sum().item(), t.x12[1:].sum().item()
+    return {"keys struck": p.sum().item(), "truly struck": (p * t.x[1:]).sum().item(),
+            "classes without a key": lost / max(sounding, 1)}
+
+
+def generation_study(decoder: Decoder, t: Tensors, gibbs_steps: int, chains: int, seed: int) -> dict[str, float]:
+    """What k Gibbs steps are worth: held-out log-likelihood as generated, and :func:`strikes` of one decoding."""
+    per_step = sampling_log_likelihood(decoder, t, gibbs_steps, chains, seed)
+    keys, _ = decode(decoder, t, gibbs_steps, seed)
+    return {"likelihood": weighted_mean(per_step, t.weight).item()} | strikes(keys, t)

@@ -61,8 +61,8 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
     _write(paths.run_dir(*run) / "index.json", index)
     if is_published(*run):
         return (
-            f"figures and results: {_short(paths.run_dir(*run))} "
-            "(the committed ones were left alone; `make publish` replaces them)"
+            f"figures and results: {_short(paths.run_dir(*run))}\n"
+            f"The committed ones were left alone; `make publish {_settings(*run)}` replaces them."
         )
     _copy(index, run)
     return "\n".join(f"{name}: {_short(place(*run))}" for name, place in FOLDERS.items())
@@ -95,18 +95,22 @@ def index_of(preset: str, corpus: str, seed: int) -> dict:
     the one its notebook wrote. A folder corpus goes by the short name of
     :func:`octavoice.paths.slug`, so that no path of this machine is committed.
     """
-    folder, again = paths.run_dir(preset, corpus, seed), _command(preset, corpus, seed)
+    folder = paths.run_dir(preset, corpus, seed)
+    remedy = f"run `make reproduce {_settings(preset, corpus, seed)}`"
     files, provenance = {}, {}
     for name in NOTEBOOKS:
         path = folder / "manifests" / f"{name}.json"
         if not path.exists():
-            raise UserError(f"the run {_short(folder)} is incomplete: {name} has not finished; run `{again}` first.")
+            raise UserError(f"the run {_short(folder)} is incomplete: {name} has not finished; {remedy} first.")
         manifest = _read(path)
         for file, sha256 in manifest.pop("files", {}).items():
             if not _is_inside(file) or _sha256(folder / file) != sha256:
-                raise UserError(f"{_short(folder / file)} is not what {name} wrote; remove {_short(path)} and run `{again}`.")
+                culprit = f"{_short(folder / file)} is not what {name} wrote"
+                raise UserError(f"{culprit}; remove {_short(path)} and {remedy}.")
             files[file] = sha256
         provenance[name] = manifest
+    if len({manifest.get("corpus_sha256") for manifest in provenance.values()}) > 1:
+        raise UserError(f"the notebooks of {_short(folder)} read different corpora; remove that folder and {remedy}.")
     index = {"preset": preset, "corpus": corpus, "seed": seed, "files": files, "provenance": provenance}
     return _without_paths(index, corpus)
 
@@ -174,5 +178,6 @@ def _short(path: Path) -> str:
     return str(path.relative_to(paths.home())) if path.is_relative_to(paths.home()) else str(path)
 
 
-def _command(preset: str, corpus: str, seed: int) -> str:
-    return f"make reproduce PRESET={preset} CORPUS={shlex.quote(corpus)} SEED={seed}"
+def _settings(preset: str, corpus: str, seed: int) -> str:
+    """How ``make`` is told which run is meant."""
+    return f"PRESET={preset} CORPUS={shlex.quote(corpus)} SEED={seed}"

@@ -105,7 +105,8 @@ class Run:
 
     def write_json(self, name: str, data) -> None:
         """Save plain data as ``results/<name>.json``, keys sorted, floats as they are."""
-        self._record(f"results/{name}.json", (json.dumps(data, indent=1, sort_keys=True) + "\n").encode())
+        text = json.dumps(data, indent=1, sort_keys=True, default=lambda number: number.item())
+        self._record(f"results/{name}.json", (text + "\n").encode())
 
     def write_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
         """Save a table as ``results/<name>.csv`` and return it for display."""

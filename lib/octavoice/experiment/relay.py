@@ -1,7 +1,6 @@
 """What a notebook says while it runs, made readable beside another one's."""
 
 import os
-import signal
 import time
 from typing import TextIO
 
@@ -16,9 +15,8 @@ def relay(name: str, source: int, sink: TextIO) -> None:
 
     A progress bar redraws its line with carriage returns; one such state is passed on at most every
     ten seconds. Of a failed notebook the cell's own error is passed on, without papermill's traceback
-    around it. Ends when the source does; Ctrl-C is the source's to answer.
+    around it. Ends when the source does.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     held, last = [], 0.0
     for line, redrawn in _lines(source):
         now = time.monotonic()

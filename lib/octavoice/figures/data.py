@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
@@ -19,6 +20,11 @@ from octavoice.music.score import to_png
 PALE = "#d8dee6"
 FAINT = "#b8c0ca"
 WIDTH = 9.0
+
+
+def _by_hand(height: float) -> Figure:
+    """An empty figure whose axes are placed by hand. (``layout="none"`` lasts for one save only.)"""
+    return plt.figure(figsize=(WIDTH, height), layout=PlaceHolderLayoutEngine(True, False))
 
 
 # ---- 01: the data (§2.2, §7.1)
@@ -34,15 +40,16 @@ def representations(page: str, roll: np.ndarray) -> Figure:
     span, lower = 0.875 * WIDTH, 4.6
     inches = span * image.shape[0] / (right - left)
     height = inches + lower
-    figure = plt.figure(figsize=(WIDTH, height), layout="none")
+    figure = _by_hand(height)
     across = 0.875 * image.shape[1] / (right - left)
-    score = figure.add_axes((0.11 - across * left / image.shape[1], 1 - (inches + 0.12) / height, across, inches / height))
+    corner = 0.11 - across * left / image.shape[1], 1 - (inches + 0.12) / height
+    score = figure.add_axes((*corner, across, inches / height))
     score.imshow(image, aspect="auto", interpolation="antialiased")
     score.axis("off")
     events, cells = (figure.add_axes((0.11, inch / height, 0.875, 1.72 / height)) for inch in (2.55, 0.5))
     _midi_notes(events, roll)
     _cells(cells, roll)
-    figure.text(0.012, 1 - 0.06 / height, "(a) score", fontsize=11, va="top")
+    figure.text(0.11, 1 - 0.06 / height, "(a) score", fontsize=11, va="top")
     events.set_title("(b) MIDI notes as an editor draws them: struck, held, released", pad=4)
     cells.set_title("(c) onset piano roll x: struck or not", pad=4)
     events.tick_params(labelbottom=False)
@@ -91,7 +98,7 @@ def _midi_notes(axes: Axes, roll: np.ndarray) -> None:
 
 def _cells(axes: Axes, roll: np.ndarray) -> None:
     time, key = np.nonzero(roll)
-    axes.bar(time + 0.5, np.ones(len(time)), width=1.0, bottom=key + LOWEST_MIDI - 0.5, color=INK)
+    axes.bar(time + 0.5, np.ones(len(time)), width=1.0, bottom=key + LOWEST_MIDI - 0.5, color=INK, lw=0)
     _pitch_axis(axes, roll)
     _time_axis(axes, len(roll))
 
@@ -100,7 +107,7 @@ def funnel(counts: dict[str, int]) -> Figure:
     """What remains after each filter of §7.1: files by the filter that stopped them, ``kept`` last."""
     names, stopped = list(counts)[:-1], np.array(list(counts.values())[:-1])
     left = sum(counts.values()) - np.concatenate([[0], stopped]).cumsum()
-    labels = ["files found", *(f"after '{name}'" for name in names)]
+    labels = ["files found", *(f"after “{name}”" for name in names)]
     figure, axes = plt.subplots(figsize=(WIDTH, 2.5))
     axes.barh(labels, left, color=BLUE, height=0.62)
     axes.barh(labels[1:], stopped, left=left[1:], color=ORANGE, height=0.62)
@@ -155,14 +162,17 @@ def corpus_overview(table: pd.DataFrame, keys: np.ndarray, classes: np.ndarray, 
         poly.bar(np.arange(1, len(shares) + 1) + offset, shares, 0.4, color=colour, label=name)
     poly.legend()
     poly.set_xticks(range(1, max(len(keys), len(classes)) + 1))
-    poly.set(title="(b) onsets at once", xlabel="struck on one step", ylabel="share of struck steps")
-    grid.plot(np.sort(table.off_grid), np.arange(1, len(table) + 1) / len(table), color=BLUE, drawstyle="steps-post", lw=2)
+    poly.set(title="(b) onsets at once", xlabel="struck on one step", ylabel="share of struck steps",
+             xlim=(0.4, max(len(keys), len(classes)) + 0.6))
+    at_most = np.arange(1, len(table) + 1) / len(table)
+    grid.plot(np.sort(table.off_grid), at_most, color=BLUE, drawstyle="steps-post", lw=2)
     grid.set(title="(c) onsets off the grid", xlabel="off-grid share of a piece's onsets",
-             ylabel="pieces with at most that", ylim=(0, 1.03), xlim=(-0.001, max(0.02, table.off_grid.max() * 1.05)))
+             ylabel="pieces with at most that", ylim=(0, 1.03), xlim=(-0.001, max(0.05, table.off_grid.max() * 1.05)))
     counts = np.bincount(table.place, minlength=STEPS_PER_BAR) / len(table)
     place.bar(range(STEPS_PER_BAR), counts, color=[GREEN, *[BLUE] * (STEPS_PER_BAR - 1)])
     place.set_xticks(range(0, STEPS_PER_BAR, 2))
-    place.set(title="(d) where in its bar a piece begins", xlabel="step of the bar (0 = downbeat)", ylabel="share of pieces")
+    place.set(title="(d) where in its bar a piece begins", xlabel="step of the bar (0 = downbeat)",
+              ylabel="share of pieces")
     for axes in (poly, place):
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for axis in (grid.xaxis, grid.yaxis):
@@ -190,7 +200,7 @@ def augmentation(shifted: dict[int, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 def _class_cells(axes: Axes, x12: np.ndarray, colour=INK) -> None:
     time, p = np.nonzero(x12)
-    axes.bar(time + 0.5, np.ones(len(time)), width=1.0, bottom=p - 0.5, color=colour)
+    axes.bar(time + 0.5, np.ones(len(time)), width=1.0, bottom=p - 0.5, color=colour, lw=0, zorder=2)
     axes.set_yticks(range(CLASSES), CLASS_NAMES, fontsize=7.5)
     axes.set_ylim(-0.5, CLASSES - 0.5)
     _time_axis(axes, len(x12))
@@ -205,7 +215,7 @@ def scheme(x: np.ndarray, x12: np.ndarray, x12_next: np.ndarray, probability: np
     Of step t: ``x`` ``(time, key)`` and ``x12`` ``(time, pitch_class)``. Of step t + 1: ``x12_next``, ``probability``
     after the mask, the decoded ``keys`` and the ``truth``.
     """
-    figure = plt.figure(figsize=(WIDTH, 8.0), layout="none")
+    figure = _by_hand(8.0)
     axes = {name: figure.add_axes(place) for name, place in {
         "x": (0.07, 0.54, 0.21, 0.40), "x12": (0.375, 0.64, 0.21, 0.20), "next": (0.775, 0.64, 0.21, 0.20),
         "keys": (0.07, 0.055, 0.21, 0.40), "p": (0.415, 0.055, 0.21, 0.40), "mask": (0.775, 0.055, 0.21, 0.40)}.items()}
@@ -219,10 +229,12 @@ def scheme(x: np.ndarray, x12: np.ndarray, x12_next: np.ndarray, probability: np
     image = axes["p"].imshow(shown.T, origin="lower", aspect="auto", cmap="viridis_r", vmin=0, vmax=1, zorder=2,
                              extent=(0, len(x), -0.5, KEYS - 0.5), interpolation="nearest")
     figure.colorbar(image, cax=figure.add_axes((0.632, 0.055, 0.012, 0.15))).ax.tick_params(labelsize=7, length=2)
-    titles = {"x": "$x_t$: 88 keys", "x12": "$x\\prime_t$: 12 classes", "next": "$x\\prime_{t+1}$: 12 classes",
-              "mask": "mask $M(x\\prime_{t+1})$", "p": "p(key) after the mask", "keys": "$x_{t+1}$: 88 keys"}
+    titles = {"x": "$x_t$: 88 keys", "x12": "$x'_t$: 12 classes", "next": "$x'_{t+1}$: 12 classes",
+              "mask": "mask $M(x'_{t+1})$", "p": "p(key) after the mask", "keys": "$x_{t+1}$: 88 keys"}
     for name, title in titles.items():
         axes[name].set_title(title, pad=4)
+    for name in ("x", "keys", "p", "mask"):
+        axes[name].set_xlabel("step of the window", fontsize=8, labelpad=1)
     _boxes_and_arrows(figure)
     return figure
 
@@ -231,7 +243,7 @@ def _keyboard(axes: Axes, values: np.ndarray, step: int, colours: dict | None = 
     """All 88 keys over time ``(time, key)``, octaves apart; each value above 0 in its colour."""
     for value, colour in (colours or {1: INK}).items():
         time, key = np.nonzero(values == value)
-        axes.bar(time + 0.5, np.ones(len(time)), width=1.0, bottom=key - 0.5, color=colour, zorder=2)
+        axes.bar(time + 0.5, np.ones(len(time)), width=1.0, bottom=key - 0.5, color=colour, lw=0, zorder=2)
     for octave in range(0, KEYS, CLASSES):
         axes.axhline(octave - 0.5, color=PALE, lw=0.8, zorder=0)
     axes.set_yticks(range(0, KEYS, CLASSES), [f"A{octave}" for octave in range(8)], fontsize=7.5)
@@ -246,7 +258,7 @@ def _class_panel(axes: Axes, x12: np.ndarray, step: int) -> None:
 
 def _window(axes: Axes, steps: int, step: int) -> None:
     """The same frame and time axis for every stage, with one column picked out."""
-    axes.axvspan(step, step + 1, color=ORANGE, alpha=0.35, lw=0, zorder=1)
+    axes.axvspan(step, step + 1, color=ORANGE, alpha=0.4, lw=0, zorder=0.5)
     axes.spines[["top", "right"]].set_visible(True)
     axes.set_xlim(0, steps)
     axes.set_xticks(range(0, steps + 1, STEPS_PER_BAR))
@@ -275,7 +287,7 @@ def _boxes_and_arrows(figure: Figure) -> None:
     arrow((0.285, 0.60), (0.447, 0.556))
     figure.text(0.345, 0.594, "$x_t$", ha="left", va="bottom", fontsize=9)
     arrow((0.86, 0.615), (0.594, 0.552))
-    figure.text(0.70, 0.589, "$x\\prime_{t+1}$", ha="right", va="bottom", fontsize=9)
+    figure.text(0.70, 0.589, "$x'_{t+1}$", ha="right", va="bottom", fontsize=9)
     arrow((0.52, 0.517), (0.52, 0.49))
     arrow((0.738, 0.26), (0.67, 0.26))
     figure.text(0.704, 0.27, "×", ha="center", va="bottom", fontsize=13)
@@ -287,23 +299,24 @@ def _boxes_and_arrows(figure: Figure) -> None:
 
 
 def classes_per_step(shares: np.ndarray, voices: int, claimed: tuple[int, int]) -> Figure:
-    """How many classes are struck at once: shares of struck steps with 1, 2, …; V and the thesis's limit beside them."""
+    """How many classes are struck at once: shares of struck steps with 1, 2, …, beside V and the thesis's limit."""
     most = max(len(shares), claimed[1] + 1)
     figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
     axes.axvspan(claimed[0] - 0.5, claimed[1] + 0.5, color=PALE, label=f"the thesis's limit, {claimed[0]}–{claimed[1]}")
     axes.bar(np.arange(1, len(shares) + 1), shares, color=[BLUE if n < voices else RED for n in range(len(shares))])
     axes.axvline(voices + 0.5, color=ORANGE, lw=2, label=f"V = {voices} voices")
     for n, share in enumerate(shares, 1):
-        axes.text(n, share, f"{share:.2%}" if share < 0.1 else f"{share:.0%}", ha="center", va="bottom", fontsize=8.5)
+        label = f"{share:.0%}" if share >= 0.1 else f"{share:.2%}" if share >= 0.0001 or not share else "<0.01%"
+        axes.text(n, share, label, ha="center", va="bottom", fontsize=8.5)
     axes.set_xticks(range(1, most + 1))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set(xlabel="pitch classes struck on one step", ylabel="share of struck steps", ylim=(0, shares.max() * 1.12))
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper right", frameon=True, facecolor="white", framealpha=1)
     return figure
 
 
 def kept_and_lost(bits: dict[str, float], guesses: pd.DataFrame) -> Figure:
-    """Bits per struck step, by name, and how well the classes alone tell the outer voices.
+    """Bits per step, by name (what is kept first), and how well the classes alone tell the outer voices.
 
     ``guesses`` has one row per outer voice with the shares ``guessed`` and ``chance``.
     """
@@ -311,9 +324,9 @@ def kept_and_lost(bits: dict[str, float], guesses: pd.DataFrame) -> Figure:
     colours = [GREEN, *[ORANGE] * (len(bits) - 1)]
     left.barh(list(bits), list(bits.values()), color=colours, height=0.62)
     for row, value in enumerate(bits.values()):
-        left.text(value, row, f" {value:.1f}", va="center", fontsize=9)
+        left.text(value, row, f" {value:.2f}", va="center", fontsize=9)
     left.invert_yaxis()
-    left.set(xlabel="bits per struck step", xlim=(0, max(bits.values()) * 1.13))
+    left.set(xlabel="bits per step", xlim=(0, max(bits.values()) * 1.13))
     left.set_title("(a) kept (green) and lost (orange)")
     at = np.arange(len(guesses))
     for share, offset, colour in (("guessed", -0.2, BLUE), ("chance", 0.2, PALE)):

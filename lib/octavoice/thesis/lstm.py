@@ -21,3 +21,13 @@ def lstm_step(lstm: nn.LSTM, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, T
     i, f, candidate, o = gates.chunk(4, dim=-1)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(candidate)
     return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def lstm_sequence(lstm: nn.LSTM, x: Tensor) -> Tensor:
+    """:func:`lstm_step` over ``x`` ``(time, batch, input)`` from zero states; ``(time, batch, hidden)``."""
+    h = c = x.new_zeros(x.shape[1], lstm.hidden_size)
+    outputs = []
+    for x_t in x:
+        h, c = lstm_step(lstm, x_t, h, c)
+        outputs.append(h)
+    return torch.stack(outputs)

@@ -1,0 +1,133 @@
+"""Continuations of held-out primes, and what notebook 07 reads from them (thesis §7.3–7.4)."""
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from octavoice.experiment import harmony
+from octavoice.experiment.networks import Networks
+from octavoice.experiment.notebook import Run
+from octavoice.experiment.statistics import decisions, roll_summary
+from octavoice.music.piece import Piece
+from octavoice.music.roll import compress, mask
+from octavoice.thesis.decoder import hidden_given_visible, visible_given_hidden
+from octavoice.thesis.generator import Composer, Composition
+
+
+def held_out_pieces(run: Run) -> list[Piece]:
+    """Pieces no network has seen: the test side, or in a tiny corpus the validation side."""
+    return run.splits["test"] or run.splits["valid"]
+
+
+def primes(run: Run) -> tuple[list[str], np.ndarray]:
+    """Opening bars of held-out pieces as primes: names and ``(prime, sample, key)``.
+
+    Pieces in the order of a shuffle by the run's seed, again from the front if there are too few.
+    """
+    pieces, length = held_out_pieces(run), run.preset.prime
+    order = np.random.default_rng(run.seed).permutation(len(pieces))
+    chosen = [pieces[i] for i in np.resize(order, run.preset.samples)]
+    rolls = [np.pad(piece.roll[:length], ((0, max(0, length - piece.steps)), (0, 0))) for piece in chosen]
+    return [piece.name for piece in chosen], np.stack(rolls, axis=1)
+
+
+def compose(run: Run, networks: Networks, prime: np.ndarray) -> tuple[Composer, Composition]:
+    """Continue each prime ``(prime, sample, key)`` by the preset's new steps, all at once."""
+    composer = Composer(networks.generator, networks.decoder)
+    bar = lambda steps: tqdm(steps, desc="composing", unit="step", mininterval=2.0)  # noqa: E731
+    return composer, composer.compose(prime, run.preset.new_steps, run.seed, progress=bar)
+
+
+def triad_step(composition: Composition) -> tuple[int, int]:
+    """``(sample, new step)`` at which the voices decide a triad, for Fig. 15.
+
+    The first one whose three classes sound, whatever the voices' order; if no step is a triad, the
+    first with the most classes.
+    """
+    new = composition.x12[composition.start:]
+    for sample in range(new.shape[1]):
+        for step in np.flatnonzero(new[:, sample].sum(axis=-1) == 3):
+            if harmony.is_triad(np.flatnonzero(new[step, sample])):
+                return sample, int(step)
+    step, sample = np.unravel_index(new.sum(axis=-1).argmax(), new.shape[:2])
+    return int(sample), int(step)
+
+
+def decoding_stages(composer: Composer, composition: Composition, seed: int, sample: int, step: int) -> dict:
+    """Fig. 18: one new step on its way from 12 classes to 88 keys.
+
+    The decoder runs over the whole sample again in sequence form, and the step's own random draws
+    give its hidden units. Returns ``classes (pitch_class,)``, and ``mask``, ``unmasked``,
+    ``masked``, ``keys``, each ``(key,)``.
+    """
+    t = composition.start + step
+    x12, keys = (torch.from_numpy(a[:, sample:sample + 1]).double() for a in (composition.x12, composition.roll))
+    with torch.no_grad():
+        b, c, _ = composer.decoder(x12[1:], keys[:-1])
+        draws = composer.draws(seed, sample, 1, t)[t - 1, 0, composer.voices:]
+        p_hidden = hidden_given_visible(keys[t - 1], c[t - 1], composer.decoder.W)
+        h = (draws[: composer.decoder.hidden] < p_hidden).double()
+        unmasked = visible_given_hidden(h, b[t - 1], composer.decoder.W)[0].numpy()
+    allowed = mask(composition.x12[t, sample])
+    return {"classes": composition.x12[t, sample], "mask": allowed, "unmasked": unmasked,
+            "masked": unmasked * allowed, "keys": composition.roll[t, sample]}
+
+
+def judge_keys(prime: np.ndarray, composition: Composition, pieces: list[Piece]) -> pd.DataFrame:
+    """How well music stays in key: share of onsets in the scale, for samples and for real pieces.
+
+    One row per set, means over pieces: in the scale of the *prime's* key, of the piece's own key, of
+    the best of the 24 keys in each window of 64 steps; and the share of exact triads among
+    steps with three or more classes. Real pieces are judged after their own first bar, over as many steps.
+    """
+    start, steps = composition.start, len(composition.x12) - composition.start
+    ours = [(compress(prime[:, i]), composition.x12[start:, i]) for i in range(prime.shape[1])]
+    real = [(compress(p.roll[:start]), compress(p.roll[start:start + steps])) for p in pieces if p.steps > 2 * start]
+    shuffled = [(ours[i][0], ours[i - 1][1]) for i in range(len(ours))]
+    sets = {"samples": ours, "held-out pieces": real, "samples, another's prime": shuffled}
+    return pd.DataFrame({name: pd.DataFrame([_key_row(*pair) for pair in pairs]).mean()
+                         for name, pairs in sets.items() if pairs}).T.rename_axis("set")
+
+
+def _key_row(prime12: np.ndarray, x12: np.ndarray) -> dict[str, float]:
+    prime_key, own_key = harmony.key_of(prime12), harmony.key_of(x12)
+    windows = [(start, key) for start, key in harmony.keys_over_time(x12) if key is not None]
+    local = [harmony.in_key_share(x12[start:start + 64], key) for start, key in windows]
+    return {"in prime's key": harmony.in_key_share(x12, prime_key) if prime_key else np.nan,
+            "in own key": harmony.in_key_share(x12, own_key) if own_key else np.nan,
+            "in key by window": float(np.mean(local)) if local else np.nan,
+            "triads": harmony.triad_share(x12)}
+
+
+def judge_rhythm(composition: Composition, pieces: list[Piece]) -> pd.DataFrame:
+    """Density and rhythm (see :func:`~octavoice.experiment.statistics.roll_summary`), samples beside real pieces."""
+    new = composition.x12[composition.start:]
+    ours = [roll_summary(new[:, i]) for i in range(new.shape[1]) if new[:, i].any()]
+    real = [roll_summary(compress(piece.roll)) for piece in pieces]
+    return pd.DataFrame({"samples": pd.DataFrame(ours).mean(), "held-out pieces": pd.DataFrame(real).mean()}).T
+
+
+def voice_order(composition: Composition, sample: int, step: int) -> pd.DataFrame:
+    """What each voice decided at one step: pitch class index and whether it sounds, with its probability."""
+    classes, sounds = decisions(composition.choices[step, sample])
+    log_q = composition.log_q[step, sample]
+    q = [float(np.exp(log_q[v, 0 if sounds[v] else 1, classes[v]])) for v in range(len(classes))]
+    return pd.DataFrame({"pitch class": classes, "sounds": sounds, "probability": q},
+                        index=pd.Index(np.arange(1, len(classes) + 1), name="voice"))
+
+
+def key_picture(x12: np.ndarray, window: int = 64) -> dict:
+    """What Fig. 17 draws of one sample ``(time, pitch_class)``: the key of each window of ``window`` steps.
+
+    Returns ``x12``; ``scale`` ``(time, pitch_class)``, true inside the key's scale; ``keys``, where a
+    new key begins and its name; ``triads``, the steps that strike an exact triad.
+    """
+    scale, keys = np.zeros(x12.shape, dtype=bool), []
+    for start in range(0, len(x12), window):
+        key = harmony.key_of(x12[start:start + window])
+        if key is not None:
+            scale[start:start + window, sorted(harmony.scale_classes(key))] = True
+            keys += [(start, key.name)] if not keys or keys[-1][1] != key.name else []
+    triads = [t for t in range(len(x12)) if harmony.is_triad(np.flatnonzero(x12[t]))]
+    return {"x12": x12, "scale": scale, "keys": keys, "triads": np.array(triads, dtype=int)}

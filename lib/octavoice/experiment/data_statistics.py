@@ -263,6 +263,12 @@ class OctaveCode:
         return -np.log2(np.where(patterns > 0, share, 1.0))
 
 
+    def key_probability(self, x12: np.ndarray) -> np.ndarray:
+        """P(key struck | its class sounds), 0 for silent classes: ``(time, pitch_class)`` to ``(time, key)``."""
+        octaves = self.plain @ (np.arange(2**OCTAVES)[:, None] >> np.arange(OCTAVES) & 1)
+        return octaves.T.reshape(-1)[:KEYS] * mask(x12)
+
+
 def last_patterns(patterns: np.ndarray) -> np.ndarray:
     """The octaves in which each class was struck the last time before: ``(time, pitch_class)``, 0 if never yet."""
     steps = np.arange(len(patterns))[:, None]
@@ -371,12 +377,11 @@ def decode(decoder: Decoder, roll: np.ndarray, heard: int, seed: int) -> tuple[n
 
 
 def decoded_counts(keys: np.ndarray, roll: np.ndarray) -> dict[str, float]:
-    """Decoded keys beside the true ones, both ``(time, key)``, as counts.
+    """Decoded keys, or their probabilities, beside the true ones, both ``(time, key)``: (expected) numbers of keys.
 
-    ``onsets`` of the truth, ``right`` keys, ``wrong`` keys (none outside the mask), and of the ``classes`` asked
-    for, those ``lost``: with no key at all.
+    ``onsets`` of the truth; ``right`` and ``wrong`` keys; of the wrong ones those ``outside the mask``, in a class
+    that is silent.
     """
-    asked, given = compress(roll), compress(keys.astype(roll.dtype))
-    return {"onsets": int(roll.sum()), "right": int((keys * roll).sum()), "wrong": int((keys * (1 - roll)).sum()),
-            "outside the mask": int((keys * (1 - mask(asked))).sum()), "classes": int(asked.sum()),
-            "lost": int((asked * (1 - given)).sum())}
+    found = {"onsets": roll.sum(), "right": (keys * roll).sum(), "wrong": (keys * (1.0 - roll)).sum(),
+             "outside the mask": (keys * (1 - mask(compress(roll)).astype(float))).sum()}
+    return {name: float(number) for name, number in found.items()}

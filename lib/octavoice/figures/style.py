@@ -24,7 +24,8 @@ def use() -> None:
         "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9, "legend.title_fontsize": 9, "xtick.labelsize": 9,
         "ytick.labelsize": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK,
         "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-        "figure.constrained_layout.use": True, "legend.frameon": False, "axes.titlelocation": "left"})
+        "figure.constrained_layout.use": True, "legend.frameon": True, "legend.facecolor": "white",
+        "legend.edgecolor": "none", "legend.framealpha": 0.9, "axes.titlelocation": "left"})
 
 
 def render(figure: Figure) -> dict[str, bytes]:

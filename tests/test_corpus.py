@@ -50,14 +50,16 @@ def test_one_bad_file_never_stops_a_corpus(folder):
     loaded = corpus.load(f"folder:{folder}")
     assert loaded.funnel() == {**dict.fromkeys(REASONS, 0), "unreadable": 1, "kept": 6}
     bad = next(v for v in loaded.report if v.reason == "unreadable")
-    assert bad.name == "broken.mid" and str(folder) not in bad.detail
+    assert bad.name == "broken.mid"
+    assert str(folder) not in bad.detail
     assert [p.name for p in loaded.pieces] == [f"piece {i}.mid" for i in range(6)]
 
 
 def test_the_store_gives_back_the_same_pieces_and_is_never_stale(folder):
     name = f"folder:{folder}"
     first, again = corpus.load(name), corpus.load(name)
-    assert first.sha256 == again.sha256 and first.report == again.report
+    assert first.sha256 == again.sha256
+    assert first.report == again.report
     for a, b in zip(first.pieces, again.pieces, strict=True):
         assert np.array_equal(a.roll, b.roll)
         assert {**vars(a), "roll": 0} == {**vars(b), "roll": 0}
@@ -124,7 +126,8 @@ def test_a_transposed_copy_stays_on_its_side():
 def test_tiny_corpora_still_have_a_validation_piece():
     for count in range(2, 9):
         sides = splits.split_pieces([piece(seed=i) for i in range(count)])
-        assert sides["train"] and sides["valid"]
+        assert sides["train"]
+        assert sides["valid"]
     with pytest.raises(UserError, match="fewer than two"):
         splits.split_pieces([piece(), piece()])
 
@@ -144,7 +147,8 @@ def test_a_fragment_carries_its_history_and_masks_its_padding():
     whole = compress(pieces[0].roll)
     assert np.array_equal(batch.x12[:, 0], whole[160:224])
     assert np.array_equal(batch.history[:, 0], whole[32:160])
-    assert not batch.history[:, 1].any() and not batch.x[20:, 1].any()
+    assert not batch.history[:, 1].any()
+    assert not batch.x[20:, 1].any()
     assert batch.weight[:, 0].all()
     assert batch.weight[:, 1].tolist() == [1.0] * 19 + [0.0] * 44
     assert np.array_equal(batch.clock[:, 0], batch.clock[:, 1])
@@ -152,7 +156,8 @@ def test_a_fragment_carries_its_history_and_masks_its_padding():
 
 def test_history_before_the_piece_is_silent():
     batch = fragments.Fragments([piece(steps=300, seed=1)], 64, 32).gather(np.array([1]))
-    assert not batch.history[:96].any() and batch.history[96:].any()
+    assert not batch.history[:96].any()
+    assert batch.history[96:].any()
 
 
 @pytest.mark.parametrize("shift", range(-6, 6))

@@ -24,16 +24,21 @@ def primes(steps, batch, seed=0):
 def test_shapes_and_the_prime_kept(composer):
     prime = primes(16, 3)
     piece = composer.compose(prime, 20, seed=1)
-    assert piece.roll.shape == (36, 3, 88) and piece.x12.shape == (36, 3, 12) and piece.start == 16
-    assert piece.choices.shape == (20, 3, 5) and piece.log_q.shape == (20, 3, 5, 2, 12)
-    assert piece.attention.shape == (20, 3, 8) and piece.probability.shape == (20, 3, 88)
+    assert piece.roll.shape == (36, 3, 88)
+    assert piece.x12.shape == (36, 3, 12)
+    assert piece.start == 16
+    assert piece.choices.shape == (20, 3, 5)
+    assert piece.log_q.shape == (20, 3, 5, 2, 12)
+    assert piece.attention.shape == (20, 3, 8)
+    assert piece.probability.shape == (20, 3, 88)
     assert np.array_equal(piece.roll[:16], prime)
 
 
 def test_no_key_outside_the_mask_and_lost_classes_are_counted(composer):
     piece = composer.compose(primes(16, 4), 60, seed=2)
     new, x12 = piece.roll[16:], piece.x12[16:]
-    assert (new <= mask(x12)).all() and not new[~x12.any(-1)].any()
+    assert (new <= mask(x12)).all()
+    assert not new[~x12.any(-1)].any()
     assert piece.decided == x12.sum()
     assert piece.lost == (x12.astype(int) - compress(new)).sum()
 
@@ -104,7 +109,8 @@ def test_reading_a_prime_feeds_the_voices_as_in_training(composer):
 def test_the_published_programs_way_of_reading_a_prime_differs(composer):
     prime = primes(48, 4)
     a, b = (composer.compose(prime, 8, seed=1, truthful=flag).log_q for flag in (True, False))
-    assert a.shape == b.shape and not np.array_equal(a, b)
+    assert a.shape == b.shape
+    assert not np.array_equal(a, b)
 
 
 def test_more_gibbs_steps_stay_inside_the_mask():

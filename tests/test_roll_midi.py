@@ -126,7 +126,8 @@ def test_bad_files_get_one_sentence_that_names_them(tmp_path):
             (tmp_path / name).write_bytes(data)
         with pytest.raises(UserError, match=name) as caught:
             midi.read_midi(tmp_path / name)
-        assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+        assert str(caught.value).endswith(".")
+        assert "\n" not in str(caught.value)
 
 
 def mido_bytes(folder):

@@ -51,7 +51,8 @@ def test_decided_classes_have_probability_exactly_zero():
 def test_sampling_frequencies_match_enumerated_paths(tiny):
     """Chi-square over all 24 decision paths at a fixed seed."""
     paths, draws = enumeration.voice_paths(tiny, features()[0, 0]), 40_000
-    assert len(paths.choices) == 6 * 4 and paths.probability.sum().item() == pytest.approx(1, abs=1e-12)
+    assert len(paths.choices) == 6 * 4
+    assert paths.probability.sum().item() == pytest.approx(1, abs=1e-12)
     _, choices, _, _ = tiny(features().expand(1, draws, -1), uniforms(2, 1, draws))
     code = choices[0, 0] * 6 + choices[1, 0]
     expected = torch.zeros(36, dtype=torch.float64).index_add(0, paths.choices @ torch.tensor([6, 1]),
@@ -83,7 +84,8 @@ def test_step_form_equals_sequence_form():
             now = slice(t, t + 1)
             q_t, c_t, s_t, states = sampler(F[now], u[:, now], None if goal is None else goal[now], forcing, states)
             torch.testing.assert_close(q_t[:, 0], log_q[:, t], atol=1e-12, rtol=0)
-            assert torch.equal(c_t[:, 0], choices[:, t]) and torch.equal(s_t[0], sounds[t])
+            assert torch.equal(c_t[:, 0], choices[:, t])
+            assert torch.equal(s_t[0], sounds[t])
 
 
 def test_each_voice_keeps_its_own_state_along_time():
@@ -147,7 +149,8 @@ def test_gradients_flow_through_probabilities_not_through_choices():
     log_q, choices, _, _ = sampler(F, torch.rand(5, 5, 2), target)
     assert not choices.requires_grad
     objective(log_q, target).mean().backward()
-    assert F.grad.abs().sum() > 0 and all(torch.isfinite(p.grad).all() for p in sampler.parameters())
+    assert F.grad.abs().sum() > 0
+    assert all(torch.isfinite(p.grad).all() for p in sampler.parameters())
 
 
 # --- scheme one and the joint softmax ---------------------------------------------------------------------------------

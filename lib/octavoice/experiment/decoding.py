@@ -75,23 +75,23 @@ def judge_baseline(p: Tensor, t: Tensors) -> dict[str, float]:
     """The entries of :func:`judge` for independent keys of probability ``p``, for which all likelihoods agree."""
     per_step = keys_log_likelihood(p, t.x[1:], mask(t.x12[1:]))
     everywhere, one_class = weighted_mean(per_step, t.weight).item(), per_step[_one_class(t)].mean().item()
-    return {"pseudo-likelihood": everywhere, "as generated": everywhere,
-            "one class: pseudo-likelihood": one_class, "one class: likelihood": one_class}
+    return {"pseudo-likelihood": everywhere, "as generated": everywhere, "one class: pseudo-likelihood": one_class,
+            "one class: likelihood": one_class, "one class: as generated": one_class}
 
 
 def judge(decoder: Decoder, t: Tensors, chains: int, seed: int) -> dict[str, float]:
     """A decoder on a batch, in nats per step.
 
     ``pseudo-likelihood``: :func:`~octavoice.thesis.decoder.pseudo_likelihood`; ``as generated``:
-    :func:`sampling_log_likelihood` of one Gibbs step; the last two on the steps in which one class
-    sounds, where the likelihood within the mask is exact (NaN where there is no such step).
+    :func:`sampling_log_likelihood` of one Gibbs step; and both again on the steps in which one class
+    sounds, beside the ``likelihood`` there, which is exact (NaN where there is no such step).
     """
     likelihood, pseudo = one_class_log_likelihood(decoder, t)
     as_generated = sampling_log_likelihood(decoder, t, 1, chains, seed)
     return {"pseudo-likelihood": decoder_pseudo_likelihood(decoder, t),
             "as generated": weighted_mean(as_generated, t.weight).item(),
-            "one class: pseudo-likelihood": pseudo.mean().item(),
-            "one class: likelihood": likelihood.mean().item()}
+            "one class: pseudo-likelihood": pseudo.mean().item(), "one class: likelihood": likelihood.mean().item(),
+            "one class: as generated": as_generated[_one_class(t)].mean().item()}
 
 
 @torch.no_grad()

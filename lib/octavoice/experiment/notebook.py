@@ -153,6 +153,7 @@ def start(notebook: str, namespace: dict) -> Run:
     variant = "_".join(f"{name}-{value}" for name, value in sorted(given["overrides"].items()))
     run = Run(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), variant)
     style.use()
+    pd.options.display.max_colwidth = None
     settings = {"preset": preset.name, "corpus": paths.slug(run.corpus_name), "seed": run.seed,
                 "device": run.device.type, **given["overrides"]}
     measured = [f"{scale} {_duration(cost['seconds'])}" for scale, cost in costs().get(notebook, {}).items()]

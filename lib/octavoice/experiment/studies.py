@@ -1,4 +1,4 @@
-"""The small trainings inside notebooks 03 and 04: attention on repeats (C3), scheme one (C6, C7), teacher forcing (C8)."""
+"""The small trainings of notebooks 03 and 04: attention on repeats (C3), scheme one (C6, C7), forcing (C8)."""
 
 from collections.abc import Callable
 

@@ -52,9 +52,9 @@ def gibbs(p: np.ndarray, frequencies: dict[str, np.ndarray], chains: int, distan
     left.bar(at, p, color="0.85", edgecolor="0.6", label="exact p(x)")
     for (name, f), colour, shift in zip(frequencies.items(), (ORANGE, BLUE), (-0.17, 0.17), strict=True):
         left.errorbar(at + shift, f, 2 * np.sqrt(f * (1 - f) / chains), fmt="o", color=colour, markersize=4, label=name)
-    left.set(xlabel="visible state x", ylabel="share of chains", xticks=at)
+    left.set(xlabel="visible state x", ylabel="share of chains", xticks=at, ylim=(0, 1.25 * p.max()))
     left.set_xticklabels(bits(int(np.log2(len(p)))), rotation=90)
-    left.legend(title=f"{chains} chains, ± 2 standard errors", title_fontsize=9)
+    left.legend(title=f"{chains} chains, ± 2 standard errors", title_fontsize=9, loc="upper right", ncols=3)
     right.semilogy(distance, color=GREY, label="exact: power of the\ntransition matrix")
     right.semilogy(list(sampled), list(sampled.values()), "o", color=BLUE, label="observed frequencies")
     noise = np.sqrt(2 / np.pi / chains * p * (1 - p)).sum() / 2
@@ -117,15 +117,14 @@ def training(curves: dict, baselines: dict[str, float], window: int) -> Figure:
     for (name, level), style in zip(baselines.items(), (":", "--"), strict=True):
         right.axhline(level, color=INK, linestyle=style, linewidth=1, label=name)
     left.axhline(0, color=INK, linewidth=0.8)
-    left.set(xlabel="iteration", ylabel="CD-1 loss, nats per step", title="What is minimised (no likelihood)")
-    right.set(xlabel="iteration", ylabel="log pseudo-likelihood, nats per step", title="How it is judged, held-out")
+    left.set(xlabel="iteration", ylabel="CD-1 loss, nats per step", title="What is minimised (points: held-out)")
+    right.set(xlabel="iteration", ylabel="log pseudo-likelihood, nats per step", title="How it is judged (held-out)")
     left.set_yscale("symlog", linthresh=1)
     low, high = left.get_ylim()
     ticks = [tick for tick in (-100, -10, -1, -0.5, 0, 0.5, 1, 10, 100) if low < tick < high]
     left.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     left.minorticks_off()
-    left.legend(title="points: held-out, thin lines: training", title_fontsize=9)
-    right.legend()
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 

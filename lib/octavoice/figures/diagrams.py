@@ -16,7 +16,8 @@ def _tint(colour, share: float = 0.22):
 
 def box(ax: Axes, x: float, y: float, text: str, colour, width: float = 2.4, height: float = 0.8) -> None:
     """A rounded box centred at ``(x, y)``."""
-    ax.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0.02,rounding_size=0.12",
+    ax.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height,
+                                boxstyle="round,pad=0.02,rounding_size=0.12",
                                 facecolor=_tint(colour), edgecolor=colour, linewidth=1.4))
     ax.text(x, y, text, ha="center", va="center", fontsize=9.5, linespacing=1.35)
 

@@ -21,9 +21,9 @@ def use() -> None:
     sns.set_theme(context="notebook", style="ticks", palette="colorblind", font="DejaVu Sans")
     mpl.rcParams.update({
         "figure.dpi": DPI, "savefig.dpi": DPI, "svg.hashsalt": "octavoice", "svg.fonttype": "path",
-        "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9, "legend.title_fontsize": 9, "xtick.labelsize": 9,
-        "ytick.labelsize": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK,
-        "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+        "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9, "legend.title_fontsize": 9,
+        "xtick.labelsize": 9, "ytick.labelsize": 9, "axes.spines.top": False, "axes.spines.right": False,
+        "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
         "figure.constrained_layout.use": True, "legend.frameon": True, "legend.facecolor": "white",
         "legend.edgecolor": "none", "legend.framealpha": 0.9, "axes.titlelocation": "left"})
 

@@ -25,7 +25,8 @@ def main_curves(metrics: pd.DataFrame, baselines: dict[str, float], thesis: list
     figure, ax = plt.subplots(figsize=(8, 4))
     _curve(ax, -metrics["train"], BLUE, "training, one batch (thin) and mean of 10", smooth=10, linewidth=1.6)
     if "held_out" in metrics:
-        _curve(ax, -metrics["held_out"], ORANGE, "held-out pieces, fixed panel", marker="o", markersize=3.5, linewidth=1.6)
+        _curve(ax, -metrics["held_out"], ORANGE, "held-out pieces, fixed panel", marker="o", markersize=3.5,
+               linewidth=1.6)
     for (name, level), style in zip(baselines.items(), (":", "--", "-."), strict=False):
         ax.axhline(level, color=GREY, linestyle=style, linewidth=1.2, label=f"baseline: {name}")
     reached = [(i, level) for i, level in thesis if i <= 1.05 * metrics.index[-1]]

@@ -1,0 +1,170 @@
+"""What notebooks rely on: checked parameters, recorded files, manifests; statistics and figures (design rules 7–9)."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from octavoice.errors import UserError
+from octavoice.experiment import networks, notebook, presets, provenance, samples, statistics
+from octavoice.figures import model, style, training
+from octavoice.thesis import values
+
+GOOD = {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "cpu", "overrides": {}}
+
+
+@pytest.fixture
+def run():
+    return notebook.start("99_test", GOOD)
+
+
+def test_good_parameters_pass_and_what_ipython_adds_is_ignored():
+    assert notebook.check_parameters({**GOOD, "In": [""], "Out": {}, "_dh": [], "__name__": "x", "exit": print}) == GOOD
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"presett": "quick"}, "unknown parameter 'presett'"), ({"seed": "1"}, "must be a int, not a str"),
+    ({"seed": True}, "must be a int, not a bool"), ({"seed": -1}, "between 0 and"),
+    ({"seed": 2**31}, "between 0 and"), ({"device": "gpu"}, "must be one of auto, cpu, cuda"),
+    ({"corpus": "bahc"}, "unknown corpus 'bahc'"), ({"overrides": "iterations"}, "must be a dict")])
+def test_bad_parameters_get_one_sentence(change, message):
+    with pytest.raises(UserError, match=message):
+        notebook.check_parameters({**GOOD, **change})
+
+
+def test_a_missing_parameter_is_named():
+    with pytest.raises(UserError, match="'seed' is not set"):
+        notebook.check_parameters({k: v for k, v in GOOD.items() if k != "seed"})
+
+
+def test_a_user_error_shows_as_one_line_in_ipython():
+    assert UserError("no.")._render_traceback_() == ["octavoice: no."]
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    ({"iteration": 5}, "unknown setting 'iteration'"), ({"iterations": "5"}, "must be a int"),
+    ({"iterations": -5}, "at least 0"), ({"learning_rate": 1}, "must be a float")])
+def test_bad_overrides_get_one_sentence(overrides, message):
+    with pytest.raises(UserError, match=message):
+        presets.resolve("quick", **overrides)
+
+
+def test_unknown_presets_are_named_with_the_known_ones():
+    with pytest.raises(UserError, match="unknown preset 'quik'; choose one of smoke, quick, thesis"):
+        presets.resolve("quik")
+
+
+def test_the_thesis_preset_is_section_7_2():
+    p = presets.resolve("thesis")
+    for field, name in (("batch", "batch"), ("fragment", "fragment"), ("stride", "stride"),
+                        ("iterations", "iterations"), ("learning_rate", "learning_rate"), ("epsilon", "epsilon"),
+                        ("decoder_learning_rate", "decoder_learning_rate"), ("decoder_epsilon", "decoder_epsilon"),
+                        ("prime", "prime"), ("new_steps", "new_steps")):
+        assert getattr(p, field) == values.value(name)
+
+
+def test_overrides_work_in_a_folder_of_their_own():
+    plain, changed = notebook.start("a", GOOD), notebook.start("a", {**GOOD, "overrides": {"iterations": 7}})
+    assert changed.dir == plain.dir / "iterations-7"
+    assert changed.preset.iterations == 7
+
+
+def test_cuda_without_a_gpu_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="torch sees no GPU"):
+        notebook.start("a", {**GOOD, "device": "cuda"})
+
+
+def test_the_manifest_names_every_file_with_its_hash(run, capsys):
+    run.write_json("facts", {"b": np.float32(0.5), "a": 1})
+    run.write_table("table", pd.DataFrame({"x": [1.0]}))
+    run.write_midi("piece", np.eye(16, 88, 40, dtype=np.uint8))
+    run.show(model.clock_bits(np.eye(6)), "clock", "caption")
+    run.finish()
+    manifest = json.loads((run.dir / "manifests" / "99_test.json").read_text())
+    assert set(manifest["files"]) == {"results/facts.json", "results/table.csv", "results/piece.mid",
+                                      "figures/clock.png", "figures/clock.svg"}
+    assert all(provenance.sha256(run.dir / name) == digest for name, digest in manifest["files"].items())
+    assert {"preset", "seed", "corpus", "corpus_sha256", "versions", "commit", "cost", "device"} <= set(manifest)
+    assert str(run.dir) not in json.dumps(manifest)
+
+
+def test_a_folder_corpus_leaves_no_path_in_the_manifest(tmp_path):
+    from octavoice.music.midi import write_midi
+    for i in range(3):
+        chords = np.eye(40, 88, 20 + i, dtype=np.uint8) | np.eye(40, 88, 25 - 2 * i, dtype=np.uint8)
+        write_midi(chords, tmp_path / f"{i}.mid")
+    run = notebook.start("98_test", {**GOOD, "corpus": f"folder:{tmp_path}"})
+    assert str(tmp_path) not in json.dumps(run.facts())
+
+
+def test_figures_are_the_same_bytes_each_time():
+    metrics = pd.DataFrame({"train": [3.0, 2.5, 2.2], "held_out": [np.nan, 2.6, 2.4]}, index=[1, 2, 3])
+    style.use()
+    first, second = (style.render(training.main_curves(metrics, {"marginal": -3.2}, [(300, -2.6)])) for _ in range(2))
+    assert first == second
+    assert first["png"][:8] == b"\x89PNG\r\n\x1a\n"
+    assert b"matplotlib" not in first["png"]
+
+
+def test_stored_networks_are_used_only_if_nothing_changed(run, monkeypatch):
+    small = notebook.start("97_test", {**GOOD, "overrides": {"iterations": 2, "decoder_iterations": 2, "batch": 2}})
+    first = networks.obtain(small)
+    trained = []
+    monkeypatch.setattr(networks, "fit", lambda *a, **k: trained.append(1) or pytest.fail("trained again"))
+    again = networks.obtain(small)
+    assert all((a == b).all() for a, b in zip(first.generator.parameters(), again.generator.parameters(), strict=True))
+    pd.testing.assert_frame_equal(first.main_metrics, again.main_metrics)
+    monkeypatch.setattr(provenance, "code_fingerprint", lambda: "other code")
+    monkeypatch.setattr(networks, "fit", lambda *a, **k: trained.append(1) or first.main_metrics)
+    networks.obtain(small)
+    assert len(trained) == 2
+
+
+# --- statistics -------------------------------------------------------------------------------------------------------
+
+def test_notes_per_voice_by_hand():
+    choices = np.array([[0, 15], [0, 4], [13, 4], [5, 23]])  # voice 1: A, A, no B♭, D; voice 2: no C, C♯, C♯, no G♯
+    table = statistics.notes_per_voice(choices)
+    assert table.loc["voice 1", ["A", "D", "silent"]].tolist() == [0.5, 0.25, 0.25]
+    assert table.loc["voice 2", ["C♯", "silent"]].tolist() == [0.5, 0.5]
+    np.testing.assert_allclose(table.sum(axis=1), 1)
+
+
+def test_given_declined_by_hand():
+    choices = np.array([[0, 15], [0, 4], [13, 4], [5, 23]])
+    row = statistics.given_declined(choices).loc[(1, 2)]
+    assert row.to_dict() == {"sounds if declined": 1.0, "steps declined": 1,
+                             "sounds if sounded": pytest.approx(1 / 3), "steps sounded": 3}
+
+
+def test_lag_agreement_counts_exact_repeats_of_onset_steps():
+    x12 = np.zeros((8, 12), int)
+    x12[[0, 4], 0] = 1
+    x12[[2, 6], 3] = 1
+    x12[6, 5] = 1
+    assert statistics.lag_agreement(x12, np.array([4, 2, 9]))[:2].tolist() == [0.5, 0.0]
+    assert np.isnan(statistics.lag_agreement(x12, np.array([9]))[0])
+
+
+def test_roll_summary_by_hand():
+    x12 = np.zeros((16, 12), int)
+    x12[[0, 4, 6, 7], 0] = 1
+    x12[0, 4] = 1
+    assert statistics.roll_summary(x12) == {"struck": 0.25, "classes": 1.25, "on quarter": 0.5, "on eighth": 0.75}
+
+
+def test_samples_read_back_the_decoding_of_a_step():
+    """Fig. 18's stages, computed again from the step's own draws, end in the very keys that were played."""
+    run = notebook.start("96_test", {**GOOD, "overrides": {"iterations": 2, "decoder_iterations": 6, "new_steps": 24}})
+    _, prime = samples.primes(run)
+    composer, music = samples.compose(run, networks.obtain(run), prime)
+    for sample, step in ((0, 0), (1, 5), (2, 23)):
+        stages = samples.decoding_stages(composer, music, run.seed, sample, step)
+        np.testing.assert_allclose(stages["masked"], music.probability[step, sample], atol=1e-12)
+        assert not stages["keys"][stages["mask"] == 0].any()
+    which, step = samples.triad_step(music)
+    decided = samples.voice_order(music, which, step)
+    sounding = set(decided["pitch class"][decided["sounds"]])
+    assert sounding == set(np.flatnonzero(music.x12[music.start + step, which]))

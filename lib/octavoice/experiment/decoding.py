@@ -127,7 +127,7 @@ def one_class_log_likelihood(decoder: Decoder, t: Tensors) -> tuple[Tensor, Tens
     here, W = _one_class(t), decoder.W
     x, b, c, allowed = t.x[1:][here], b[here], c[here], mask(t.x12[1:][here])
     pitch_class = t.x12[1:][here].argmax(dim=-1)
-    log_z = torch.full((len(x),), torch.nan, device=x.device)
+    log_z = torch.full_like(x[:, 0], torch.nan)
     for p in pitch_class.unique().tolist():
         rows = pitch_class == p
         patterns = x.new_zeros(2 ** len(range(p, KEYS, CLASSES)), KEYS)

@@ -32,11 +32,14 @@ def primes(run: Run) -> tuple[list[str], np.ndarray]:
     return [piece.name for piece in chosen], np.stack(rolls, axis=1)
 
 
-def compose(run: Run, networks: Networks, prime: np.ndarray) -> tuple[Composer, Composition]:
-    """Continue each prime ``(prime, sample, key)`` by the preset's new steps, all at once."""
+def compose(run: Run, networks: Networks, prime: np.ndarray, truthful: bool = True) -> tuple[Composer, Composition]:
+    """Continue each prime ``(prime, sample, key)`` by the preset's new steps, all at once.
+
+    ``truthful=False`` feeds the voices their own samples while the prime is read [published program].
+    """
     composer = Composer(networks.generator, networks.decoder)
     bar = lambda steps: tqdm(steps, desc="composing", unit="step", mininterval=2.0)  # noqa: E731
-    return composer, composer.compose(prime, run.preset.new_steps, run.seed, progress=bar)
+    return composer, composer.compose(prime, run.preset.new_steps, run.seed, truthful=truthful, progress=bar)
 
 
 def triad_step(composition: Composition) -> tuple[int, int]:
@@ -74,18 +77,22 @@ def decoding_stages(composer: Composer, composition: Composition, seed: int, sam
             "masked": unmasked * allowed, "keys": composition.roll[t, sample]}
 
 
-def judge_keys(prime: np.ndarray, composition: Composition, pieces: list[Piece]) -> pd.DataFrame:
+def judge_keys(prime: np.ndarray, composition: Composition, pieces: list[Piece], fed_own: Composition) -> pd.DataFrame:
     """How well music stays in key: share of onsets in the scale, for samples and for real pieces.
+
+    ``fed_own`` continues the same primes with the voices fed their own samples while they are read.
 
     One row per set, means over pieces: in the scale of the *prime's* key, of the piece's own key, of
     the best of the 24 keys in each window of 64 steps; and the share of exact triads among
     steps with three or more classes. Real pieces are judged after their own first bar, over as many steps.
     """
     start, steps = composition.start, len(composition.x12) - composition.start
-    ours = [(compress(prime[:, i]), composition.x12[start:, i]) for i in range(prime.shape[1])]
+    heard = [compress(prime[:, i]) for i in range(prime.shape[1])]
+    ours, own = ([(heard[i], c.x12[start:, i]) for i in range(len(heard))] for c in (composition, fed_own))
     real = [(compress(p.roll[:start]), compress(p.roll[start:start + steps])) for p in pieces if p.steps > 2 * start]
     shuffled = [(ours[i][0], ours[i - 1][1]) for i in range(len(ours))]
-    sets = {"samples": ours, "held-out pieces": real, "samples, another's prime": shuffled}
+    sets = {"samples": ours, "held-out pieces": real, "samples, another's prime": shuffled,
+            "samples, prime read by own decisions": own}
     return pd.DataFrame({name: pd.DataFrame([_key_row(*pair) for pair in pairs]).mean()
                          for name, pairs in sets.items() if pairs}).T.rename_axis("set")
 

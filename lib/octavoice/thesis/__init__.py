@@ -6,4 +6,7 @@
 ``decoder``    §6.2, §4.4  the LSTM-RBM from 12 classes back to 88 keys
 ``generator``  §6.1  all of them as one composer
 ``values``     what the thesis reports, kept once
+
+Yardsticks: ``lstm`` (the equations of §4.3), ``enumeration`` (every decision path of a small sampler),
+``exact`` (every state of a small RBM).
 """

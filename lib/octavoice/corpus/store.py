@@ -81,14 +81,18 @@ def _read_one(source: Source) -> tuple[Piece | None, Verdict]:
     return replace(cut_silence(piece), name=source.name), replace(judge(piece), name=source.name)
 
 
+FEW = 64
+"""Files that are read in this process, at once and without a progress bar."""
+
+
 def _build(name: str, files: list[Source], key: str) -> Corpus:
-    """Read every file, two at a time where there are many, with a progress bar."""
-    bar = {"total": len(files), "desc": f"reading {name}", "unit": "file", "mininterval": 1.0}
-    if len(files) < 64:
-        results = list(tqdm(map(_read_one, files), **bar))
+    """Read every file; where there are many, by two processes and with a progress bar."""
+    if len(files) < FEW:
+        results = [_read_one(source) for source in files]
     else:
         with ProcessPoolExecutor(max_workers=2) as pool:
-            results = list(tqdm(pool.map(_read_one, files, chunksize=8), **bar))
+            results = list(tqdm(pool.map(_read_one, files, chunksize=8), total=len(files), desc=f"reading {name}",
+                                unit="file", mininterval=1.0))
     pieces = [piece for piece, verdict in results if verdict.reason == "kept"]
     return Corpus(name, pieces, [verdict for _, verdict in results], key)
 

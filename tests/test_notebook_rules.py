@@ -1,0 +1,112 @@
+"""The rules every notebook keeps (thin, literal parameters, fresh and portable outputs)."""
+
+import ast
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+
+from octavoice.experiment.handover import NOTEBOOKS
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+# A path of somebody's machine, at the start of a word: /home/…, /tmp/…, C:\…
+MACHINE_PATH = re.compile(
+    r"(?<![\w.\])}/])(?:/(?:home|Users|root|tmp|private|var|mnt|opt|srv|usr|etc|proc)/|[A-Z]:\\\w|~/)"
+)
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+@pytest.fixture
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def lines(source: str) -> int:
+    """Lines of code, blank ones and comments left out."""
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in source.splitlines())
+
+
+def texts(cell) -> list[str]:
+    """Everything readable that a cell has put out; embedded pictures and sounds left out."""
+    found = []
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        found += [output.get("text", "")] + [value for kind, value in data.items() if kind.startswith("text/")]
+    return [re.sub(r"data:[^\"')\s]+", "", "".join(text)) for text in found]
+
+
+def test_the_notebooks_are_the_ones_the_workflow_runs():
+    assert tuple(path.stem for path in PATHS) in {NOTEBOOKS, ()}
+
+
+def test_first_cell_names_the_section_of_the_thesis(notebook):
+    assert notebook.cells[0].cell_type == "markdown"
+    assert "§" in notebook.cells[0].source
+
+
+def test_one_parameters_cell_of_literals(code):
+    cells = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    assert len(cells) == 1
+    values = {}
+    for statement in ast.parse(cells[0].source).body:
+        assert isinstance(statement, ast.Assign), ast.unparse(statement)
+        (target,) = statement.targets
+        values[target.id] = ast.literal_eval(statement.value)
+    assert {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "auto"}.items() <= values.items()
+
+
+def test_code_is_plain_python(code):
+    """No % or ! magics: each cell parses."""
+    for cell in code:
+        ast.parse(cell.source)
+
+
+def test_code_is_thin(code):
+    for node in (node for cell in code for node in ast.walk(ast.parse(cell.source))):
+        assert not isinstance(node, ast.ClassDef), node.name
+        if isinstance(node, ast.FunctionDef):
+            assert lines(ast.unparse(node)) <= 10, node.name
+    assert median(lines(cell.source) for cell in code) < 8
+
+
+def test_code_stays_where_it_is(notebook, code):
+    for cell in notebook.cells:
+        assert "../" not in cell.source
+        assert not MACHINE_PATH.search(cell.source), cell.source
+    for cell in code:
+        assert "chdir" not in cell.source
+        literals = [node.value for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Constant)]
+        assert not [text for text in literals if isinstance(text, str) and re.match(r"(/|~/)\w", text)], cell.source
+
+
+def test_no_cell_ends_in_a_semicolon(code):
+    """It does not silence output under nbval."""
+    for cell in code:
+        assert not cell.source.rstrip().endswith(";"), cell.source
+
+
+def test_compared_cells_have_stored_output(code):
+    """nbval passes a cell marked for comparison silently if nothing is stored."""
+    for cell in code:
+        if "NBVAL_CHECK_OUTPUT" in cell.source:
+            assert cell.outputs, cell.source
+
+
+def test_stored_outputs_are_clean_and_portable(code):
+    """No errors, no warnings or progress bars (`make notebooks` stores none), no path of a machine."""
+    for cell in code:
+        kinds = {output.get("name", output.output_type) for output in cell.outputs}
+        assert not kinds & {"error", "stderr"}, cell.source
+        assert not [text for text in texts(cell) if MACHINE_PATH.search(text)], cell.source
+
+
+def test_kernel_is_the_environments_own(notebook):
+    """A kernel named after somebody's environment starts nowhere else."""
+    assert notebook.metadata.kernelspec.name == "python3"

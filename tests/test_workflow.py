@@ -1,0 +1,259 @@
+"""From a finished run to figures/ and results/; the graph of runs; what the command line says to mistakes."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from octavoice import cli, paths
+from octavoice.errors import UserError
+from octavoice.experiment import handover, relay
+from octavoice.experiment.provenance import sha256
+
+RUN = ("quick", "bach", 1)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Its own home for each test, in a folder with a space in its name."""
+    home = tmp_path / "a home"
+    home.mkdir()
+    monkeypatch.setenv("OCTAVOICE_HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return home
+
+
+def finish_notebook(run, name, *files, **facts):
+    """What a notebook leaves behind: its files, and a manifest with their hashes."""
+    folder = paths.run_dir(*run)
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(f"{name} wrote {file}")
+    manifest = {"notebook": name, "files": {file: sha256(folder / file) for file in files}, **facts}
+    with paths.atomic(folder / "manifests" / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(manifest))
+
+
+def finish(run=RUN, **facts):
+    """A complete run; returns its folder."""
+    for name in handover.NOTEBOOKS:
+        finish_notebook(run, name, f"figures/{name}.png", f"results/deep/{name}.json", seed=run[2], **facts)
+    return paths.run_dir(*run)
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_hand_over_copies_what_the_manifests_name(home):
+    run = finish(corpus_sha256="abc")
+    (run / "figures/stray.png").write_text("no manifest names me")
+    said = handover.hand_over(*RUN)
+    assert "figures/quick/bach/seed-1" in said
+    figures = tree(paths.figures_dir(*RUN))
+    assert set(figures) == {"index.json"} | {f"{name}.png" for name in handover.NOTEBOOKS}
+    assert figures["01_data.png"] == (run / "figures/01_data.png").read_bytes()
+    assert (paths.results_dir(*RUN) / "deep/07_discussion.json").exists()
+    for index in (read(path) for path in handover.indexes(*RUN)):
+        assert index["files"]["figures/01_data.png"] == sha256(run / "figures/01_data.png")
+        assert index["provenance"]["06_experiments"]["corpus_sha256"] == "abc"
+
+
+def test_hand_over_again_leaves_nothing_of_the_run_before(home):
+    finish()
+    handover.hand_over(*RUN)
+    finish_notebook(RUN, "01_data", "figures/renamed.png")
+    handover.hand_over(*RUN)
+    assert (paths.figures_dir(*RUN) / "renamed.png").exists()
+    assert not (paths.figures_dir(*RUN) / "01_data.png").exists()
+
+
+@pytest.mark.parametrize("command", [handover.hand_over, handover.publish])
+def test_incomplete_run_is_refused(command, home):
+    (finish() / "manifests" / "05_decoder.json").unlink()
+    with pytest.raises(UserError, match="05_decoder has not finished"):
+        command(*RUN)
+    assert not (home / "figures").exists()
+
+
+@pytest.mark.parametrize("command", [handover.hand_over, handover.publish])
+def test_changed_or_missing_file_is_refused(command, home):
+    run = finish()
+    (run / "figures/03_main_module.png").write_text("painted over")
+    with pytest.raises(UserError, match=r"03_main_module\.png is not what 03_main_module wrote"):
+        command(*RUN)
+    (run / "figures/03_main_module.png").unlink()
+    with pytest.raises(UserError, match="is not what"):
+        command(*RUN)
+    assert not (home / "figures").exists()
+
+
+def test_manifest_cannot_name_a_file_outside_the_run(home):
+    run = finish()
+    (run.parent / "secret").write_text("x")
+    manifest = {"files": {"figures/../../secret": sha256(run.parent / "secret")}}
+    (run / "manifests" / "01_data.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="is not what"):
+        handover.hand_over(*RUN)
+
+
+def test_damaged_manifest_and_mixed_corpora_are_refused(home):
+    run = finish(corpus_sha256="abc")
+    finish_notebook(RUN, "02_octave_compression", corpus_sha256="def")
+    with pytest.raises(UserError, match="different corpora"):
+        handover.hand_over(*RUN)
+    (run / "manifests" / "01_data.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        handover.hand_over(*RUN)
+
+
+def test_failing_copy_leaves_the_folder_as_it_was(home, monkeypatch):
+    finish()
+    handover.hand_over(*RUN)
+    before = tree(home)
+    finish_notebook(RUN, "01_data", "figures/01_data.png", "figures/more.png")
+    copyfile, copied = handover.shutil.copyfile, []
+
+    def full_disk(source, target):
+        if len(copied) == 3:
+            raise OSError("no space left")
+        copied.append(copyfile(source, target))
+
+    monkeypatch.setattr(handover.shutil, "copyfile", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        handover.hand_over(*RUN)
+    after = {name: data for name, data in tree(home).items() if not name.startswith("runs/")}
+    assert after == {name: data for name, data in before.items() if not name.startswith("runs/")}
+
+
+def test_thesis_scale_is_not_handed_on_but_published(home):
+    run = "thesis", "bach", 1
+    finish(run)
+    assert "make publish" in handover.hand_over(*run)
+    assert not (home / "figures").exists()
+    assert handover.indexes(*run) == [paths.run_dir(*run) / "index.json"]
+    assert read(paths.run_dir(*run) / "index.json")["preset"] == "thesis"
+    handover.publish(*run)
+    assert (home / "figures/thesis/bach/seed-1/01_data.png").exists()
+
+
+def test_rerun_leaves_a_published_run_alone(home):
+    finish()
+    handover.publish(*RUN)
+    committed = tree(paths.figures_dir(*RUN))
+    finish_notebook(RUN, "01_data", "figures/01_data.png", "figures/more.png")
+    assert "left alone" in handover.hand_over(*RUN)
+    assert tree(paths.figures_dir(*RUN)) == committed
+    assert all(path.exists() for path in handover.indexes(*RUN))
+
+
+def test_publish_names_the_command_and_the_front_page(home):
+    finish()
+    finish_notebook(RUN, "07_discussion", "figures/front_page.png")
+    said = handover.publish(*RUN)
+    assert said.splitlines()[-1] == (
+        "git add -f figures/quick/bach/seed-1 results/quick/bach/seed-1 figures/front_page.png figures/front_page.json"
+    )
+    facts = read(home / "figures/front_page.json")
+    assert facts["files"] == {"figures/front_page.png": sha256(home / "figures/front_page.png")}
+    assert facts["preset"] == "quick"
+
+
+def test_a_folder_corpus_is_published_without_its_path(home, tmp_path):
+    corpus = f"folder:{tmp_path}/my music"
+    run = "quick", corpus, 1
+    finish(run, corpus=corpus)
+    said = handover.publish(*run)
+    assert str(tmp_path) not in said + "".join(map(bytes.decode, tree(home / "results").values()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit"),
+    [
+        (["check", "--preset", "enormous"], "enormous"),
+        (["check", "--corpus", "folder:/no such place"], "/no such place"),
+        (["check", "--corpus", "mozart"], "mozart"),
+        (["check", "--seed", "one"], "one"),
+        (["check", "--seed", "-1"], "-1"),
+        (["check", "--seed", str(2**31)], str(2**31)),
+        (["corpus", "build", "mozart"], "mozart"),
+        (["handover"], "01_data has not finished"),
+        (["publish", "--seed", "x"], "x"),
+    ],
+)
+def test_mistakes_end_with_one_sentence(arguments, culprit, capsys):
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("octavoice: ")
+    assert culprit in said
+    assert said.count("\n") == 1
+
+
+def test_check_passes_what_can_be_run(capsys):
+    assert cli.main(["check", "--preset", "quick", "--corpus", "bach", "--seed", "0"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_interrupt_ends_quietly(monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(handover, "hand_over", interrupted)
+    assert cli.main(["handover"]) == 130
+
+
+def relayed(data: bytes) -> list[str]:
+    source, target = os.pipe()
+    os.write(target, data)
+    os.close(target)
+    sink = io.StringIO()
+    relay.relay("06", source, sink)
+    os.close(source)
+    return sink.getvalue().splitlines()
+
+
+def test_relay_names_the_notebook_and_thins_progress_bars():
+    assert relayed(b"a\n\nb") == ["06 | a", "06 | b"]
+    bar = b"".join(b"\rstep %d" % step for step in range(500))
+    assert relayed(bar + b"\rstep 500\n")[-1] == "06 | step 500"
+    assert len(relayed(bar + b"\n")) <= 3
+
+
+def test_relay_shows_a_cells_error_without_papermills_traceback():
+    trace = b'Traceback (most recent call last):\n  File "papermill"\n'
+    error = b'papermill.exceptions.PapermillExecutionError: \n------\nException encountered at "In [3]":\n'
+    assert relayed(trace + error + b"octavoice: mend it.\n")[-1] == "06 | octavoice: mend it."
+    assert "Traceback" not in "".join(relayed(trace + error))
+    assert "06 | RuntimeError: kernel died" in relayed(trace + b"RuntimeError: kernel died\n")
+
+
+def test_graph_of_a_folder_corpus_with_a_difficult_name(checkout, tmp_path):
+    pytest.importorskip("snakemake")
+    folder = tmp_path / "my music #2, it's {mine}"
+    folder.mkdir()
+    (folder / "a {b}.mid").write_bytes(b"MThd")
+    quoted = str(folder).replace("'", "''")
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "2", "--nolock", "--quiet", "host"]
+    settings = ["--config", "preset=smoke", "seed=3", f"corpus=['folder:{quoted}']"]
+    done = subprocess.run([*command, *settings], cwd=checkout, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    for name in handover.NOTEBOOKS:
+        assert f"manifests/{name}.json" in said
+    assert f"{paths.slug(f'folder:{folder}')}/seed-3/manifests" in said
+
+
+@pytest.mark.parametrize("setting", ["sede=1", "preset=enormous", "seed=x"])
+def test_graph_refuses_wrong_settings(setting, checkout):
+    pytest.importorskip("snakemake")
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--config", setting]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "octavoice: " in done.stdout + done.stderr

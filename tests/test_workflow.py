@@ -10,7 +10,7 @@ import pytest
 
 from octavoice import cli, paths
 from octavoice.errors import UserError
-from octavoice.experiment import handover, relay
+from octavoice.experiment import handover, provenance, relay
 from octavoice.experiment.provenance import sha256
 
 RUN = ("quick", "bach", 1)
@@ -23,6 +23,7 @@ def home(tmp_path, monkeypatch):
     home.mkdir()
     monkeypatch.setenv("OCTAVOICE_HOME", str(home))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(provenance, "COSTS", home / "costs.json")
     return home
 
 
@@ -159,11 +160,20 @@ def test_publish_names_the_command_and_the_front_page(home):
     finish_notebook(RUN, "07_discussion", "figures/front_page.png")
     said = handover.publish(*RUN)
     assert said.splitlines()[-1] == (
-        "git add -f figures/quick/bach/seed-1 results/quick/bach/seed-1 figures/front_page.png figures/front_page.json"
+        "git add -f figures/quick/bach/seed-1 results/quick/bach/seed-1 costs.json"
+        " figures/front_page.png figures/front_page.json"
     )
     facts = read(home / "figures/front_page.json")
     assert facts["files"] == {"figures/front_page.png": sha256(home / "figures/front_page.png")}
     assert facts["preset"] == "quick"
+
+
+def test_publish_notes_what_notebooks_cost(home):
+    finish(cost={"seconds": 12.5})
+    handover.publish(*RUN)
+    finish(("smoke", "bach", 1), cost={"seconds": 1.5})
+    handover.publish("smoke", "bach", 1)
+    assert provenance.costs()["05_decoder"] == {"quick": {"seconds": 12.5}, "smoke": {"seconds": 1.5}}
 
 
 def test_a_folder_corpus_is_published_without_its_path(home, tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from octavoice import paths
 from octavoice.errors import UserError
+from octavoice.experiment import provenance
 
 NOTEBOOKS = (
     "01_data",
@@ -77,7 +78,7 @@ def publish(preset: str, corpus: str, seed: int) -> str:
     index = index_of(*run)
     _copy({**index, "published": True}, run)
     _write(paths.run_dir(*run) / "index.json", index)
-    staged = [place(*run) for place in FOLDERS.values()]
+    staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]
     if FRONT_PAGE in index["files"]:
         picture = paths.home() / FRONT_PAGE
         with paths.atomic(picture) as temporary:
@@ -86,6 +87,15 @@ def publish(preset: str, corpus: str, seed: int) -> str:
         _write(picture.with_suffix(".json"), facts)
         staged += [picture, picture.with_suffix(".json")]
     return "published; commit it with\ngit add -f " + " ".join(shlex.quote(_short(path)) for path in staged)
+
+
+def _note_costs(index: dict) -> Path:
+    """Write what each notebook cost at this preset into the table that notebooks open with."""
+    table = provenance.costs()
+    for name, manifest in index["provenance"].items():
+        table.setdefault(name, {})[index["preset"]] = manifest.get("cost", {})
+    _write(provenance.COSTS, table)
+    return provenance.COSTS
 
 
 def index_of(preset: str, corpus: str, seed: int) -> dict:
@@ -97,7 +107,7 @@ def index_of(preset: str, corpus: str, seed: int) -> dict:
     """
     folder = paths.run_dir(preset, corpus, seed)
     remedy = f"run `make reproduce {_settings(preset, corpus, seed)}`"
-    files, provenance = {}, {}
+    files, sources = {}, {}
     for name in NOTEBOOKS:
         path = folder / "manifests" / f"{name}.json"
         if not path.exists():
@@ -108,10 +118,10 @@ def index_of(preset: str, corpus: str, seed: int) -> dict:
                 culprit = f"{_short(folder / file)} is not what {name} wrote"
                 raise UserError(f"{culprit}; remove {_short(path)} and {remedy}.")
             files[file] = sha256
-        provenance[name] = manifest
-    if len({manifest.get("corpus_sha256") for manifest in provenance.values()}) > 1:
+        sources[name] = manifest
+    if len({manifest.get("corpus_sha256") for manifest in sources.values()}) > 1:
         raise UserError(f"the notebooks of {_short(folder)} read different corpora; remove that folder and {remedy}.")
-    index = {"preset": preset, "corpus": corpus, "seed": seed, "files": files, "provenance": provenance}
+    index = {"preset": preset, "corpus": corpus, "seed": seed, "files": files, "provenance": sources}
     return _without_paths(index, corpus)
 
 

@@ -22,8 +22,6 @@ from octavoice.thesis import values
 
 PARAMETERS = {"preset": str, "corpus": str, "seed": int, "device": str, "overrides": dict}
 DEVICES = ("auto", "cpu", "cuda")
-COSTS = paths.PACKAGE / "experiment" / "costs.json"
-"""Running times that notebooks open with; written by ``octavoice publish``, never by hand."""
 
 
 def check_parameters(namespace: dict) -> dict:
@@ -156,15 +154,10 @@ def start(notebook: str, namespace: dict) -> Run:
     pd.options.display.max_colwidth = None
     settings = {"preset": preset.name, "corpus": paths.slug(run.corpus_name), "seed": run.seed,
                 "device": run.device.type, **given["overrides"]}
-    measured = [f"{scale} {_duration(cost['seconds'])}" for scale, cost in costs().get(notebook, {}).items()]
+    measured = [f"{scale} {_duration(cost['seconds'])}" for scale, cost in provenance.costs().get(notebook, {}).items()]
     display(HTML("<b>" + " · ".join(f"{name} {value}" for name, value in settings.items()) + "</b><br>"
                  "Running time as last measured: " + (", ".join(measured) or "not yet") + "."))
     return run
-
-
-def costs() -> dict[str, dict[str, dict]]:
-    """What each notebook cost when last published: ``{notebook: {preset: {"seconds": …, "processor": …}}}``."""
-    return json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.exists() else {}
 
 
 def _duration(seconds: float) -> str:

@@ -13,6 +13,13 @@ from octavoice import paths
 PACKAGES = ("torch", "numpy", "music21", "symusic", "pretty_midi", "matplotlib", "seaborn", "verovio", "octavoice")
 TRAINING_CODE = ("music/roll.py", "music/midi.py", "corpus", "thesis", "experiment/train.py",
                  "experiment/networks.py")
+COSTS = paths.PACKAGE / "experiment" / "costs.json"
+"""Running times that notebooks open with; written by ``octavoice publish``, never by hand."""
+
+
+def costs() -> dict[str, dict[str, dict]]:
+    """What each notebook cost when last published: ``{notebook: {preset: {"seconds": …, "processor": …}}}``."""
+    return json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.exists() else {}
 
 
 def sha256(path: Path) -> str:

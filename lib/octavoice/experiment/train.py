@@ -85,7 +85,7 @@ def fit(task: Task, iterations: int, seed: int, evaluate_every: int = 0,
     """
     loop = _Loop(task, seed, checkpoint, key)
     loop.resume()
-    bar = tqdm(total=iterations, initial=loop.done, desc=task.name, unit="it", mininterval=2.0)
+    bar = tqdm(total=iterations, initial=loop.done, desc=task.name, unit="it", mininterval=5.0)
     try:
         while loop.done < iterations:
             loop.iterate(evaluate=bool(evaluate_every) and (loop.done + 1) % evaluate_every == 0)

@@ -178,6 +178,18 @@ def test_scheme_one_frequencies_match_enumeration():
     assert ((seen - expected) ** 2 / expected).sum() < 37.7  # 99.9th percentile of chi2(15)
 
 
+def test_voices_that_share_a_net_answer_alike_until_one_sounds():
+    """Why a shared net cannot leave all the work to one voice: a pause tells the next voice nothing."""
+    shared, own = (rivals.FirstScheme(4, 3, 6, 3, shared=flag).double() for flag in (True, False))
+    for scheme in (shared, own):
+        for linear in scheme.linears:
+            torch.nn.init.constant_(linear.bias[-1:], 50.0)  # everybody pauses
+    alike, apart = (scheme(features(6, 2), uniforms(3, 6, 2))[0] for scheme in (shared, own))
+    assert torch.equal(alike[0], alike[1])
+    assert torch.equal(alike[1], alike[2])
+    assert not torch.equal(apart[0], apart[1])
+
+
 def test_scheme_one_objective_is_the_cross_entropy_of_the_estimate():
     scheme, target = rivals.FirstScheme().double(), (uniforms(7, 3, 12) < 0.2).double()
     log_q, _ = scheme(features(7, 3, size=130), uniforms(5, 7, 3))

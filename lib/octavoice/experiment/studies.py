@@ -81,13 +81,16 @@ def _rival(run: Run, build: Callable, loss_of: Callable, name: str, seed: int):
     return model.eval(), fit(task, p.study_iterations, seed, max(1, p.study_iterations // 4))
 
 
-def train_first_scheme(run: Run, pause_penalty: float, seed: int):
-    """Scheme one with a pause penalty (C6, C7) at study scale; returns model and metrics."""
+def train_first_scheme(run: Run, pause_penalty: float, seed: int, shared: bool = False):
+    """Scheme one with a pause penalty (C6, C7) at study scale; returns model and metrics.
+
+    ``shared``: one net for all voices, or one for each.
+    """
     def loss_of(model: FeatureModel, t: Tensors, rng: torch.Generator) -> Tensor:
         draws = uniforms(rng, model.rival.voices, len(t.x12) - 1, t.x12.shape[1], device=t.x12.device)
         log_q, _ = model.rival(model.features(t), draws)
         return weighted_mean(first_scheme_objective(log_q, t.x12[1:], pause_penalty), t.weight)
-    return _rival(run, FirstScheme, loss_of, f"scheme one, pause penalty {pause_penalty:g}", seed)
+    return _rival(run, lambda: FirstScheme(shared=shared), loss_of, f"scheme one, pause penalty {pause_penalty:g}", seed)
 
 
 def train_joint(run: Run, seed: int):
@@ -119,11 +122,14 @@ def pauses(run: Run, model: FeatureModel, seed: int = 0) -> pd.DataFrame:
 
 
 def collapse(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """C6, C7 in one line per penalty, on steps with an onset: mean pause probability of the first V - 1 voices,
-    of the last one, and the number of different classes all voices found (from :func:`pauses`)."""
-    rows = {name: {"first voices pause": table.iloc[:-1, 1].mean(), "last voice pauses": table.iloc[-1, 1],
+    """C6, C7 in one line per variant, on steps with an onset (from :func:`pauses`).
+
+    ``voices that gave up`` pause with probability above 0.9; the pause probability of the busiest
+    voice; the number of different classes that all voices found.
+    """
+    rows = {name: {"voices that gave up": (table.iloc[:, 1] > 0.9).sum(), "busiest voice pauses": table.iloc[:, 1].min(),
                    "classes found": table.iloc[-1, 2]} for name, table in tables.items()}
-    return pd.DataFrame(rows).T.rename_axis("pause penalty")
+    return pd.DataFrame(rows).T.rename_axis("variant")
 
 
 def compare_forcing(run: Run, seeds: list[int]) -> pd.DataFrame:

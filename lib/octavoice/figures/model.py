@@ -82,16 +82,19 @@ def surrogate_gap(table: pd.DataFrame) -> Figure:
 
 
 def pause_bars(tables: dict[str, pd.DataFrame]) -> Figure:
-    """Scheme one: probability of the pause per voice on steps with an onset, one colour per penalty."""
-    figure, axes = plt.subplots(1, 2, figsize=(8.6, 2.9), width_ratios=(3, 2))
-    long = pd.concat({name: table for name, table in tables.items()}, names=["penalty"]).reset_index()
+    """Scheme one on steps with an onset, one colour per variant: pauses, and classes found, per voice."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.4, 3.2), width_ratios=(3, 2))
+    long = pd.concat(tables, names=["variant"]).reset_index()
     for ax, column, label in ((axes[0], "pause, steps with an onset", "probability of the pause"),
                               (axes[1], "notes so far, steps with an onset", "different classes so far")):
-        sns.barplot(long, x="voice", y=column, hue="penalty", ax=ax, legend=ax is axes[0])
+        sns.barplot(long, x="voice", y=column, hue="variant", ax=ax)
         ax.set(xlabel=None, ylabel=label)
         ax.tick_params(axis="x", rotation=25)
-    axes[0].set_ylim(0, 1.35)
-    axes[0].legend(title="pause penalty", ncols=len(tables), loc="upper center")
+    axes[0].set_ylim(0, 1)
+    handles, labels = axes[0].get_legend_handles_labels()
+    for ax in axes:
+        ax.get_legend().remove()
+    figure.legend(handles, labels, ncols=len(tables), loc="outside upper center")
     return figure
 
 

@@ -69,9 +69,8 @@ def first_scheme_paths(scheme: FirstScheme, features: Tensor) -> Paths:
     union, choices, log_p = features.new_zeros(1, scheme.classes), torch.zeros(1, 0, dtype=torch.long), \
         features.new_zeros(1)
     met = []
-    for _ in range(scheme.voices):
-        output, _ = scheme.lstm(torch.cat([features.expand(len(union), -1), union], dim=-1)[None])
-        log_q = torch.log_softmax(scheme.linear(output[0]), dim=-1)
+    for v in range(scheme.voices):
+        log_q = scheme.voice(v, features.expand(1, len(union), -1), union[None])[0]
         parent, choice = torch.nonzero(torch.isfinite(log_q), as_tuple=True)
         log_p = log_p[parent] + log_q[parent, choice]
         choices = torch.cat([choices[parent], choice[:, None]], dim=1)

@@ -10,15 +10,28 @@ from octavoice.thesis.voices import VOICES, choose, log_any, log_not
 class FirstScheme(nn.Module):
     """Scheme one of §6.4: each voice is categorical over the pitch classes and a pause.
 
-    Voices share one LSTM and one linear head, and are fed the union of the classes earlier
-    voices sampled. The last choice is the pause.
+    Voices are fed the union of the classes earlier voices sampled; the last choice is the pause.
+    §6.4 does not say whether voices of this scheme share weights. With ``shared`` weights voices
+    that pause hand on nothing, so the next voice sees what they saw and must answer alike; with a
+    net of its own each voice can take a part of its own.
     """
 
-    def __init__(self, features: int = 130, classes: int = 12, hidden: int = 100, voices: int = VOICES):
+    def __init__(self, features: int = 130, classes: int = 12, hidden: int = 100, voices: int = VOICES,
+                 shared: bool = False):
         super().__init__()
         self.classes, self.voices = classes, voices
-        self.lstm = nn.LSTM(features + classes, hidden)
-        self.linear = nn.Linear(hidden, classes + 1)
+        nets = 1 if shared else voices
+        self.lstms = nn.ModuleList(nn.LSTM(features + classes, hidden) for _ in range(nets))
+        self.linears = nn.ModuleList(nn.Linear(hidden, classes + 1) for _ in range(nets))
+
+    def voice(self, v: int, features: Tensor, union: Tensor) -> Tensor:
+        """Voice ``v`` over all steps from a zero state: ``log_q`` ``(time, batch, pitch_class + 1)``.
+
+        ``features`` ``(time, batch, 130)``, ``union`` ``(time, batch, pitch_class)``.
+        """
+        net = v % len(self.lstms)
+        output, _ = self.lstms[net](torch.cat([features, union], dim=-1))
+        return torch.log_softmax(self.linears[net](output), dim=-1)
 
     def forward(self, features: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
         """Voices in turn over all steps.
@@ -29,8 +42,7 @@ class FirstScheme(nn.Module):
         union = features.new_zeros(*features.shape[:2], self.classes)
         log_q, choices = [], []
         for v in range(self.voices):
-            output, _ = self.lstm(torch.cat([features, union], dim=-1))
-            log_q.append(torch.log_softmax(self.linear(output), dim=-1))
+            log_q.append(self.voice(v, features, union))
             choices.append(choose(log_q[-1], uniforms[v]))
             chosen = functional.one_hot(choices[-1], self.classes + 1)[..., : self.classes]
             union = torch.maximum(union, chosen.to(union.dtype))

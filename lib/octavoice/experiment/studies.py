@@ -90,7 +90,8 @@ def train_first_scheme(run: Run, pause_penalty: float, seed: int, shared: bool =
         draws = uniforms(rng, model.rival.voices, len(t.x12) - 1, t.x12.shape[1], device=t.x12.device)
         log_q, _ = model.rival(model.features(t), draws)
         return weighted_mean(first_scheme_objective(log_q, t.x12[1:], pause_penalty), t.weight)
-    return _rival(run, lambda: FirstScheme(shared=shared), loss_of, f"scheme one, pause penalty {pause_penalty:g}", seed)
+    name = f"scheme one, {'shared net' if shared else 'own nets'}, pause penalty {pause_penalty:g}"
+    return _rival(run, lambda: FirstScheme(shared=shared), loss_of, name, seed)
 
 
 def train_joint(run: Run, seed: int):
@@ -127,8 +128,10 @@ def collapse(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ``voices that gave up`` pause with probability above 0.9; the pause probability of the busiest
     voice; the number of different classes that all voices found.
     """
-    rows = {name: {"voices that gave up": (table.iloc[:, 1] > 0.9).sum(), "busiest voice pauses": table.iloc[:, 1].min(),
-                   "classes found": table.iloc[-1, 2]} for name, table in tables.items()}
+    def row(pause: pd.Series, found: pd.Series) -> dict:
+        return {"voices that gave up": int((pause > 0.9).sum()), "busiest voice pauses": pause.min(),
+                "classes found": found.iloc[-1]}
+    rows = {name: row(table.iloc[:, 1], table.iloc[:, 2]) for name, table in tables.items()}
     return pd.DataFrame(rows).T.rename_axis("variant")
 
 

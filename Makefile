@@ -39,7 +39,7 @@ RUN := --preset "$$PRESET" --corpus "$$CORPUS" --seed "$$SEED"
 .PHONY: reproduce test publish notebooks lock unlock help conda moved
 
 # Snakemake strips quotes and reads YAML, where a # would begin a comment: hence the corpus as a quoted list of one.
-reproduce: $(READY)  ## run all notebooks: PRESET=quick CORPUS=bach|folder:PATH SEED=1 CORES=2 TORCH_INDEX=URL
+reproduce: $(READY)  ## run all notebooks: PRESET=quick CORPUS=bach|NAME|folder:PATH SEED=1 CORES=2 TORCH_INDEX=URL
 	@"$(BIN)/octavoice" check $(RUN)
 	@$(SNAKEMAKE) --cores "$(CORES)" \
 	    --config preset="$$PRESET" seed="$$SEED" corpus="['$$(printf %s "$$CORPUS" | sed "s/'/''/g")']" || { \

@@ -58,6 +58,29 @@ def build_corpus(arguments: argparse.Namespace) -> None:
             temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
+def list_corpora(arguments: argparse.Namespace) -> None:
+    """Name the corpora there are, with their size and licence."""
+    from octavoice.corpus import catalogue
+
+    print(f"{'bach':24}{'–':>6}{'–':>8} MB  as music21  Bach's chorales that come with music21")
+    for row in catalogue.table():
+        print(f"{row['corpus']:24}{row['files']:6}{row['MB']:8} MB  {row['licence']}  {row['title']}")
+
+
+def fetch_corpus(arguments: argparse.Namespace) -> None:
+    """Download a corpus, or what is missing of it, and verify every file."""
+    from octavoice.corpus import fetch
+
+    print(f"{arguments.name}: {len(fetch.fetch(arguments.name))} files, all verified, in {fetch.data_dir()}")
+
+
+def show_corpus(arguments: argparse.Namespace) -> None:
+    """Say where a corpus comes from and under which licence."""
+    from octavoice.corpus import catalogue
+
+    print(catalogue.describe(arguments.name))
+
+
 def hand_over(arguments: argparse.Namespace) -> None:
     """Copy a finished run's figures and results to where a reader looks for them."""
     from octavoice.experiment import handover
@@ -91,8 +114,13 @@ def _parser() -> argparse.ArgumentParser:
         run.add_argument("--seed", default="1")
         run.set_defaults(command=command)
     build = commands.add_parser("corpus", help="work on a corpus").add_subparsers(metavar="COMMAND", required=True)
+    build.add_parser("list", help=list_corpora.__doc__).set_defaults(command=list_corpora)
+    for name, command in (("fetch", fetch_corpus), ("show", show_corpus)):
+        named = build.add_parser(name, help=command.__doc__)
+        named.add_argument("name", help="a name from `octavoice corpus list`")
+        named.set_defaults(command=command)
     build = build.add_parser("build", help=build_corpus.__doc__.splitlines()[0])
-    build.add_argument("name", help="bach, or folder:PATH")
+    build.add_argument("name", help="bach, folder:PATH, or a name from `octavoice corpus list`")
     build.add_argument("--preset", default="quick", help="which decides how many files are read")
     build.add_argument("--manifest", metavar="PATH", help="where to write the corpus's hash")
     build.set_defaults(command=build_corpus)

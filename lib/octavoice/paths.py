@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,11 +25,12 @@ def home() -> Path:
 
 def slug(corpus: str) -> str:
     """A folder name for a corpus: ``bach``, or ``folder-NAME-1a2b3c4d`` for ``folder:PATH``."""
+    corpus, strict = corpus.removesuffix("@strict"), corpus.endswith("@strict") * "-strict"
     if not corpus.startswith("folder:"):
-        return corpus.replace("/", "-")
+        return corpus.replace("/", "-") + strict
     path = Path(corpus.removeprefix("folder:")).expanduser().resolve()
     name = re.sub(r"[^A-Za-z0-9]+", "-", path.name).strip("-").lower() or "root"
-    return f"folder-{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    return f"folder-{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}{strict}"
 
 
 def run_dir(preset: str, corpus: str, seed: int) -> Path:
@@ -65,3 +67,19 @@ def atomic(path: Path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced(folder: Path):
+    """Yield an empty folder that takes ``folder``'s place only if the block succeeds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    fresh, old = workshop / "new", workshop / "old"
+    fresh.mkdir()
+    try:
+        yield fresh
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(fresh, folder)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)

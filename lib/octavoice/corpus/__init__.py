@@ -2,8 +2,8 @@
 
 from octavoice.corpus.filters import Verdict, judge
 from octavoice.corpus.fragments import Batch, Fragments
+from octavoice.corpus.pieces import Pieces
 from octavoice.corpus.sources import check
-from octavoice.corpus.splits import split_pieces
 from octavoice.corpus.store import Corpus, load
 
-__all__ = ["Batch", "Corpus", "Fragments", "Verdict", "check", "judge", "load", "split_pieces"]
+__all__ = ["Batch", "Corpus", "Fragments", "Pieces", "Verdict", "check", "judge", "load"]

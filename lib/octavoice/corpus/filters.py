@@ -1,7 +1,8 @@
 """The filters of §7.1, one verdict per file.
 
 (a) every time signature is derived from 4/4; (b) at most two tracks hold notes;
-(c) every note lies within the 88 keys. Leading empty steps are cut from what is kept.
+(c) every note lies within the 88 keys. Leading empty steps are cut from what is kept. Not in the
+thesis: later copies of a work are left out (:mod:`octavoice.corpus.duplicates`).
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +13,10 @@ from octavoice.music.roll import trim
 DERIVED = {2, 4, 8, 16}
 """Numerators and denominators of a time signature derived from 4/4 [published program]."""
 MAX_TRACKS = 2
-REASONS = ("unreadable", "time signature", "tracks", "range", "kept")
+STRICT_STEPS = 256
+STRICT_OFF_GRID = 0.05
+"""The strict view: pieces of a whole fragment at least, with at most this share of onsets off the grid."""
+REASONS = ("unreadable", "time signature", "tracks", "range", "strict", "duplicate", "kept")
 """The funnel, in order: a file is counted at the first filter that stops it."""
 
 
@@ -26,8 +30,8 @@ class Verdict:
     steps: int = 0
 
 
-def judge(piece: Piece) -> Verdict:
-    """Apply the three filters to a piece, in the thesis's order.
+def judge(piece: Piece, strict: bool = False) -> Verdict:
+    """Apply the three filters to a piece, in the thesis's order, and if asked the strict view's own.
 
     A keyboard reduction of a score passes (b): that filter tells orchestral MIDI files apart.
     """
@@ -38,6 +42,8 @@ def judge(piece: Piece) -> Verdict:
         return Verdict(piece.name, "tracks", f"{piece.tracks} tracks hold notes", piece.steps)
     if piece.outside:
         return Verdict(piece.name, "range", f"{piece.outside} notes outside the 88 keys", piece.steps)
+    if strict and (piece.steps < STRICT_STEPS or piece.off_grid > STRICT_OFF_GRID):
+        return Verdict(piece.name, "strict", f"{piece.steps} steps, {piece.off_grid:.1%} off the grid", piece.steps)
     return Verdict(piece.name, "kept", "", piece.steps)
 
 

@@ -1,9 +1,11 @@
 """Fragments with their history, and the batches drawn from them (thesis §7.1–7.2)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from octavoice.corpus.pieces import Pieces
 from octavoice.music.piece import Piece
 from octavoice.music.roll import clock, compress, transpose
 
@@ -38,19 +40,20 @@ class Fragments:
     ``length`` steps gives one fragment, padded with silence that carries no weight.
     """
 
-    def __init__(self, pieces: list[Piece], length: int, stride: int = 32):
-        self.pieces, self.length, self.stride = pieces, length, stride
-        self.index = np.array([(i, start) for i, piece in enumerate(pieces)
-                               for start in (range(0, piece.steps - length, stride) or (0,))])
-        self._padded = [np.pad(piece.roll, ((HISTORY, length), (0, 0))) for piece in pieces]
+    def __init__(self, pieces: Sequence[Piece], length: int, stride: int = 32):
+        self.pieces, self.length, self.stride = Pieces.of(pieces), length, stride
+        counts = np.maximum(1, -(-(self.pieces.lengths - length) // stride))
+        piece = np.repeat(np.arange(len(counts)), counts)
+        nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        self.index = np.stack([piece, nth * stride], axis=1)
 
     def __len__(self) -> int:
         return len(self.index)
 
     @staticmethod
-    def count_as_thesis(pieces: list[Piece], length: int = 256, stride: int = 32) -> int:
+    def count_as_thesis(pieces: Sequence[Piece], length: int = 256, stride: int = 32) -> int:
         """Number of fragments that fit, without the padded ones: comparable with §7.1's 48 427."""
-        return sum(len(range(0, piece.steps - length, stride)) for piece in pieces)
+        return int(np.maximum(0, -(-(Pieces.of(pieces).lengths - length) // stride)).sum())
 
     def gather(self, which: np.ndarray, shift: int = 0) -> Batch:
         """The fragments with the numbers ``which (batch,)``, transposed by ``shift`` semitones.
@@ -58,10 +61,10 @@ class Fragments:
         The 88 keys shift and lose what falls off; the 12 classes of the unshifted roll roll
         cyclically, so a lost key stays in the compressed roll.
         """
-        spans = [self._padded[i][start: start + HISTORY + self.length] for i, start in self.index[which]]
+        spans = [self.pieces.window(i, start - HISTORY, start + self.length) for i, start in self.index[which]]
         x = np.stack(spans, axis=1)
         x12 = np.roll(compress(x), shift, axis=-1).astype(np.float32)
-        left = np.array([self.pieces[i].steps - start for i, start in self.index[which]])
+        left = self.pieces.lengths[self.index[which, 0]] - self.index[which, 1]
         time = np.arange(self.length)
         ticks = np.broadcast_to(clock(time)[:, None], (self.length, len(which), 6))
         return Batch(transpose(x[HISTORY:], shift).astype(np.float32), x12[HISTORY:], x12[:HISTORY],

@@ -1,7 +1,10 @@
 """Where the files of a corpus lie and which reader they need.
 
-``bach``         the Bach chorales that music21 carries (four parts, read as a keyboard reduction)
-``folder:PATH``  every MIDI file below PATH
+``bach``          the Bach chorales that music21 carries (four parts, read as a keyboard reduction)
+``folder:PATH``   every music file below PATH: MIDI, MusicXML, Humdrum kern, ABC
+a catalogued one  such as ``open-keyboard``, fetched by name (:mod:`octavoice.corpus.catalogue`)
+
+``@strict`` after a name keeps only pieces of at least 256 steps with at most 5 % of onsets off the grid.
 """
 
 from collections.abc import Callable
@@ -11,53 +14,88 @@ from pathlib import Path
 
 import numpy as np
 
+from octavoice.corpus import catalogue
 from octavoice.errors import UserError
+from octavoice.music.abc import read_abc
+from octavoice.music.kern import read_kern
 from octavoice.music.midi import off_grid_share, read_midi, to_step
+from octavoice.music.musicxml import read_musicxml
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI
 
-MIDI_SUFFIXES = (".mid", ".midi")
+READERS = {".mid": read_midi, ".midi": read_midi, ".mxl": read_musicxml, ".musicxml": read_musicxml,
+           ".xml": read_musicxml, ".krn": read_kern, ".abc": read_abc}
+STRICT = "@strict"
 TICKS = 10080
 """Ticks per quarter used for exact offsets of scores: divisible by every tuplet up to 10."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file of a corpus: a name that is unique in it, the path, and the reader for it."""
+    """One file of a corpus: a name that is unique in it, the path, and the reader for it.
+
+    ``sha256`` is given where the file's bytes were verified already; ``merge`` says that its tracks
+    are one keyboard's, however many there are.
+    """
 
     name: str
     path: Path
     read: Callable[[Path], Piece]
+    sha256: str = ""
+    merge: bool = False
+
+
+def known() -> list[str]:
+    """The names of all corpora but folders."""
+    return ["bach", *catalogue.names()]
 
 
 def check(corpus: str) -> None:
-    """Raise :class:`UserError` unless ``corpus`` names a corpus that can be read."""
-    if corpus == "bach":
+    """Raise :class:`UserError` unless ``corpus`` names a corpus that can be read. Fetches nothing."""
+    name = corpus.removesuffix(STRICT)
+    if name in known():
         return
-    if not corpus.startswith("folder:"):
-        raise UserError(f"unknown corpus {corpus!r}; known are 'bach' and 'folder:PATH' for a folder of MIDI files.")
-    folder = _folder(corpus)
+    if not name.startswith("folder:"):
+        raise UserError(f"unknown corpus {name!r}; known are {', '.join(known())}, and 'folder:PATH' for a folder "
+                        "of music files.")
+    folder = _folder(name)
     if not folder.is_dir():
-        raise UserError(f"{folder}: is not a folder; give 'folder:' and the path of a folder of MIDI files.")
-    if not _midi_files(folder):
-        raise UserError(f"{folder}: holds no MIDI file (.mid, .midi); put some there or name another folder.")
+        raise UserError(f"{folder}: is not a folder; give 'folder:' and the path of a folder of music files.")
+    if not _music_files(folder):
+        raise UserError(f"{folder}: holds no music file ({', '.join(READERS)}); put some there or name another folder.")
 
 
 def sources(corpus: str) -> list[Source]:
-    """Every file of a corpus, in an order that is the same everywhere. Raises as :func:`check`."""
+    """Every file of a corpus, in an order that is the same everywhere.
+
+    A catalogued corpus that is not here yet is downloaded: it was asked for by name.
+    Raises as :func:`check` and :func:`octavoice.corpus.fetch.fetch`.
+    """
     check(corpus)
-    if corpus == "bach":
+    name = corpus.removesuffix(STRICT)
+    if name == "bach":
         return _chorales()
-    folder = _folder(corpus)
-    return [Source(path.relative_to(folder).as_posix(), path, read_midi) for path in _midi_files(folder)]
+    if name.startswith("folder:"):
+        folder = _folder(name)
+        return [_source(path.relative_to(folder).as_posix(), path) for path in _music_files(folder)]
+    from octavoice.corpus import fetch
+
+    several = bool(catalogue.entry(name).parts)
+    return [_source(f"{found.file.corpus}/{found.name}" if several else found.name, found.path, found.sha256,
+                    catalogue.entry(found.file.corpus).merge)
+            for found in fetch.fetch(name) if found.path.suffix.lower() in READERS]
+
+
+def _source(name: str, path: Path, sha256: str = "", merge: bool = False) -> Source:
+    return Source(name, path, READERS[path.suffix.lower()], sha256, merge)
 
 
 def _folder(corpus: str) -> Path:
     return Path(corpus.removeprefix("folder:")).expanduser()
 
 
-def _midi_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in MIDI_SUFFIXES and path.is_file())
+def _music_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in READERS and path.is_file())
 
 
 def _chorales() -> list[Source]:

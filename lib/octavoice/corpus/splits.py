@@ -2,15 +2,12 @@
 
 The thesis takes the first 1150 pieces for training and the rest for validation. Here a piece's
 side depends on its notes alone, whatever its key or file name, so it never shifts when files
-are added, and copies or transpositions of one piece stay on one side.
+are added.
 """
 
 import hashlib
 
 import numpy as np
-
-from octavoice.errors import UserError
-from octavoice.music.piece import Piece
 
 SHARES = {"train": 0.83, "valid": 0.07, "test": 0.10}
 
@@ -21,21 +18,18 @@ def content_hash(roll: np.ndarray) -> str:
     return hashlib.sha256(np.stack([steps, keys - keys.min()]).astype("<i4").tobytes()).hexdigest()
 
 
-def split_pieces(pieces: list[Piece]) -> dict[str, list[Piece]]:
-    """Pieces by side: ``{"train": …, "valid": …, "test": …}``, in the order given.
+def sides_of(hashes: list[str]) -> list[str]:
+    """The side of each piece, train, valid or test, from the pieces' content hashes.
 
     In a corpus so small that training or validation would be empty, the piece whose hash lies
-    nearest moves there. Raises :class:`UserError` for fewer than two different pieces.
+    nearest moves there.
     """
-    place = {content_hash(piece.roll): 0.0 for piece in pieces}
-    if len(place) < 2:
-        raise UserError("the corpus keeps fewer than two different pieces; "
-                        "add files, since one must train and another validate.")
-    side = {digest: _side(int(digest[:8], 16) / 2**32) for digest in place}
+    place = {digest: int(digest[:8], 16) / 2**32 for digest in hashes}
+    side = {digest: _side(u) for digest, u in place.items()}
     for needed, end in (("train", min), ("valid", max)):
-        if needed not in side.values():
-            side[end(place)] = needed
-    return {name: [piece for piece in pieces if side[content_hash(piece.roll)] == name] for name in SHARES}
+        if place and needed not in side.values():
+            side[end(place, key=place.get)] = needed
+    return [side[digest] for digest in hashes]
 
 
 def _side(u: float) -> str:

@@ -7,11 +7,8 @@ are not the ones its notebook wrote.
 
 import hashlib
 import json
-import os
 import shlex
 import shutil
-import tempfile
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from octavoice import paths
@@ -146,29 +143,13 @@ def _without_paths(value, corpus: str):
 def _copy(index: dict, run: tuple[str, str, int]) -> None:
     """Copy the files an index names, each folder whole, with the index inside it."""
     for name, place in FOLDERS.items():
-        with _replaced(place(*run)) as fresh:
+        with paths.replaced(place(*run)) as fresh:
             for file in (PurePosixPath(file) for file in index["files"]):
                 if file.parts[0] == name:
                     target = fresh.joinpath(*file.parts[1:])
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(paths.run_dir(*run) / file, target)
             _write(fresh / "index.json", index)
-
-
-@contextmanager
-def _replaced(folder: Path):
-    """Yield an empty folder that takes ``folder``'s place only if the block succeeds."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    fresh, old = workshop / "new", workshop / "old"
-    fresh.mkdir()
-    try:
-        yield fresh
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(fresh, folder)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
 
 
 def _read(path: Path) -> dict:

@@ -77,7 +77,7 @@ class Run:
     @cached_property
     def splits(self) -> dict:
         """Pieces by side: train, valid, test."""
-        return corpora.split_pieces(self.corpus.pieces)
+        return self.corpus.splits()
 
     def facts(self) -> dict:
         """Everything that decides this run's numbers, for provenance and for keys."""

@@ -1,6 +1,7 @@
 """The small trainings of notebooks 03 and 04: attention on repeats (C3), scheme one (C6, C7), forcing (C8)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -67,15 +68,18 @@ class FeatureModel(nn.Module):
         return self.main(t.x12[:-1], t.clock[:-1], MainState(t.history))[0]
 
 
-def _rival(run: Run, build: Callable, loss_of: Callable, name: str, seed: int):
-    """Train a rival at study scale on the training pieces; returns model and metrics, held-out included."""
+def _rival(run: Run, build: Callable, loss_of: Callable, name: str, seed: int, judge_of: Callable | None = None):
+    """Train a rival at study scale on the training pieces; returns model and metrics.
+
+    ``held_out`` is the loss on the panel, or ``judge_of`` where that differs from what is minimised.
+    """
     p = run.preset
     model = seeded(lambda: FeatureModel(build()), seed).to(run.device)
     held_out = held_out_tensors(run)
     fragments = Fragments(run.splits["train"], p.study_fragment, p.stride)
 
     def evaluate() -> dict[str, float]:
-        return {"held_out": loss_of(model, held_out, torch.Generator().manual_seed(0)).item()}
+        return {"held_out": (judge_of or loss_of)(model, held_out, torch.Generator().manual_seed(0)).item()}
     task = Task(name, model, lambda t, rng: loss_of(model, t, rng), lambda rng: fragments.draw(rng, p.study_batch),
                 evaluate)
     return model.eval(), fit(task, p.study_iterations, seed, max(1, p.study_iterations // 4))
@@ -84,14 +88,14 @@ def _rival(run: Run, build: Callable, loss_of: Callable, name: str, seed: int):
 def train_first_scheme(run: Run, pause_penalty: float, seed: int, shared: bool = False):
     """Scheme one with a pause penalty (C6, C7) at study scale; returns model and metrics.
 
-    ``shared``: one net for all voices, or one for each.
+    ``shared``: one net for all voices, or one for each. The held-out objective leaves the penalty out.
     """
-    def loss_of(model: FeatureModel, t: Tensors, rng: torch.Generator) -> Tensor:
+    def loss_of(model: FeatureModel, t: Tensors, rng: torch.Generator, penalty: float = pause_penalty) -> Tensor:
         draws = uniforms(rng, model.rival.voices, len(t.x12) - 1, t.x12.shape[1], device=t.x12.device)
         log_q, _ = model.rival(model.features(t), draws)
-        return weighted_mean(first_scheme_objective(log_q, t.x12[1:], pause_penalty), t.weight)
+        return weighted_mean(first_scheme_objective(log_q, t.x12[1:], penalty), t.weight)
     name = f"scheme one, {'shared net' if shared else 'own nets'}, pause penalty {pause_penalty:g}"
-    return _rival(run, lambda: FirstScheme(shared=shared), loss_of, name, seed)
+    return _rival(run, lambda: FirstScheme(shared=shared), loss_of, name, seed, partial(loss_of, penalty=0.0))
 
 
 def train_joint(run: Run, seed: int):

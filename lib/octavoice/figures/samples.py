@@ -79,7 +79,7 @@ def front_page(roll: np.ndarray, start: int, metrics: pd.DataFrame, baseline: fl
     left.set(title=title, xlabel="bar", ylabel="key", yticks=octaves, yticklabels=[f"C{m // 12 - 1}" for m in octaves],
              xlim=(0.8, len(roll) / STEPS_PER_BAR + 1.1))
     left.grid(axis="y", color=LIGHT)
-    left.legend(loc="upper right", ncols=2)
+    left.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     right.plot(-metrics["train"], color=BLUE, alpha=0.35, linewidth=0.8, label="training")
     held_out = -metrics["held_out"].dropna()
     right.plot(held_out, color=ORANGE, marker="o", markersize=3, label="held-out")

@@ -1,0 +1,315 @@
+"""Humdrum **kern in: the keyboard part of a score as an onset roll (thesis §2.2, §7.1).
+
+No reader at hand takes real collections whole, so this is one of our own; what it takes a token for is
+declared at :func:`_note`, when a line sounds at :class:`_Timeline`, what counts as the keyboard part
+at :func:`keyboard_staves`. Time is exact: integer ticks, the least common multiple of all durations.
+"""
+
+import math
+import re
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from octavoice.errors import UserError
+from octavoice.music.humdrum import Line, Strand, decoded, read_lines
+from octavoice.music.midi import MAX_STEPS, to_step
+from octavoice.music.musicxml import KEYBOARD_NAME, SEMITONES, bounded_bytes, from_notes
+from octavoice.music.piece import Piece
+from octavoice.music.roll import STEPS_PER_QUARTER
+
+MAX_BYTES = 2**22
+"""Longest kern text read: 18 times the longest of the Polish and Chopin scores."""
+MAX_TICKS = 10**12
+"""Finest grid of a score in ticks per quarter; cadenzas of 41 or 76 notes to the bar need fine ones."""
+KEYBOARD_CODE = re.compile(r"\*I(piano|forte|p?orga?n|reedo|physh|regal|clav|cemba|clest|hammd|rhode|C(klav|piano))")
+OTHER_CLASS = re.compile(r"\*IC(vox|str|ww|bras|perc|idio)")
+"""Humdrum's codes of keyboard instruments and their class, and classes that are none."""
+METRE = re.compile(r"\*M(\d{1,3}(?:\+\d{1,3})*)/(\d{1,3})")
+DURATION = re.compile(r"(0{1,4}|[1-9]\d{0,8})(?:%([1-9]\d{0,8}))?", re.ASCII)
+DOTS = 6
+"""Most dots of a note."""
+
+
+def read_kern(path: Path) -> Piece:
+    """Read the keyboard part of a Humdrum file (.krn) into a :class:`Piece`.
+
+    Step 0 is the first written position; ``tracks`` counts the staves that hold notes; what stands
+    before the first bar line is a pickup if it is shorter than a bar. Time signatures are those of the
+    keyboard part. The roll ends where the last note ends. Raises :class:`UserError` for a file that
+    is not whole Humdrum, has voices that contradict each other in time, no notes in a keyboard part,
+    or more than ``MAX_STEPS``.
+    """
+    path = Path(path)
+    data = bounded_bytes(path, MAX_BYTES)
+    try:
+        lines = list(read_lines(decoded(data)))
+        staves = keyboard_staves(lines)
+        if not staves:
+            raise UserError(f"{path}: has no keyboard part; choose a score for or with piano, organ or harpsichord.")
+        score = _Timeline(lines, staves)
+        score.read(lines)
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read as Humdrum kern ({error}); mend it or get a whole copy.") from error
+    return from_notes(path, score.rows, score.ticks, tracks=len(score.sounding), time_signatures=score.metres(),
+                      pickup=score.pickup())
+
+
+# --- which staves -----------------------------------------------------------------------------------------------------
+
+class _Staff(NamedTuple):
+    """A **kern column of the first line: its number, ``*part``, and what instrument it is said to be.
+
+    ``said`` is "keyboard", "other" by code or class, "title" for any other name (often that of the
+    piece), or "" if nothing is said (``*Iempty`` says nothing).
+    """
+
+    number: int
+    part: str
+    said: str
+
+
+def keyboard_staves(lines: list[Line]) -> set[int]:
+    """The numbers of the keyboard's staves, by what stands before the first notes of all ``lines``.
+
+    A staff is the keyboard's (1) by an instrument code or class (``*Ipiano``, ``*Iforte``, ``*Iorgan``,
+    ``*ICklav`` …) that no other class contradicts, or by its name where it has no code; so are the staves of the
+    same ``*part``, and one of which nothing is said below such a staff, or above if it would else be alone.
+    (2) In a score without codes: the parts of two or more staves, or else, if nothing is said of any
+    of two or more staves, all. A single staff of which nothing is said is nobody's: such files are mostly
+    parts for other instruments. Several keyboards are read as one. The set is empty if there is none.
+    """
+    staves = _described(lines)
+    chosen = {staff.number for staff in staves if staff.said == "keyboard"}
+    if chosen:
+        return _completed(chosen, staves)
+    if all(staff.said in ("", "title") for staff in staves):
+        parts = [staff.part for staff in staves]
+        chosen = {staff.number for staff in staves if staff.part and parts.count(staff.part) > 1}
+        if not chosen and len(staves) > 1 and not any(staff.said for staff in staves):
+            chosen = {staff.number for staff in staves}
+    return chosen
+
+
+def _completed(chosen: set[int], staves: list[_Staff]) -> set[int]:
+    """The keyboard's staves with those that belong to them; ``staves`` go from the lowest up."""
+    parts = {staff.part for staff in staves if staff.number in chosen and staff.part}
+    above = None
+    for staff in reversed(staves):
+        same = staff.part in parts and staff.said != "other"
+        if same or (not staff.said and above in chosen):
+            chosen = chosen | {staff.number}
+        above = staff.number
+    if len(chosen) == 1:
+        place = [staff.number in chosen for staff in staves].index(True) + 1
+        chosen = chosen | {staff.number for staff in staves[place:place + 1] if not staff.said}
+    return chosen
+
+
+def _described(lines: list[Line]) -> list[_Staff]:
+    """The staves of a score, lowest first."""
+    tags = {strand.staff: [] for strand in lines[0].strands if strand.kind == "**kern"}
+    for line in lines:
+        if line.tokens[0][:1] not in "*=":
+            break
+        for token, strand in zip(line.tokens, line.strands, strict=True):
+            if strand.staff in tags:
+                tags[strand.staff].append(token)
+    return [_Staff(number, next((t for t in found if t.startswith("*part")), ""), _said(found))
+            for number, found in tags.items()]
+
+
+def _said(tags: list[str]) -> str:
+    """What a staff's interpretations say of its instrument, as :class:`_Staff` has it."""
+    codes = [tag for tag in tags if re.match(r"\*I[A-Za-z]", tag) and not re.match(r"\*I(empty|Tr|G)", tag)]
+    if codes:
+        keyboard = any(map(KEYBOARD_CODE.match, codes)) and not any(map(OTHER_CLASS.match, codes))
+        return "keyboard" if keyboard else "other"
+    name = " ".join(tag.split('"', 1)[1].strip('" ') for tag in tags if re.match(r'\*m?I"', tag)).strip()
+    return "keyboard" if KEYBOARD_NAME.search(name) else "title" if name else ""
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+class _Note(NamedTuple):
+    """A note or rest: ``quarters`` (None if not given), MIDI ``pitch`` (None for a rest), its ties, whether grace."""
+
+    quarters: Fraction | None
+    pitch: int | None
+    tied: bool
+    opens: bool
+    grace: bool
+
+
+class _Token(NamedTuple):
+    """A chord, note or rest: ``quarters`` it lasts (None for grace notes: no time), and its notes."""
+
+    quarters: Fraction | None
+    notes: tuple[_Note, ...]
+
+
+@lru_cache(maxsize=2**15)
+def _note(text: str) -> _Note:
+    """One note or rest, such as ``(16.ee-/LL``, ``[2GG#``, ``32%3r``, ``0c``.
+
+    The duration is the first number, 1/4 for ``4``, 3/32 for ``32%3``, two, four … wholes for ``0``, ``00``;
+    a stray number later is passed over; dots count wherever they stand. What has neither the letter of a
+    note nor ``r`` is a rest. Hidden notes (``yy``) sound and are kept, as are notes in small print and tremolos
+    as they are written out; octave lines shift nothing, since pitch is written as it sounds.
+    """
+    number = re.search(r"[\d%]+", text)
+    given = number and DURATION.fullmatch(number[0])
+    if number and (not given or re.search(r"\d\.+\d", text)):
+        raise ValueError(f"{text[:20]!r} has no proper duration")
+    quarters = given and _quarters(*given.groups(), text.count("."))
+    return _Note(quarters, _pitch(text), "]" in text or "_" in text, "[" in text or "_" in text, "q" in text.lower())
+
+
+def _quarters(recip: str, over: str | None, dots: int) -> Fraction:
+    """A duration in quarters: ``over``/``recip`` of a whole note, lengthened by ``dots``."""
+    if dots > DOTS:
+        raise ValueError(f"a note has {dots} dots")
+    wholes = Fraction(2 ** len(recip)) if recip[0] == "0" else Fraction(int(over or 1), int(recip))
+    return 4 * wholes * (2 - Fraction(1, 2**dots))
+
+
+def _pitch(text: str) -> int | None:
+    """The MIDI number of a note, None without the letter of one: ``c`` is 60, ``cc`` 72, ``C`` 48.
+
+    Real files hold slips such as ``24ede-`` for ``24eee-``: the first letter names the note and their number
+    gives the octave, as in the editors' own toolkit.
+    """
+    letters = re.findall(r"[a-gA-G]", text)
+    if "r" in text or not letters:
+        return None
+    lower = letters[0].islower()
+    count = sum(letter.islower() == lower for letter in letters)
+    if count > 8:
+        raise ValueError(f"{text[:20]!r} is not a note")
+    return 12 * (4 + count if lower else 5 - count) + SEMITONES[letters[0].upper()] + text.count("#") - text.count("-")
+
+
+@lru_cache(maxsize=2**15)
+def _token(text: str) -> _Token:
+    """A token of a **kern strand; notes of a chord may leave out the duration of the first.
+
+    A rest without a duration takes no time, as grace notes; a note without one raises :class:`ValueError`.
+    """
+    notes = tuple(_note(part) for part in text.split(" ") if part)
+    if any(note.grace for note in notes):
+        return _Token(None, notes)
+    quarters = next((note.quarters for note in notes if note.quarters), None)
+    if quarters is None and any(note.pitch is not None for note in notes):
+        raise ValueError(f"{text[:20]!r} has no duration")
+    return _Token(quarters, notes)
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+class _Timeline:
+    """A score while it is read: ``rows`` as :func:`from_notes` wants them, ``ticks`` per quarter, ``sounding`` staves.
+
+    A line is at the tick where the strands with a token on it ended before. These must agree, and
+    come after the line before; but a strand that was over by an earlier line has rested since, unwritten
+    (2027 real files need that once). A note tied to one before is not struck, unless that is a grace note:
+    then it stands for it. Grace notes are left out.
+    """
+
+    def __init__(self, lines: list[Line], staves: set[int]):
+        self.staves, self.tokens = staves, {}
+        self.rows, self.sounding, self.signatures, self.graces = [], set(), [], set()
+        self.last, self.bar = -1, None
+        for line in lines:
+            for _, token in self.cells(line, self.columns(line.strands)):
+                if token not in self.tokens:
+                    self.tokens[token] = _at(line, _token, token)
+        lengths = {token.quarters for token in self.tokens.values() if token.quarters}
+        self.ticks = math.lcm(*(length.denominator for length in lengths))
+        if self.ticks > MAX_TICKS:
+            raise ValueError("its durations are absurd")
+        self.lasting = {name: int((token.quarters or 0) * self.ticks) for name, token in self.tokens.items()}
+
+    def columns(self, strands: list[Strand]) -> list[tuple[int, Strand]]:
+        """The places and strands of the keyboard among all strands."""
+        return [(i, s) for i, s in enumerate(strands) if s.staff in self.staves and s.kind == "**kern"]
+
+    @staticmethod
+    def cells(line: Line, columns: list[tuple[int, Strand]]) -> list[tuple[Strand, str]]:
+        """The strands in ``columns`` that have a note or rest on a line, with its token."""
+        if line.tokens[0][:1] in ("*", "="):
+            return []
+        return [(strand, token) for i, strand in columns if (token := line.tokens[i]) not in (".", "")]
+
+    def read(self, lines: list[Line]) -> None:
+        """Read all lines, in order."""
+        limit = self.ticks * (MAX_STEPS // STEPS_PER_QUARTER + 1)
+        strands = columns = None
+        for line in lines:
+            if line.strands is not strands:
+                strands = line.strands
+                columns = self.columns(strands)
+                for _, strand in columns:
+                    strand.end = max([strand.end, *(parent.end for parent in strand.parents)])
+            if line.tokens[0][:1] == "*":
+                self.signatures += [_metre(line.tokens[i]) for i, _ in columns if METRE.fullmatch(line.tokens[i])]
+            elif line.tokens[0][:1] == "=":
+                self.read_bar(columns)
+            elif cells := self.cells(line, columns):
+                self.read_notes(line, cells)
+                if self.last > limit:
+                    raise ValueError(f"it is longer than {MAX_STEPS} steps")
+
+    def read_notes(self, line: Line, cells: list[tuple[Strand, str]]) -> None:
+        """Read a line's notes and rests."""
+        lasting = [(strand, self.lasting[token]) for strand, token in cells if self.lasting[token]]
+        now = max((strand.end for strand, _ in lasting), default=self.last)
+        if lasting and (now <= self.last or any(self.last < strand.end < now for strand, _ in lasting)):
+            raise ValueError(f"on line {line.number} its voices disagree about the time")
+        for strand, token in cells:
+            self.keep(strand, token, now)
+        for strand, ticks in lasting:
+            strand.end = now + ticks
+        if lasting:
+            self.last = now
+
+    def keep(self, strand: Strand, token: str, now: int) -> None:
+        """Keep the notes of a token at tick ``now`` that count; remember grace notes that are tied on."""
+        ticks = self.lasting[token]
+        for note in self.tokens[token].notes:
+            if note.pitch is not None and ticks:
+                struck = not note.tied or (now, note.pitch) in self.graces
+                self.rows.append((now, now + ticks, note.pitch, struck))
+                self.sounding.add(strand.staff)
+            elif note.pitch is not None and note.opens:
+                self.graces.add((strand.end, note.pitch))
+
+    def read_bar(self, columns: list[tuple[int, Strand]]) -> None:
+        """Note where the first bar line stands that has music before it."""
+        if self.bar is None and self.last >= 0:
+            self.bar = min((strand.end for _, strand in columns if strand.end > self.last), default=None)
+
+    def metres(self) -> tuple[tuple[int, int], ...]:
+        """Every time signature of the keyboard part, in order of first appearance; 4/4 if there is none."""
+        return tuple(dict.fromkeys(self.signatures)) or ((4, 4),)
+
+    def pickup(self) -> int:
+        """Steps before the first bar line if they are less than a bar of the first time signature, else 0."""
+        beats, unit = self.metres()[0]
+        short = self.bar is not None and self.bar * unit < 4 * beats * self.ticks
+        return int(to_step(self.bar, self.ticks)) if short else 0
+
+
+def _at(line: Line, read, text: str):
+    """``read(text)``, its errors told with the number of the line."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ValueError(f"on line {line.number} {error}") from error
+
+
+def _metre(text: str) -> tuple[int, int]:
+    """The time signature of a ``*M`` interpretation: 3+2/8 is 5/8, 2/0 (two breves) is 4/1."""
+    beats, unit = METRE.fullmatch(text).groups()
+    beats, unit = sum(map(int, beats.split("+"))), int(unit)
+    return (beats, unit) if unit else (2 * beats, 1)

@@ -1,9 +1,9 @@
 """ABC in, through music21: a tune or a multi-voice score as an onset roll (thesis §2.2, §7.1).
 
 music21 10.5 reads plain tunes well, but takes letters of ``!decorations!`` for notes, restrikes tied
-chords, forgets accidentals of chords and swaps interleaved voices. So the text is first put into a form
-that it reads exactly (:func:`_voices`), its tokens are taken note by note (:func:`_read_voice`), and what
-it cannot read is refused.
+chords, forgets accidentals within the bar and broken rhythm across a bow or slur, and mixes up interleaved
+voices. So the text is first put into a form that it reads exactly (:func:`_voices`), its tokens are taken
+note by note (:func:`_read_voice`), and what it cannot read is refused.
 """
 
 import math

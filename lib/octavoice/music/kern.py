@@ -224,10 +224,11 @@ class _Timeline:
             for _, token in self.cells(line, self.columns(line.strands)):
                 if token not in self.tokens:
                     self.tokens[token] = _at(line, _token, token)
-        lengths = {token.quarters for token in self.tokens.values() if token.quarters}
-        self.ticks = math.lcm(*(length.denominator for length in lengths))
-        if self.ticks > MAX_TICKS:
-            raise ValueError("its durations are absurd")
+        self.ticks = 1
+        for token in self.tokens.values():
+            self.ticks = math.lcm(self.ticks, token.quarters.denominator if token.quarters else 1)
+            if self.ticks > MAX_TICKS:
+                raise ValueError("its durations are absurd")
         self.lasting = {name: int((token.quarters or 0) * self.ticks) for name, token in self.tokens.items()}
 
     def columns(self, strands: list[Strand]) -> list[tuple[int, Strand]]:
@@ -252,16 +253,15 @@ class _Timeline:
                 for _, strand in columns:
                     strand.end = max([strand.end, *(parent.end for parent in strand.parents)])
             if line.tokens[0][:1] == "*":
-                self.signatures += [_metre(line.tokens[i]) for i, _ in columns if METRE.fullmatch(line.tokens[i])]
+                metres = (_metre(line.tokens[i]) for i, _ in columns if METRE.fullmatch(line.tokens[i]))
+                self.signatures += [metre for metre in metres if all(metre)]
             elif line.tokens[0][:1] == "=":
                 self.read_bar(columns)
-            elif cells := self.cells(line, columns):
-                self.read_notes(line, cells)
-                if self.last > limit:
-                    raise ValueError(f"it is longer than {MAX_STEPS} steps")
+            elif (cells := self.cells(line, columns)) and self.read_notes(line, cells) > limit:
+                raise ValueError(f"it is longer than {MAX_STEPS} steps")
 
-    def read_notes(self, line: Line, cells: list[tuple[Strand, str]]) -> None:
-        """Read a line's notes and rests."""
+    def read_notes(self, line: Line, cells: list[tuple[Strand, str]]) -> int:
+        """Read a line's notes and rests; returns the tick where the longest of them ends."""
         lasting = [(strand, self.lasting[token]) for strand, token in cells if self.lasting[token]]
         now = max((strand.end for strand, _ in lasting), default=self.last)
         if lasting and (now <= self.last or any(self.last < strand.end < now for strand, _ in lasting)):
@@ -272,6 +272,7 @@ class _Timeline:
             strand.end = now + ticks
         if lasting:
             self.last = now
+        return max(strand.end for strand, _ in cells)
 
     def keep(self, strand: Strand, token: str, now: int) -> None:
         """Keep the notes of a token at tick ``now`` that count; remember grace notes that are tied on."""

@@ -1,7 +1,9 @@
 """MusicXML in: the keyboard part of a score as an onset roll (thesis §2.2, §7.1).
 
-Read straight from the element tree, since no library at hand is both whole and fast enough. The grid
-is exact: time is counted in integer ticks, the least common multiple of all ``<divisions>`` to the quarter.
+Read straight from the element tree, since no library at hand is both exact and fast enough: on 39 of the
+OpenScore Lieder music21 10.5 agrees but for a note that a grace note is tied to, and takes twelve times as
+long; partitura 1.9 adds 15 notes to 25 900, in six songs, and takes seven times as long. The grid is exact:
+time is counted in integer ticks, the least common multiple of all ``<divisions>`` to the quarter.
 What counts as the keyboard part is declared at :func:`keyboard_parts`, what counts as a note at
 :class:`_Part`, what a file may not do at :func:`_tree` and :func:`_unpacked`.
 """

@@ -247,6 +247,7 @@ def test_line_ends_encodings_and_empty_lines(read):
     (HEAD + "1%999999999c\t1%999999999e\n" + END, f"longer than {MAX_STEPS}"),
     (HEAD + "4ccccccccc\t4e\n" + END, "not a note"),
     (HEAD + "".join(f"{p}r\t{p}r\n" for p in (1000003, 1000033, 1000037)) + END, "absurd"),
+    (HEAD + "4c" * 600 + "\t4e\n" + END, "characters"),
     (HEAD + "4r\t4r\n" + END, "holds no notes"), (SONG.replace("*Ipiano", "*Ivioln"), "no keyboard part"),
     ("**text\nla\n*-\n", "no keyboard part"), ("\t".join(["**kern"] * 500) + "\n", "more than 128 spines"),
     (HEAD + "*^\t*\n" + "".join("\t".join(["*^"] * 2**k + ["*"]) + "\n" for k in range(1, 9)), "more than 128 spines")])
@@ -301,8 +302,7 @@ def test_music21_reads_the_same_of_real_files():
 # --- damaged files ----------------------------------------------------------------------------------------------------
 
 FRAGMENTS = [b"\t", b"\n", b"*^", b"*v", b"*x", b"*+", b"*-", b"**kern", b"=", b".", b"%", b"9" * 12, b"0", b"4.5.",
-             b"q", b"[",
-             b"]", b"_", b"r", b" ", b"!", b"\xff", b"\0", b"*M", b"/0", b"*M999/999", b"*Ivox", b"*Ipiano",
+             b"q", b"[", b"]", b"_", b"r", b" ", b"!", b"\xff", b"\0", b"*M", b"/0", b"*M999/999", b"*Ivox", b"*Ipiano",
              b"\xc2\xb2", b"a" * 40]
 
 

@@ -19,8 +19,10 @@ from octavoice.music.musicxml import KEYBOARD_NAME, SEMITONES, bounded_bytes, fr
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_QUARTER
 
-MAX_BYTES = 2**22
-"""Longest kern text read: 18 times the longest of the Polish and Chopin scores."""
+MAX_BYTES = 2**21
+"""Longest kern text read: 9 times the longest of the Polish and Chopin scores."""
+MAX_TOKEN = 1000
+"""Longest token read: chords have some hundred characters."""
 MAX_TICKS = 10**12
 """Finest grid of a score in ticks per quarter; cadenzas of 41 or 76 notes to the bar need fine ones."""
 KEYBOARD_CODE = re.compile(r"\*I(piano|forte|p?orga?n|reedo|physh|regal|clav|cemba|clest|hammd|rhode|C(klav|piano))")
@@ -196,6 +198,8 @@ def _token(text: str) -> _Token:
 
     A rest without a duration takes no time, as grace notes; a note without one raises :class:`ValueError`.
     """
+    if len(text) > MAX_TOKEN:
+        raise ValueError(f"a token has more than {MAX_TOKEN} characters")
     notes = tuple(_note(part) for part in text.split(" ") if part)
     if any(note.grace for note in notes):
         return _Token(None, notes)

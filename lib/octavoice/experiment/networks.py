@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file
 
 from octavoice.corpus import Batch, Fragments
 from octavoice.experiment import provenance
 from octavoice.experiment.notebook import Run
 from octavoice.experiment.train import Task, Tensors, fit, seeded, to_tensors, uniforms, weighted_mean
+from octavoice.experiment.weights import save_module
 from octavoice.music.roll import KEYS, mask
 from octavoice.paths import atomic
 from octavoice.thesis.decoder import Decoder, pseudo_likelihood
@@ -119,7 +119,7 @@ def _trained(run: Run, task: Task, iterations: int, name: str) -> pd.DataFrame:
         return pd.read_csv(table, index_col="iteration")
     metrics = fit(task, iterations, run.seed, run.preset.evaluate_every,
                   run.dir / "checkpoints" / f"{name}.pt", key(run))
-    save_weights(task.module, weights)
+    save_module(task.module, weights)
     with atomic(table) as temporary:
         metrics.to_csv(temporary, lineterminator="\n")
     with atomic(stamp) as temporary:
@@ -127,9 +127,3 @@ def _trained(run: Run, task: Task, iterations: int, name: str) -> pd.DataFrame:
     run.adopt(weights)
     run.adopt(table)
     return metrics
-
-
-def save_weights(module: nn.Module, path) -> None:
-    """Write a module's state dict as safetensors, atomically."""
-    with atomic(path) as temporary:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, temporary)

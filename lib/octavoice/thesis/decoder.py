@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from octavoice.music.roll import CLASSES, KEYS, mask
+from octavoice.thesis.lstm import precise
 
 HIDDEN = 36
 
@@ -64,7 +65,7 @@ class Decoder(nn.Module):
         returns ``b`` ``(time, batch, key)``, ``c`` ``(time, batch, hidden)`` and the LSTM's state.
         """
         output, state = self.decoder_lstm(torch.cat([x12_next, x], dim=-1), state)
-        return self.v_bias_linear(output), self.h_bias_linear(output), state
+        return precise(self.v_bias_linear(output)), precise(self.h_bias_linear(output)), state
 
     def objective(self, x12: Tensor, x: Tensor, uniforms: Tensor, masked: bool = True) -> Tensor:
         """CD-1 (5): ``E(x_{t+1}) - E(x*)`` per step, x* one Gibbs step from the data, then masked.
@@ -78,16 +79,18 @@ class Decoder(nn.Module):
         negative, _ = gibbs_step(x[1:], b, c, self.W, uniforms, allowed)
         return free_energy(x[1:], b, c, self.W) - free_energy(negative, b, c, self.W)
 
-    def step(self, x12_next: Tensor, x: Tensor, uniforms: Tensor, state=None):
+    def step(self, x12_next: Tensor, x: Tensor, uniforms: Tensor, state=None, temperature: float = 1.0):
         """Decode one step: k Gibbs steps from the previous decoded step, masked at each (§6.2, Fig. 18).
 
         ``x12_next`` ``(batch, pitch_class)``, ``x`` ``(batch, key)``, ``uniforms``
         ``(k, batch, hidden + key)``; returns keys and probabilities ``(batch, key)``, and the state.
+        The energy is divided by ``temperature``.
         """
         b, c, state = self(x12_next[None], x[None], state)
+        b, c, W = b[0] / temperature, c[0] / temperature, self.W / temperature
         allowed = mask(x12_next)
         for u in uniforms:
-            x, probability = gibbs_step(x, b[0], c[0], self.W, u, allowed)
+            x, probability = gibbs_step(x, b, c, W, u, allowed)
         return x, probability, state
 
 

@@ -97,10 +97,12 @@ class Composer:
     """Continues a prime with explicit state, one piece or many at once.
 
     Both networks are copied to float64, in which the sampled notes do not depend on how many
-    pieces are composed together.
+    pieces are composed together. Temperatures above 1 make the voices, or the decoder, more adventurous.
     """
 
-    def __init__(self, generator: OctaveGenerator, decoder: Decoder, gibbs_steps: int = 1):
+    def __init__(self, generator: OctaveGenerator, decoder: Decoder, gibbs_steps: int = 1,
+                 temperature: float = 1.0, decoder_temperature: float = 1.0):
+        self.temperature, self.decoder_temperature = temperature, decoder_temperature
         self.generator = _frozen_copy(generator)
         self.decoder = _frozen_copy(decoder)
         self.gibbs_steps = gibbs_steps
@@ -128,10 +130,11 @@ class Composer:
         u_voices, u_decoder = uniforms.split([self.voices, self.draw_size - self.voices], dim=-1)
         target = None if truth is None else truth[0][None]
         log_q, choices, sounds, voices = self.generator.sampler(
-            features, u_voices.T[:, None], target, states=state.voices)
+            features, u_voices.T[:, None], target, states=state.voices, temperature=self.temperature)
         x12 = sounds[0] if truth is None else truth[0]
         u_decoder = u_decoder.unflatten(-1, (self.gibbs_steps, -1)).transpose(0, 1)
-        keys, probability, decoder = self.decoder.step(x12, state.keys, u_decoder, state.decoder)
+        keys, probability, decoder = self.decoder.step(x12, state.keys, u_decoder, state.decoder,
+                                                        self.decoder_temperature)
         keys = keys if truth is None else truth[1]
         new = ComposerState(state.step + 1, x12, keys, main, voices, decoder)
         return new, Trace(log_q[:, 0], choices[:, 0], attention[0], probability)

@@ -31,3 +31,8 @@ def lstm_sequence(lstm: nn.LSTM, x: Tensor) -> Tensor:
         h, c = lstm_step(lstm, x_t, h, c)
         outputs.append(h)
     return torch.stack(outputs)
+
+
+def precise(x: Tensor) -> Tensor:
+    """At least float32: logits that a lower precision computed are not rounded again in what follows."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

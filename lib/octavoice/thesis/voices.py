@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from octavoice.thesis.lstm import precise
+
 VOICES = 5
 FORCING = ("truth", "own", "ordered")
 """What later voices are fed in training (§6.4, claim C8).
@@ -53,20 +55,20 @@ class VoiceSampler(nn.Module):
         self.lstm = nn.LSTM(features + 2 * classes, hidden)
         self.linear = nn.Linear(hidden, 2 * classes)
 
-    def voice(self, features: Tensor, sounds: Tensor, silent: Tensor, state=None):
+    def voice(self, features: Tensor, sounds: Tensor, silent: Tensor, state=None, temperature: float = 1.0):
         """One voice over ``time`` steps: log q, and its recurrent state at the end.
 
         ``features`` ``(time, batch, 130)``; ``sounds`` (S) and ``silent`` (B)
         ``(time, batch, pitch_class)``; returns ``(time, batch, 2, pitch_class)``, minus infinity
-        where the class is already decided.
+        where the class is already decided. A ``temperature`` above 1 makes q more even, below 1 more certain.
         """
         output, state = self.lstm(torch.cat([features, sounds, silent], dim=-1), state)
         decided = (sounds + silent).bool().repeat(1, 1, 2)
-        logits = self.linear(output).masked_fill(decided, -torch.inf)
+        logits = precise(self.linear(output)).div(temperature).masked_fill(decided, -torch.inf)
         return torch.log_softmax(logits, dim=-1).unflatten(-1, (2, self.classes)), state
 
     def forward(self, features: Tensor, uniforms: Tensor, target: Tensor | None = None,
-                forcing: str = "truth", states: list | None = None):
+                forcing: str = "truth", states: list | None = None, temperature: float = 1.0):
         """All voices in turn, each over all steps at once.
 
         ``features`` ``(time, batch, 130)``, ``uniforms`` ``(voice, time, batch)`` in [0, 1),
@@ -78,12 +80,12 @@ class VoiceSampler(nn.Module):
         """
         if target is None:
             forcing = "own"
-        sounds = features.new_zeros(*features.shape[:2], self.classes)
+        sounds = precise(features).new_zeros(*features.shape[:2], self.classes)
         silent, log_q, choices, ends = sounds, [], [], []
         for v in range(self.voices):
             if forcing == "ordered":
                 sounds, silent = ordered_decisions(target, v)
-            log_q_v, end = self.voice(features, sounds, silent, states[v] if states else None)
+            log_q_v, end = self.voice(features, sounds, silent, states[v] if states else None, temperature)
             choice = choose(log_q_v.flatten(-2), uniforms[v])
             sounds, silent = self.pass_on(sounds, silent, choice, target if forcing == "truth" else None)
             log_q, choices, ends = [*log_q, log_q_v], [*choices, choice], [*ends, end]

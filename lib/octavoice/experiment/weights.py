@@ -1,0 +1,83 @@
+"""Weights of both networks as a folder: two safetensors files, and where they come from.
+
+``main.safetensors`` and ``decoder.safetensors`` have the names that a run gives them under
+``results/``, so that the results of any run, the weights that ship with the package and imported ones
+load alike. ``about.json`` beside them is free text and facts for people: training, music, licence.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from octavoice import paths
+from octavoice.errors import UserError
+from octavoice.thesis.decoder import Decoder
+from octavoice.thesis.generator import OctaveGenerator
+
+SHIPPED = paths.PACKAGE / "weights"
+"""The weights that come with the package."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Both networks, ready to use, and what is known about them."""
+
+    generator: OctaveGenerator
+    decoder: Decoder
+    about: dict
+
+
+def load(folder: Path = SHIPPED) -> Weights:
+    """Both networks from a folder. Raises :class:`UserError` for a missing, damaged or mismatched file."""
+    folder = Path(folder)
+    about = folder / "about.json"
+    generator, decoder = OctaveGenerator(), Decoder()
+    for module, name in ((generator, "main.safetensors"), (decoder, "decoder.safetensors")):
+        load_module(module, folder / name)
+    return Weights(generator.eval(), decoder.eval(),
+                   json.loads(about.read_text(encoding="utf-8")) if about.exists() else {})
+
+
+def load_module(module: nn.Module, path: Path) -> None:
+    """Fill a module from a safetensors file. Raises :class:`UserError` unless every name and shape fits."""
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; give a folder with main.safetensors and decoder.safetensors.")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: is damaged or not a safetensors file; fetch or train it again.") from error
+    if wrong := mismatch(module, tensors):
+        raise UserError(f"{path}: does not fit the network: {wrong}.")
+    module.load_state_dict(tensors)
+
+
+def mismatch(module: nn.Module, tensors: dict) -> str:
+    """The first name or shape in which ``tensors`` differ from a module's parameters, in words; else empty."""
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | given.keys()):
+        if name not in given:
+            return f"{name} is missing"
+        if name not in expected:
+            return f"{name} is unknown"
+        if given[name] != expected[name]:
+            return f"{name} is {given[name]} where {expected[name]} is needed"
+    return ""
+
+
+def save_module(module: nn.Module, path: Path) -> None:
+    """Write a module's parameters as safetensors, atomically."""
+    with paths.atomic(path) as temporary:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, temporary)
+
+
+def save(weights: Weights, folder: Path) -> None:
+    """Write both networks and what is known about them into ``folder``."""
+    save_module(weights.generator, Path(folder) / "main.safetensors")
+    save_module(weights.decoder, Path(folder) / "decoder.safetensors")
+    with paths.atomic(Path(folder) / "about.json") as temporary:
+        temporary.write_text(json.dumps(weights.about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -51,7 +51,7 @@ def test_bad_overrides_get_one_sentence(overrides, message):
 
 
 def test_unknown_presets_are_named_with_the_known_ones():
-    with pytest.raises(UserError, match="unknown preset 'quik'; choose one of smoke, quick, thesis"):
+    with pytest.raises(UserError, match="unknown preset 'quik'; choose one of smoke, quick, ablation, thesis"):
         presets.resolve("quik")
 
 

@@ -10,12 +10,13 @@ from safetensors.torch import load_file
 from octavoice.corpus import Batch, Fragments
 from octavoice.experiment import provenance
 from octavoice.experiment.notebook import Run
-from octavoice.experiment.train import Task, Tensors, fit, seeded, to_tensors, uniforms, weighted_mean
+from octavoice.experiment.train import Task, Tensors, fit, lower_precision, seeded, to_tensors, uniforms, weighted_mean
 from octavoice.experiment.weights import save_module
 from octavoice.music.roll import KEYS, mask
 from octavoice.paths import atomic
 from octavoice.thesis.decoder import Decoder, pseudo_likelihood
 from octavoice.thesis.generator import OctaveGenerator
+from octavoice.thesis.voices import objective
 
 PANEL_SEED = 2018
 """Seed of the fixed draws on the held-out panel, the same in every run."""
@@ -31,19 +32,23 @@ class Networks:
     decoder_metrics: pd.DataFrame
 
 
-def main_loss(generator: OctaveGenerator, forcing: str = "truth") -> Callable:
+def main_loss(generator: OctaveGenerator, forcing: str = "truth", precision: str = "fp32") -> Callable:
     """The objective of §6.4 as a loss for :class:`~octavoice.experiment.train.Task`."""
     def loss(t: Tensors, rng: torch.Generator):
         u = uniforms(rng, generator.sampler.voices, len(t.x12) - 1, t.x12.shape[1], device=t.x12.device)
-        return weighted_mean(generator.objective(t.x12, t.clock, t.history, u, forcing), t.weight)
+        with lower_precision(t.x12.device, precision):
+            log_q = generator.log_q(t.x12, t.clock, t.history, u, forcing)
+        return weighted_mean(objective(log_q, t.x12[1:]), t.weight)
     return loss
 
 
-def decoder_loss(decoder: Decoder, masked: bool = True) -> Callable:
+def decoder_loss(decoder: Decoder, masked: bool = True, precision: str = "fp32") -> Callable:
     """CD-1 (5) as a loss for :class:`~octavoice.experiment.train.Task`."""
     def loss(t: Tensors, rng: torch.Generator):
         u = uniforms(rng, len(t.x) - 1, t.x.shape[1], decoder.hidden + KEYS, device=t.x.device)
-        return weighted_mean(decoder.objective(t.x12, t.x, u, masked), t.weight)
+        with lower_precision(t.x.device, precision):
+            b, c, _ = decoder(t.x12[1:], t.x[:-1])
+        return weighted_mean(decoder.contrast(b, c, t.x12[1:], t.x[1:], u, masked), t.weight)
     return loss
 
 
@@ -56,27 +61,27 @@ def decoder_pseudo_likelihood(decoder: Decoder, t: Tensors) -> float:
 
 
 def main_task(generator: OctaveGenerator, fragments: Fragments, size: int, panel: Batch | None = None,
-              forcing: str = "truth", **adam) -> Task:
-    """Training of main module and sampler on ``fragments``, ``size`` a batch, judged on ``panel``."""
-    loss = main_loss(generator, forcing)
+              forcing: str = "truth", precision: str = "fp32", **adam) -> Task:
+    """Training of main module and sampler on ``fragments``, ``size`` a batch, judged on ``panel`` in float32."""
+    judge = main_loss(generator, forcing)
     held_out = None if panel is None else to_tensors(panel, next(generator.parameters()).device)
 
     def evaluate() -> dict[str, float]:
-        return {"held_out": loss(held_out, torch.Generator().manual_seed(PANEL_SEED)).item()}
-    return Task("main module", generator, loss, lambda rng: fragments.draw(rng, size),
-                evaluate if held_out else dict, **adam)
+        return {"held_out": judge(held_out, torch.Generator().manual_seed(PANEL_SEED)).item()}
+    return Task("main module", generator, main_loss(generator, forcing, precision),
+                lambda rng: fragments.draw(rng, size), evaluate if held_out else dict, **adam)
 
 
 def decoder_task(decoder: Decoder, fragments: Fragments, size: int, panel: Batch | None = None,
-                 masked: bool = True, **adam) -> Task:
-    """Training of the decoder on ``fragments``, judged by CD-1 and pseudo-likelihood on ``panel``."""
-    loss = decoder_loss(decoder, masked)
+                 masked: bool = True, precision: str = "fp32", **adam) -> Task:
+    """Training of the decoder on ``fragments``, judged by CD-1 and pseudo-likelihood on ``panel`` in float32."""
+    judge = decoder_loss(decoder, masked)
     held_out = None if panel is None else to_tensors(panel, next(decoder.parameters()).device)
 
     def evaluate() -> dict[str, float]:
-        return {"held_out": loss(held_out, torch.Generator().manual_seed(PANEL_SEED)).item(),
+        return {"held_out": judge(held_out, torch.Generator().manual_seed(PANEL_SEED)).item(),
                 "held_out_pseudo": decoder_pseudo_likelihood(decoder, held_out)}
-    return Task("decoder", decoder, loss, lambda rng: fragments.draw(rng, size),
+    return Task("decoder", decoder, decoder_loss(decoder, masked, precision), lambda rng: fragments.draw(rng, size),
                 evaluate if held_out else dict, **adam)
 
 
@@ -89,9 +94,9 @@ def obtain(run: Run) -> Networks:
     train, panel = Fragments(run.splits["train"], p.fragment, p.stride), panel_of(run)
     generator = seeded(OctaveGenerator, run.seed).to(run.device)
     decoder = seeded(Decoder, run.seed).to(run.device)
-    tasks = [(main_task(generator, train, p.batch, panel, learning_rate=p.learning_rate, epsilon=p.epsilon),
-              p.iterations, "main"),
-             (decoder_task(decoder, train, p.batch, panel, learning_rate=p.decoder_learning_rate,
+    tasks = [(main_task(generator, train, p.batch, panel, precision=p.precision, learning_rate=p.learning_rate,
+                        epsilon=p.epsilon), p.iterations, "main"),
+             (decoder_task(decoder, train, p.batch, panel, precision=p.precision, learning_rate=p.decoder_learning_rate,
                            epsilon=p.decoder_epsilon), p.decoder_iterations, "decoder")]
     metrics = [_trained(run, task, iterations, name) for task, iterations, name in tasks]
     return Networks(generator.eval(), decoder.eval(), *metrics)

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from octavoice.errors import UserError
 
+PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class Preset:
@@ -31,6 +32,7 @@ class Preset:
     epsilon: float = 1e-8
     decoder_learning_rate: float = 0.1
     decoder_epsilon: float = 1e-4
+    precision: str = "fp32"  # or "bf16": matrix products of training in bfloat16, for processors that have it
 
 
 PRESETS = {preset.name: preset for preset in (
@@ -42,10 +44,14 @@ PRESETS = {preset.name: preset for preset in (
     Preset("quick", files=0, fragment=128, batch=32, iterations=600, decoder_iterations=600, evaluate_every=25,
            panel=48, study_iterations=120, study_batch=16, study_fragment=64, study_seeds=2,
            samples=24, new_steps=240, particles=16, threads=1),
-    # §7.2 as printed: hours on two cores
+    # for comparing variants: the thesis's batches and held-out panel, an eighth of its iterations
+    Preset("ablation", files=0, fragment=256, batch=140, iterations=300, decoder_iterations=300, evaluate_every=25,
+           panel=140, study_iterations=300, study_batch=32, study_fragment=128, study_seeds=3,
+           samples=48, new_steps=240, particles=16, threads=1, precision="bf16"),
+    # §7.2 as printed; one thread, so that the runs of two seeds fill two cores better than one run would
     Preset("thesis", files=0, fragment=256, batch=140, iterations=2400, decoder_iterations=2400, evaluate_every=25,
            panel=140, study_iterations=600, study_batch=32, study_fragment=128, study_seeds=3,
-           samples=120, new_steps=240, particles=32, threads=2),
+           samples=120, new_steps=240, particles=32, threads=1, precision="bf16"),
 )}
 
 
@@ -60,8 +66,10 @@ def resolve(name: str, **overrides) -> Preset:
     for field, value in overrides.items():
         if field not in kinds:
             raise UserError(f"unknown setting {field!r} for a preset; choose among {', '.join(kinds)}.")
-        if type(value) is not kinds[field] or value < 0:
+        if type(value) is not kinds[field] or (kinds[field] is not str and value < 0):
             raise UserError(f"setting {field}={value!r} must be a {kinds[field].__name__} of at least 0.")
+        if field == "precision" and value not in PRECISIONS:
+            raise UserError(f"setting precision={value!r} must be one of {', '.join(PRECISIONS)}.")
     return replace(PRESETS[name], **overrides)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from octavoice import paths
 
 PACKAGES = ("torch", "numpy", "music21", "symusic", "pretty_midi", "matplotlib", "seaborn", "verovio", "octavoice")
-TRAINING_CODE = ("music/roll.py", "music/midi.py", "corpus", "thesis", "experiment/train.py",
-                 "experiment/networks.py")
+TRAINING_CODE = ("music/roll.py", "corpus/pieces.py", "corpus/splits.py", "corpus/fragments.py", "thesis",
+                 "experiment/train.py", "experiment/networks.py")
+"""What the weights depend on besides the pieces, whose hash stands beside it."""
 COSTS = paths.PACKAGE / "experiment" / "costs.json"
 """Running times that notebooks open with; written by ``octavoice publish``, never by hand."""
 

@@ -75,9 +75,12 @@ class Decoder(nn.Module):
         energies, not a likelihood. ``masked=False`` leaves the mask out, to measure its effect.
         """
         b, c, _ = self(x12[1:], x[:-1])
-        allowed = mask(x12[1:]) if masked else 1.0
-        negative, _ = gibbs_step(x[1:], b, c, self.W, uniforms, allowed)
-        return free_energy(x[1:], b, c, self.W) - free_energy(negative, b, c, self.W)
+        return self.contrast(b, c, x12[1:], x[1:], uniforms, masked)
+
+    def contrast(self, b: Tensor, c: Tensor, x12: Tensor, x: Tensor, uniforms: Tensor, masked: bool = True) -> Tensor:
+        """CD-1 (5) given the biases of every step: ``E(x) - E(x*)``; all arguments are of the predicted step."""
+        negative, _ = gibbs_step(x, b, c, self.W, uniforms, mask(x12) if masked else 1.0)
+        return free_energy(x, b, c, self.W) - free_energy(negative, b, c, self.W)
 
     def step(self, x12_next: Tensor, x: Tensor, uniforms: Tensor, state=None, temperature: float = 1.0):
         """Decode one step: k Gibbs steps from the previous decoded step, masked at each (§6.2, Fig. 18).

@@ -1,6 +1,12 @@
 """Training, checkpoints, the shared likelihood and the baselines (§7.2, §6.4)."""
 
+import json
 import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -193,3 +199,76 @@ def test_baseline_tables_by_hand():
     per_step = [math.log(after_silence if t % 2 == 0 else 1 - after_onset) + 11 * math.log(1 - after_silence)
                 for t in range(1, 9)]
     assert score["first order"] == pytest.approx(np.mean(per_step), rel=1e-6)
+
+
+KILLED = """
+import sys, torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_train as here
+from octavoice.corpus import Fragments
+from octavoice.experiment import networks, train
+torch.set_num_threads(int(sys.argv[4]))
+train.CHECKPOINT_SECONDS = float(sys.argv[3])
+here.run(here.OctaveGenerator, networks.main_task, Fragments(here.pieces(), 24, 8), here.LONG,
+         checkpoint=Path(sys.argv[2]), key="k")
+"""
+LONG = 40
+
+
+@pytest.mark.parametrize("checkpoint_seconds", [0, 0.3])
+def test_a_killed_run_resumes_and_ends_as_an_undisturbed_one(fragments, tmp_path, checkpoint_seconds):
+    checkpoint, stream = tmp_path / "c.pt", tmp_path / "c.jsonl"
+    child = subprocess.Popen([sys.executable, "-c", KILLED, str(Path(__file__).parent), str(checkpoint),
+                              str(checkpoint_seconds), str(torch.get_num_threads())], stderr=subprocess.DEVNULL)
+    while not (checkpoint.exists() and stream.read_text().count("\n") >= 5):
+        assert child.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.005)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    stopped_at = len(json.loads(torch.load(checkpoint, weights_only=True)["rows"]))
+    assert 0 < stopped_at < LONG
+    resumed, frame = run(OctaveGenerator, networks.main_task, fragments, LONG, checkpoint=checkpoint, key="k")
+    whole, expected = run(OctaveGenerator, networks.main_task, fragments, LONG)
+    assert torch.equal(weights(whole), weights(resumed))
+    pd.testing.assert_frame_equal(frame, expected, check_exact=True)
+    assert [json.loads(line)["iteration"] for line in stream.read_text().splitlines()] == list(range(1, LONG + 1))
+
+
+def test_a_break_amid_a_step_leaves_the_last_whole_iteration(fragments, tmp_path, monkeypatch):
+    module = train.seeded(Decoder, 3)
+    task, steps = networks.decoder_task(module, fragments, 4, fragments.panel(4)), []
+
+    class Cut(train._Loop):
+        def settle(self):
+            super().settle()
+            steps.append(1)
+            if len(steps) == 4:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", -1)
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_Loop", Cut)
+        with pytest.raises(KeyboardInterrupt):
+            train.fit(task, 6, 3, 2, tmp_path / "c.pt", "k")
+    resumed, _ = run(Decoder, networks.decoder_task, fragments, 6, checkpoint=tmp_path / "c.pt", key="k")
+    assert torch.equal(weights(resumed), weights(run(Decoder, networks.decoder_task, fragments, 6)[0]))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),
+                                   RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")])
+def test_running_out_of_memory_names_the_settings_to_lower(fragments, error):
+    def loss(t, rng):
+        raise error
+    module = train.seeded(Decoder, 0)
+    task = train.Task("decoder", module, loss, lambda rng: fragments.draw(rng, 2))
+    with pytest.raises(UserError, match="lower the preset's batch or fragment"):
+        train.fit(task, 2, 0)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(fragments):
+    def loss(t, rng):
+        raise RuntimeError("shapes differ")
+    task = train.Task("decoder", train.seeded(Decoder, 0), loss, lambda rng: fragments.draw(rng, 2))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train.fit(task, 2, 0)

@@ -64,6 +64,16 @@ def test_same_notes_whatever_the_batch(composer):
     assert not np.array_equal(other.roll, together.roll)
 
 
+def test_two_hundred_pieces_are_the_same_at_batch_1_7_and_120(composer):
+    prime = primes(4, 200)
+
+    def in_batches_of(size):
+        parts = [composer.compose(prime[:, i:i + size], 6, seed=5, first_index=i).roll for i in range(0, 200, size)]
+        return np.concatenate(parts, axis=1)
+    assert np.array_equal(in_batches_of(1), in_batches_of(120))
+    assert np.array_equal(in_batches_of(7), in_batches_of(120))
+
+
 def test_one_prime_many_variations_differ(composer):
     piece = composer.compose(np.repeat(primes(16, 1), 5, axis=1), 40, seed=1)
     assert len({piece.roll[:, i].tobytes() for i in range(5)}) == 5

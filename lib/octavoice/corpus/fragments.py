@@ -55,6 +55,19 @@ class Fragments:
         """Number of fragments that fit, without the padded ones: comparable with §7.1's 48 427."""
         return int(np.maximum(0, -(-(Pieces.of(pieces).lengths - length) // stride)).sum())
 
+    @classmethod
+    def tiling(cls, pieces: Sequence[Piece], length: int) -> "Fragments":
+        """Fragments of ``length`` steps end to end, each sharing one step with the next.
+
+        A fragment of n steps gives n - 1 predictions, so every step of a piece but its first is
+        predicted exactly once; the last fragment is padded.
+        """
+        tiles = cls(pieces, length, length - 1)
+        counts = np.maximum(1, -(-(tiles.pieces.lengths - 1) // tiles.stride))
+        nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        tiles.index = np.stack([np.repeat(np.arange(len(counts)), counts), nth * tiles.stride], axis=1)
+        return tiles
+
     def gather(self, which: np.ndarray, shift: int = 0) -> Batch:
         """The fragments with the numbers ``which (batch,)``, transposed by ``shift`` semitones.
 
@@ -68,7 +81,7 @@ class Fragments:
         time = np.arange(self.length)
         ticks = np.broadcast_to(clock(time)[:, None], (self.length, len(which), 6))
         return Batch(transpose(x[HISTORY:], shift).astype(np.float32), x12[HISTORY:], x12[:HISTORY],
-                     np.ascontiguousarray(ticks), (time[1:, None] < left).astype(np.float32))
+                     ticks.copy(), (time[1:, None] < left).astype(np.float32))
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
         """A training batch (§7.1): fragments drawn with replacement, one random shift for all."""

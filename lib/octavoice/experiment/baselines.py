@@ -38,15 +38,16 @@ def _lagged(x12: np.ndarray, lag: int | None) -> np.ndarray:
     return before
 
 
-def score(pieces: list[Piece], batch: Batch) -> dict[str, float]:
-    """Held-out log-likelihood of each baseline in nats per step on a batch, fitted on ``pieces``."""
-    scores = {}
+def per_step(table: np.ndarray, lag: int | None, batch: Batch) -> np.ndarray:
+    """Log-likelihood of one table on a batch, in nats, ``(time - 1, batch)``."""
     line = np.concatenate([batch.history, batch.x12]).astype(int)
     target, first = line[-len(batch.x12) + 1:], len(batch.history) + 1
-    for name, lag in LAGS.items():
-        table = fit_table(pieces, lag)
-        before = line[first - lag: len(line) - lag] if lag else np.zeros_like(target)
-        p = np.take_along_axis(table[:, None, None, :], before[None], axis=0)[0]
-        per_step = np.log(np.where(target > 0, p, 1 - p)).sum(axis=-1)
-        scores[name] = float((per_step * batch.weight).sum() / batch.weight.sum())
-    return scores
+    before = line[first - lag: len(line) - lag] if lag else np.zeros_like(target)
+    p = np.take_along_axis(table[:, None, None, :], before[None], axis=0)[0]
+    return np.log(np.where(target > 0, p, 1 - p)).sum(axis=-1)
+
+
+def score(pieces: list[Piece], batch: Batch) -> dict[str, float]:
+    """Held-out log-likelihood of each baseline in nats per step on a batch, fitted on ``pieces``."""
+    return {name: float((per_step(fit_table(pieces, lag), lag, batch) * batch.weight).sum() / batch.weight.sum())
+            for name, lag in LAGS.items()}

@@ -11,7 +11,8 @@ from pathlib import Path
 from octavoice import paths
 
 PACKAGES = ("torch", "numpy", "music21", "symusic", "pretty_midi", "matplotlib", "seaborn", "verovio", "octavoice")
-TRAINING_CODE = ("music/roll.py", "corpus/pieces.py", "corpus/splits.py", "corpus/fragments.py", "thesis",
+TRAINING_CODE = ("music/roll.py", "corpus/pieces.py", "corpus/splits.py", "corpus/fragments.py", "thesis/attention.py",
+                 "thesis/decoder.py", "thesis/generator.py", "thesis/lstm.py", "thesis/voices.py",
                  "experiment/train.py", "experiment/networks.py")
 """What the weights depend on besides the pieces, whose hash stands beside it."""
 COSTS = paths.PACKAGE / "experiment" / "costs.json"

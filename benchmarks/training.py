@@ -1,0 +1,112 @@
+"""How fast the networks train. Run by hand on an idle machine; prints ratios, all forms measured in one run, in turn.
+
+    python benchmarks/training.py forms [ROUNDS]     plain steps, sequences in float32, in bfloat16: batch 140 × 256
+    python benchmarks/training.py scaling            how the cost grows with fragment length, batch and voices
+    python benchmarks/training.py composing          an hour of music: all pieces at once beside one at a time
+"""
+
+import statistics
+import sys
+import time
+
+import numpy as np
+import torch
+
+from octavoice.corpus import Batch
+from octavoice.experiment import networks, train
+from octavoice.experiment.provenance import processor
+from octavoice.music.roll import clock, compress
+from octavoice.thesis import plain
+from octavoice.thesis.decoder import Decoder
+from octavoice.thesis.generator import Composer, OctaveGenerator
+from octavoice.thesis.voices import objective
+
+
+def batch(steps: int = 256, size: int = 140) -> train.Tensors:
+    """A made-up batch as dense as real music."""
+    rng = np.random.default_rng(0)
+    x = (rng.random((steps, size, 88)) < 0.02).astype(np.float32)
+    history = (rng.random((128, size, 12)) < 0.12).astype(np.float32)
+    ticks = np.broadcast_to(clock(np.arange(steps))[:, None], (steps, size, 6)).astype(np.float32)
+    return train.to_tensors(Batch(x, compress(x).astype(np.float32), history, ticks.copy(),
+                                  np.ones((steps - 1, size), np.float32)))
+
+
+def seconds(work) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def plain_main(generator, t):
+    u = torch.rand(generator.sampler.voices, len(t.x12) - 1, t.x12.shape[1])
+    log_q, _ = plain.log_q(generator, t.x12, t.clock, t.history, u)
+    train.weighted_mean(objective(log_q, t.x12[1:]), t.weight).backward()
+
+
+def plain_decoder(decoder, t):
+    u = torch.rand(len(t.x) - 1, t.x.shape[1], decoder.hidden + 88)
+    train.weighted_mean(plain.decoder_objective(decoder, t.x12, t.x, u), t.weight).backward()
+
+
+def sequences(loss, module, precision, t):
+    loss(module, precision=precision)(t, torch.Generator().manual_seed(0)).backward()
+
+
+def forms(rounds: int = 5) -> None:
+    """One iteration of both networks, forward and backward, in each form."""
+    t, generator, decoder = batch(), OctaveGenerator(), Decoder()
+    work = {"plain, step by step": (lambda: plain_main(generator, t), lambda: plain_decoder(decoder, t))}
+    for precision in ("fp32", "bf16"):
+        work[f"sequences, {precision}"] = (
+            lambda precision=precision: sequences(networks.main_loss, generator, precision, t),
+            lambda precision=precision: sequences(networks.decoder_loss, decoder, precision, t))
+    times = {name: ([], []) for name in work}
+    for _ in range(rounds + 1):
+        for name, pair in work.items():
+            for part, taken in zip(pair, times[name], strict=True):
+                taken.append(seconds(part))
+    times = {name: [taken[1:] for taken in pair] for name, pair in times.items()}  # the first round warms up
+    base = sum(statistics.median(taken) for taken in times["plain, step by step"])
+    print(f"{processor()}, {torch.get_num_threads()} thread(s), median of {rounds}")
+    print(f"{'form':24}{'main, s':>10}{'decoder, s':>12}{'together':>10}{'times faster':>14}{'decoder adds':>14}")
+    for name, taken in times.items():
+        main, decoder_time = map(statistics.median, taken)
+        print(f"{name:24}{main:10.2f}{decoder_time:12.2f}{main + decoder_time:10.2f}"
+              f"{base / (main + decoder_time):14.1f}{decoder_time / main:14.0%}")
+
+
+def scaling() -> None:
+    """One iteration of the main module (float32) beside the thesis's 140 × 256 with five voices."""
+    rows = [("thesis: 140 × 256, V = 5", 256, 140, 5), *((f"{n} steps", n, 140, 5) for n in (64, 128, 512)),
+            *((f"batch {n}", 256, n, 5) for n in (35, 70, 280)), *((f"V = {v}", 256, 140, v) for v in (1, 3, 7))]
+    taken = {}
+    for name, steps, size, voices in rows:
+        t, generator = batch(steps, size), OctaveGenerator(voices=voices)
+        sequences(networks.main_loss, generator, "fp32", t)
+        taken[name] = statistics.median(seconds(lambda t=t, g=generator: sequences(networks.main_loss, g, "fp32", t))
+                                        for _ in range(3))
+    base = taken[rows[0][0]]
+    print(f"{processor()}, {torch.get_num_threads()} thread(s)")
+    for name, value in taken.items():
+        print(f"{name:28}{value:8.2f} s{value / base:8.2f}")
+
+
+def composing(pieces: int = 120, steps: int = 240) -> None:
+    """120 continuations of 240 steps at once, beside two of them composed alone (times 60)."""
+    composer = Composer(OctaveGenerator(), Decoder())
+    prime = (np.random.default_rng(0).random((16, pieces, 88)) < 0.04).astype(np.uint8)
+    composer.compose(prime[:, :2], 2, 1)
+    together = seconds(lambda: composer.compose(prime, steps, 1))
+    alone = sum(seconds(lambda i=i: composer.compose(prime[:, i:i + 1], steps, 1, i)) for i in range(2)) * pieces / 2
+    print(f"{processor()}, {torch.get_num_threads()} thread(s)")
+    print(f"{pieces} pieces of {steps} new steps together {together:.1f} s; one at a time {alone:.0f} s (from two); "
+          f"{alone / together:.0f} times faster")
+
+
+if __name__ == "__main__":
+    commands = {"forms": forms, "scaling": scaling, "composing": composing}
+    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+        sys.exit(__doc__)
+    train.keep_memory()
+    commands[sys.argv[1]](*map(int, sys.argv[2:]))

@@ -1,5 +1,6 @@
 """The thesis's two networks at a preset: trained once, stored, and loaded again only if nothing changed (§7.2)."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -116,19 +117,18 @@ def key(run: Run) -> str:
 def _trained(run: Run, task: Task, iterations: int, name: str) -> pd.DataFrame:
     """Train one task, or load what was stored under the same key."""
     weights, table = run.dir / "results" / f"{name}.safetensors", run.dir / "results" / f"{name}_metrics.csv"
-    stamp = run.dir / "checkpoints" / f"{name}.key"
+    stamp, checkpoint = run.dir / "checkpoints" / f"{name}.key", run.dir / "checkpoints" / f"{name}.pt"
     if stamp.exists() and stamp.read_text() == key(run) and weights.exists() and table.exists():
         task.module.load_state_dict(load_file(weights, device=str(run.device)))
-        run.adopt(weights)
-        run.adopt(table)
-        return pd.read_csv(table, index_col="iteration")
-    metrics = fit(task, iterations, run.seed, run.preset.evaluate_every,
-                  run.dir / "checkpoints" / f"{name}.pt", key(run))
-    save_module(task.module, weights)
-    with atomic(table) as temporary:
-        metrics.to_csv(temporary, lineterminator="\n")
-    with atomic(stamp) as temporary:
-        temporary.write_text(key(run))
+        metrics = pd.read_csv(table, index_col="iteration")
+    else:
+        metrics = fit(task, iterations, run.seed, run.preset.evaluate_every, checkpoint, key(run))
+        save_module(task.module, weights)
+        with atomic(table) as temporary:
+            metrics.to_csv(temporary, lineterminator="\n")
+        with atomic(stamp) as temporary:
+            temporary.write_text(key(run))
     run.adopt(weights)
     run.adopt(table)
+    run.costs[f"training, {task.name}"] = json.loads(checkpoint.with_suffix(".cost.json").read_text())
     return metrics

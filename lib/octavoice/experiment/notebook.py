@@ -24,8 +24,8 @@ PARAMETERS = {"preset": str, "corpus": str, "seed": int, "device": str, "overrid
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def check_parameters(namespace: dict) -> dict:
-    """The parameters of a notebook, checked: known names, right types, sensible values.
+def check_types(namespace: dict, parameters: dict[str, type]) -> dict:
+    """The parameters of a notebook by name, checked against the types they must have.
 
     ``namespace`` is the notebook's ``globals()`` right after its parameters cell. papermill only
     warns of a misspelt parameter and passes ``false`` as a string; here both are errors.
@@ -35,13 +35,19 @@ def check_parameters(namespace: dict) -> dict:
     given = {name: value for name, value in namespace.items()
              if isinstance(value, plain) and not name.startswith("_") and name not in ("In", "Out")}
     for name, value in given.items():
-        if name not in PARAMETERS:
-            raise UserError(f"unknown parameter {name!r}; this notebook takes {', '.join(PARAMETERS)}.")
-        if type(value) is not PARAMETERS[name]:
-            raise UserError(f"parameter {name}={value!r} must be a {PARAMETERS[name].__name__}, "
+        if name not in parameters:
+            raise UserError(f"unknown parameter {name!r}; this notebook takes {', '.join(parameters)}.")
+        if type(value) is not parameters[name] and (parameters[name], type(value)) != (float, int):
+            raise UserError(f"parameter {name}={value!r} must be a {parameters[name].__name__}, "
                             f"not a {type(value).__name__}.")
-    if missing := [name for name in PARAMETERS if name not in given]:
+    if missing := [name for name in parameters if name not in given]:
         raise UserError(f"parameter {missing[0]!r} is not set; restore it in the parameters cell.")
+    return given
+
+
+def check_parameters(namespace: dict) -> dict:
+    """As :func:`check_types`, for the notebooks of a run: sensible values too. Raises :class:`UserError`."""
+    given = check_types(namespace, PARAMETERS)
     if not 0 <= given["seed"] < 2**31:
         raise UserError(f"parameter seed={given['seed']} must lie between 0 and {2**31 - 1}.")
     if given["device"] not in DEVICES:
@@ -66,6 +72,7 @@ class Run:
         self.seed, self.device, self.variant = seed, device, variant
         self.dir = paths.run_dir(preset.name, corpus, seed) / variant
         self.files: dict[str, str] = {}
+        self.costs: dict[str, dict] = {}
         self._began = time.perf_counter()
         torch.set_num_threads(preset.threads)
 
@@ -128,7 +135,7 @@ class Run:
         seconds = time.perf_counter() - self._began
         manifest = {"notebook": self.notebook, "files": self.files, **self.facts(),
                     "cost": {"seconds": round(seconds, 1), "peak_memory_mb": round(provenance.peak_memory_mb()),
-                             "processor": provenance.processor(), "threads": torch.get_num_threads()},
+                             "processor": provenance.processor(), "threads": torch.get_num_threads(), **self.costs},
                     "commit": provenance.commit()}
         with paths.atomic(self.dir / "manifests" / f"{self.notebook}.json") as temporary:
             temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")

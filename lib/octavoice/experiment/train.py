@@ -135,6 +135,7 @@ def fit(task: Task, iterations: int, seed: int, evaluate_every: int = 0,
         bar.close()
         loop.save()
         loop.stream.close()
+    loop.note_cost()
     return pd.DataFrame(loop.rows).set_index("iteration")
 
 
@@ -156,7 +157,8 @@ class _Loop:
         self.latest: dict[str, str] = {}
         self.stream = MetricsStream(checkpoint)
         self._streams, self._whole = self._stream_states(), True
-        self._saved = time.monotonic()
+        self.timed = {"iterations": 0, "seconds": 0.0}
+        self._saved = self._began = time.monotonic()
 
     @property
     def done(self) -> int:
@@ -177,6 +179,10 @@ class _Loop:
                 self.rows[-1] |= self.task.evaluate()
         self._streams = self._stream_states()
         self._whole = True
+        now = time.monotonic()
+        self.timed = {"iterations": self.timed["iterations"] + 1,
+                      "seconds": self.timed["seconds"] + now - self._began}
+        self._began = now
         self.stream.write(self.rows)
         if self.rows:
             self.latest |= {name: f"{value:.3f}" for name, value in self.rows[-1].items() if name != "iteration"}
@@ -198,7 +204,7 @@ class _Loop:
             return
         self.settle()
         state = {"key": self.key, "module": self.task.module.state_dict(), "optimiser": self.optimiser.state_dict(),
-                 **self._streams, "rows": json.dumps(self.rows)}
+                 **self._streams, "rows": json.dumps(self.rows), "timed": self.timed}
         with atomic(self.checkpoint) as temporary:
             torch.save(state, temporary)
         self._saved = time.monotonic()
@@ -220,8 +226,14 @@ class _Loop:
         self.optimiser.load_state_dict(state["optimiser"])
         self.draws.set_state(state["draws"].cpu())
         self.batches.bit_generator.state = json.loads(state["batches"])
-        self.rows = json.loads(state["rows"])
+        self.rows, self.timed = json.loads(state["rows"]), state["timed"]
         self._streams = self._stream_states()
+
+    def note_cost(self) -> None:
+        """Write ``<checkpoint>.cost.json``: seconds of the iterations that ended in a checkpoint, and their number."""
+        if self.checkpoint is not None:
+            with atomic(self.checkpoint.with_suffix(".cost.json")) as temporary:
+                temporary.write_text(json.dumps(self.timed) + "\n")
 
 
 class MetricsStream:

@@ -36,12 +36,14 @@ unexport PYTHONPATH
 export PRESET CORPUS SEED
 RUN := --preset "$$PRESET" --corpus "$$CORPUS" --seed "$$SEED"
 
-.PHONY: reproduce test publish notebooks lock unlock help conda moved
+.PHONY: reproduce train test publish notebooks lock unlock help conda moved
 
 # Snakemake strips quotes and reads YAML, where a # would begin a comment: hence the corpus as a quoted list of one.
-reproduce: $(READY)  ## run all notebooks: PRESET=quick CORPUS=bach|NAME|folder:PATH SEED=1 CORES=2 TORCH_INDEX=URL
+reproduce:  ## run all notebooks: PRESET=quick CORPUS=bach|NAME|folder:PATH SEED=1 CORES=2 TORCH_INDEX=URL
+train:  ## train and compose only, notebooks 06 and 07: same settings as reproduce
+reproduce train: $(READY)
 	@"$(BIN)/octavoice" check $(RUN)
-	@$(SNAKEMAKE) --cores "$(CORES)" \
+	@$(SNAKEMAKE) $(if $(filter train,$@),train) --cores "$(CORES)" \
 	    --config preset="$$PRESET" seed="$$SEED" corpus="['$$(printf %s "$$CORPUS" | sed "s/'/''/g")']" || { \
 	    test -z "$$(ls .snakemake/locks 2>/dev/null)" || \
 	    echo "octavoice: if no other run is going on here, lift the lock with: make unlock" >&2; exit 1; }
@@ -52,8 +54,8 @@ test: $(READY)  ## everything CI runs: lint, tests, and the notebooks at preset 
 	@OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n 2 tests
 	@$(IN_TEMPORARY_HOME) TQDM_DISABLE=1 "$(BIN)/python" -m pytest --nbval-lax --nbval-current-env notebooks
 
-publish: $(READY)  ## copy a finished run to figures/ and results/, to be committed
-	@"$(BIN)/octavoice" publish $(RUN)
+publish: $(READY)  ## copy a finished run to figures/ and results/, to be committed; ONLY="06_experiments 07_discussion"
+	@"$(BIN)/octavoice" publish $(RUN) $(if $(ONLY),--only $(ONLY)) $(if $(NO_WEIGHTS),--no-weights)
 
 notebooks: $(READY)  ## run the notebooks in place at preset smoke, so that their stored outputs are fresh
 	@$(IN_TEMPORARY_HOME) set -o pipefail; TQDM_DISABLE=1 "$(BIN)/jupyter" nbconvert --to notebook --execute --inplace \

@@ -52,6 +52,11 @@ rule all:
         MANIFESTS,
 
 
+rule train:
+    input:
+        [run / "manifests" / f"{name}.json" for name in ("06_experiments", "07_discussion")],
+
+
 # `corpus` is given by a function in each rule, because its path may hold braces, which else are wildcards.
 rule corpus:
     input:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from octavoice.experiment import handover, provenance
+from octavoice.experiment import handover, provenance, published
 
 
 def committed(checkout, pattern):
@@ -27,6 +27,7 @@ def test_committed_facts_name_versions_commit_and_no_path(checkout):
         text = index.read_text()
         assert not re.search(r'"/\w+|[A-Z]:\\', text)
         facts = json.loads(text)["provenance"]["06_experiments"]
+        assert facts["commit"].removesuffix("+").isalnum()
         assert {"versions", "commit", "corpus_sha256", "seed", "device", "cost"} <= set(facts)
 
 
@@ -34,3 +35,7 @@ def test_running_times_were_measured_for_every_notebook():
     costs = provenance.costs()
     assert set(costs) == set(handover.NOTEBOOKS)
     assert all(cost["seconds"] > 0 and cost["processor"] for scales in costs.values() for cost in scales.values())
+
+
+def test_the_readmes_table_is_the_committed_runs(checkout):
+    assert published.markdown(published.runs()) in (checkout / "README.md").read_text()

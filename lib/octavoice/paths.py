@@ -19,8 +19,12 @@ def home() -> Path:
     """
     if os.environ.get("OCTAVOICE_HOME"):
         return Path(os.environ["OCTAVOICE_HOME"]).resolve()
-    checkout = PACKAGE.parents[1]
-    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+    return checkout()
+
+
+def checkout() -> Path:
+    """The checkout the package is installed from, where committed results lie; else the working directory."""
+    return PACKAGE.parents[1] if (PACKAGE.parents[1] / "pyproject.toml").exists() else Path.cwd()
 
 
 def slug(corpus: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from octavoice import paths
 from octavoice.errors import UserError
-from octavoice.experiment import provenance
+from octavoice.experiment import provenance, published
 
 NOTEBOOKS = (
     "01_data",
@@ -66,16 +66,22 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
     return "\n".join(f"{name}: {_short(place(*run))}" for name, place in FOLDERS.items())
 
 
-def publish(preset: str, corpus: str, seed: int) -> str:
+def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS, weights: bool = True) -> str:
     """Copy a finished run to where it is committed, with the front page's picture if it made one.
 
-    Returns the command that stages it. Raises :class:`UserError` as :func:`index_of` does.
+    Only what ``notebooks`` wrote is published; ``weights=False`` leaves the networks out, where one seed's are
+    enough. Returns the command that stages it. Raises :class:`UserError` as :func:`index_of` does.
     """
     run = preset, corpus, seed
-    index = index_of(*run)
+    index = index_of(*run, notebooks)
+    if not weights:
+        index["files"] = {name: sha for name, sha in index["files"].items() if not name.endswith(".safetensors")}
     _copy({**index, "published": True}, run)
     _write(paths.run_dir(*run) / "index.json", index)
     staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]
+    if (readme := paths.home() / "README.md").exists():
+        published.write_readme(readme)
+        staged.append(readme)
     if FRONT_PAGE in index["files"]:
         picture = paths.home() / FRONT_PAGE
         with paths.atomic(picture) as temporary:
@@ -95,7 +101,7 @@ def _note_costs(index: dict) -> Path:
     return provenance.COSTS
 
 
-def index_of(preset: str, corpus: str, seed: int) -> dict:
+def index_of(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS) -> dict:
     """Everything a run made: the hash of each file, and each notebook's provenance.
 
     Raises :class:`UserError` if a notebook has not finished, or if a file is missing or is not
@@ -105,7 +111,7 @@ def index_of(preset: str, corpus: str, seed: int) -> dict:
     folder = paths.run_dir(preset, corpus, seed)
     remedy = f"run `make reproduce {_settings(preset, corpus, seed)}`"
     files, sources = {}, {}
-    for name in NOTEBOOKS:
+    for name in notebooks:
         path = folder / "manifests" / f"{name}.json"
         if not path.exists():
             raise UserError(f"the run {_short(folder)} is incomplete: {name} has not finished; {remedy} first.")

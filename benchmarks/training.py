@@ -2,6 +2,7 @@
 
     python benchmarks/training.py forms [ROUNDS]     plain steps, sequences in float32, in bfloat16: batch 140 × 256
     python benchmarks/training.py scaling            how the cost grows with fragment length, batch and voices
+    python benchmarks/training.py precision [SEEDS]  where float32 and bfloat16 end, seed by seed: preset quick, bach
     python benchmarks/training.py composing          an hour of music: all pieces at once beside one at a time
 """
 
@@ -12,8 +13,8 @@ import time
 import numpy as np
 import torch
 
-from octavoice.corpus import Batch
-from octavoice.experiment import networks, train
+from octavoice.corpus import Batch, Fragments
+from octavoice.experiment import networks, notebook, presets, train
 from octavoice.experiment.provenance import processor
 from octavoice.music.roll import clock, compress
 from octavoice.thesis import plain
@@ -92,6 +93,23 @@ def scaling() -> None:
         print(f"{name:28}{value:8.2f} s{value / base:8.2f}")
 
 
+def precision(seeds: int = 3) -> None:
+    """Held-out objective (float32, nats per step) at the end of preset quick on bach, trained in either precision."""
+    ends = {}
+    for name in ("fp32", "bf16"):
+        for seed in range(1, seeds + 1):
+            run = notebook.Run("precision", presets.resolve("quick", precision=name), "bach", seed, torch.device("cpu"))
+            p, generator = run.preset, train.seeded(OctaveGenerator, seed)
+            task = networks.main_task(generator, Fragments(run.splits["train"], p.fragment, p.stride), p.batch,
+                                      networks.panel_of(run), precision=name)
+            ends[name, seed] = train.fit(task, p.iterations, seed, p.iterations)["held_out"].iloc[-1]
+            print(f"{name} seed {seed}: {-ends[name, seed]:.4f}", flush=True)
+    levels = {name: [-ends[name, seed] for seed in range(1, seeds + 1)] for name in ("fp32", "bf16")}
+    for name, values in levels.items():
+        print(f"{name}: mean {statistics.mean(values):.4f}, standard deviation over seeds {statistics.stdev(values):.4f}")
+    print(f"bf16 - fp32, mean over seeds: {statistics.mean(levels['bf16']) - statistics.mean(levels['fp32']):+.4f}")
+
+
 def composing(pieces: int = 120, steps: int = 240) -> None:
     """120 continuations of 240 steps at once, beside two of them composed alone (times 60)."""
     composer = Composer(OctaveGenerator(), Decoder())
@@ -105,7 +123,7 @@ def composing(pieces: int = 120, steps: int = 240) -> None:
 
 
 if __name__ == "__main__":
-    commands = {"forms": forms, "scaling": scaling, "composing": composing}
+    commands = {"forms": forms, "scaling": scaling, "precision": precision, "composing": composing}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     train.keep_memory()

@@ -106,7 +106,7 @@ def precision(seeds: int = 3) -> None:
             print(f"{name} seed {seed}: {-ends[name, seed]:.4f}", flush=True)
     levels = {name: [-ends[name, seed] for seed in range(1, seeds + 1)] for name in ("fp32", "bf16")}
     for name, values in levels.items():
-        print(f"{name}: mean {statistics.mean(values):.4f}, standard deviation over seeds {statistics.stdev(values):.4f}")
+        print(f"{name}: mean {statistics.mean(values):.4f}, deviation over seeds {statistics.stdev(values):.4f}")
     print(f"bf16 - fp32, mean over seeds: {statistics.mean(levels['bf16']) - statistics.mean(levels['fp32']):+.4f}")
 
 

@@ -55,7 +55,7 @@ test: $(READY)  ## everything CI runs: lint, tests, and the notebooks at preset 
 	@$(IN_TEMPORARY_HOME) TQDM_DISABLE=1 "$(BIN)/python" -m pytest --nbval-lax --nbval-current-env notebooks
 
 publish: $(READY)  ## copy a finished run to figures/ and results/, to be committed; ONLY="06_experiments 07_discussion"
-	@"$(BIN)/octavoice" publish $(RUN) $(if $(ONLY),--only $(ONLY)) $(if $(NO_WEIGHTS),--no-weights)
+	@"$(BIN)/octavoice" publish $(RUN) $(if $(ONLY),--only $(ONLY)) $(if $(NO_WEIGHTS),--no-weights) $(if $(SHIP),--ship)
 
 notebooks: $(READY)  ## run the notebooks in place at preset smoke, so that their stored outputs are fresh
 	@$(IN_TEMPORARY_HOME) set -o pipefail; TQDM_DISABLE=1 "$(BIN)/jupyter" nbconvert --to notebook --execute --inplace \

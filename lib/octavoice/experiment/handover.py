@@ -9,11 +9,13 @@ import hashlib
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from octavoice import paths
+from octavoice.corpus import catalogue
 from octavoice.errors import UserError
-from octavoice.experiment import provenance, published
+from octavoice.experiment import provenance
 
 NOTEBOOKS = (
     "01_data",
@@ -26,6 +28,8 @@ NOTEBOOKS = (
 )
 FOLDERS = {"figures": paths.figures_dir, "results": paths.results_dir}
 FRONT_PAGE = "figures/front_page.png"
+WEIGHTS_LICENCE = "CC BY-SA 4.0"
+"""Of the weights that ship: as free as the strictest licence among the music they learnt from allows."""
 PUBLISHED_ONLY = ("thesis",)
 """Presets whose figures and results are committed, so that only :func:`publish` writes them."""
 
@@ -80,6 +84,8 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
     _write(paths.run_dir(*run) / "index.json", index)
     staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]
     if (readme := paths.home() / "README.md").exists():
+        from octavoice.experiment import published
+
         published.write_readme(readme)
         staged.append(readme)
     if FRONT_PAGE in index["files"]:
@@ -90,6 +96,28 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
         _write(picture.with_suffix(".json"), facts)
         staged += [picture, picture.with_suffix(".json")]
     return "published; commit it with\ngit add -f " + " ".join(shlex.quote(_short(path)) for path in staged)
+
+
+def ship(preset: str, corpus: str, seed: int) -> Path:
+    """Make a published run's networks the ones that come with the package; return their folder.
+
+    ``about.json`` beside them says what they were trained on, by which run, and their licence.
+    Raises :class:`UserError` if the run was not published with its weights.
+    """
+    results = paths.results_dir(preset, corpus, seed)
+    if not (results / "index.json").exists():
+        raise UserError(f"{_short(results)} holds no published run; "
+                        f"`make publish {_settings(preset, corpus, seed)}` first.")
+    from octavoice.experiment import weights
+
+    facts = _read(results / "index.json")["provenance"]["06_experiments"]
+    taught = weights.load(results)
+    music = [{"corpus": part.name, "licence": part.licence, "attribution": part.attribution}
+             for part in catalogue.parts(corpus)]
+    about = {"licence": f"{WEIGHTS_LICENCE}; trained on {', '.join(part['corpus'] for part in music)}",
+             "trained_on": music, "run": {name: facts[name] for name in ("preset", "seed", "corpus_sha256", "commit")}}
+    weights.save(replace(taught, about=about), weights.SHIPPED)
+    return weights.SHIPPED
 
 
 def _note_costs(index: dict) -> Path:

@@ -148,14 +148,18 @@ class Run:
         self.files[name] = provenance.sha256(self.dir / name)
 
 
-def start(notebook: str, namespace: dict) -> Run:
+def start(notebook: str, namespace: dict, **own: type) -> Run:
     """Begin a notebook: check its parameters, pick the device, show the preset. Returns the :class:`Run`.
 
-    ``namespace`` is ``globals()`` right after the parameters cell. Raises :class:`UserError`.
+    ``namespace`` is ``globals()`` right after the parameters cell; ``own`` are parameters that this notebook has
+    besides the common ones, with their types. Networks from a folder, ``weights``, are not the run's, so what is
+    made with them goes into a folder of its own. Raises :class:`UserError`.
     """
-    given = check_parameters(namespace)
+    given = check_types(namespace, PARAMETERS | own)
+    check_parameters({name: value for name, value in namespace.items() if name not in own})
     preset = presets.resolve(given["preset"], **given["overrides"])
-    variant = "_".join(f"{name}-{value}" for name, value in sorted(given["overrides"].items()))
+    folder = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
+    variant = "_".join(f"{name}-{value}" for name, value in sorted((given["overrides"] | folder).items()))
     run = Run(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), variant)
     style.use()
     pd.options.display.max_colwidth = None

@@ -1,11 +1,13 @@
 """Continuations of held-out primes, and what notebook 07 reads from them (thesis §7.3–7.4)."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from octavoice.experiment import harmony
+from octavoice.experiment import harmony, networks, weights
 from octavoice.experiment.networks import Networks
 from octavoice.experiment.notebook import Run
 from octavoice.experiment.statistics import decisions, roll_summary
@@ -13,6 +15,14 @@ from octavoice.music.piece import Piece
 from octavoice.music.roll import compress, mask
 from octavoice.thesis.decoder import hidden_given_visible, visible_given_hidden
 from octavoice.thesis.generator import Composer, Composition
+
+
+def networks_of(run: Run, folder: str = "") -> Networks:
+    """The run's networks, trained if need be, or those of a ``folder`` of weights, which come without metrics."""
+    if not folder:
+        return networks.obtain(run)
+    read = weights.load(Path(folder).expanduser())
+    return Networks(read.generator.to(run.device), read.decoder.to(run.device), pd.DataFrame(), pd.DataFrame())
 
 
 def held_out_pieces(run: Run) -> list[Piece]:

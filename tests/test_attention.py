@@ -1,12 +1,14 @@
 """The main module with attention (§4.3, §6.3)."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
 from octavoice.music.roll import clock
 from octavoice.thesis.attention import HISTORY, PERIODS, MainModule, MainState, read_past
 from octavoice.thesis.generator import OctaveGenerator
-from octavoice.thesis.lstm import lstm_step
+from octavoice.thesis.lstm import StepLSTM, lstm_step
 
 
 @pytest.fixture
@@ -102,3 +104,18 @@ def test_the_lstm_equations_are_torchs_cell():
         h, c = lstm_step(lstm, x[t], h, c)
         torch.testing.assert_close(h, output[t], atol=1e-14, rtol=0)
     torch.testing.assert_close((h, c), (h_end[0], c_end[0]), atol=1e-14, rtol=0)
+
+
+def test_single_steps_of_the_quick_form_are_torchs():
+    lstm = torch.nn.LSTM(7, 5).double()
+    quick = deepcopy(lstm)
+    quick.__class__ = StepLSTM
+    x = torch.randn(6, 3, 7, dtype=torch.float64)
+    expected, end = lstm(x)
+    state, outputs = None, []
+    for x_t in x:
+        output, state = quick(x_t[None], state)
+        outputs.append(output)
+    assert torch.allclose(torch.cat(outputs), expected, rtol=0, atol=1e-14)
+    assert all(torch.allclose(ours, theirs, rtol=0, atol=1e-14) for ours, theirs in zip(state, end, strict=True))
+    assert torch.equal(quick(x)[0], expected)

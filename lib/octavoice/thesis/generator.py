@@ -14,6 +14,7 @@ from torch import Tensor
 from octavoice.music.roll import KEYS, clock, compress
 from octavoice.thesis.attention import HISTORY, MainModule, MainState
 from octavoice.thesis.decoder import Decoder
+from octavoice.thesis.lstm import StepLSTM
 from octavoice.thesis.voices import VOICES, VoiceSampler, objective
 
 CONTEXT = 256
@@ -167,12 +168,12 @@ class Composer:
         heard = max(len(prime), 1) - 1
         draws = self.draws(seed, first_index, prime.shape[1], heard + steps)
         state = self.listen(prime, draws[:heard], truthful)
-        states, traces = [], []
+        made, traces = [], []
         for t in progress(range(heard, heard + steps)):
             state, trace = self.step(state, draws[t])
-            states.append(state)
+            made.append((state.keys, state.x12))
             traces.append(trace)
-        return _composition(prime, states, traces)
+        return _composition(prime, made, traces)
 
     def draws(self, seed: int, first_index: int, batch: int, steps: int) -> Tensor:
         """Uniforms ``(steps, batch, draw_size)``, each piece from its own Philox stream."""
@@ -181,12 +182,16 @@ class Composer:
 
 
 def _frozen_copy(module):
-    return deepcopy(module).cpu().double().eval().requires_grad_(False)
+    """A float64 copy on the CPU, quick at single steps."""
+    copy = deepcopy(module).cpu().double().eval().requires_grad_(False)
+    for part in copy.modules():
+        if isinstance(part, torch.nn.LSTM):
+            part.__class__ = StepLSTM
+    return copy
 
 
-def _composition(prime: np.ndarray, states: list[ComposerState], traces: list[Trace]) -> Composition:
-    keys = torch.stack([state.keys for state in states]).numpy().astype(np.uint8)
-    x12 = torch.stack([state.x12 for state in states]).numpy().astype(np.uint8)
+def _composition(prime: np.ndarray, made: list[tuple[Tensor, Tensor]], traces: list[Trace]) -> Composition:
+    keys, x12 = (torch.stack(part).numpy().astype(np.uint8) for part in zip(*made, strict=True))
 
     def gathered(name: str, axis: int) -> np.ndarray:
         return np.moveaxis(torch.stack([getattr(trace, name) for trace in traces]).numpy(), 1, axis)

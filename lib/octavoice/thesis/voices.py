@@ -63,9 +63,9 @@ class VoiceSampler(nn.Module):
         where the class is already decided. A ``temperature`` above 1 makes q more even, below 1 more certain.
         """
         output, state = self.lstm(torch.cat([features, sounds, silent], dim=-1), state)
-        decided = (sounds + silent).bool().repeat(1, 1, 2)
-        logits = precise(self.linear(output)).div(temperature).masked_fill(decided, -torch.inf)
-        return torch.log_softmax(logits, dim=-1).unflatten(-1, (2, self.classes)), state
+        logits = precise(self.linear(output)).div(temperature).unflatten(-1, (2, self.classes))
+        logits = logits.masked_fill((sounds + silent).bool().unsqueeze(-2), -torch.inf)
+        return torch.log_softmax(logits.flatten(-2), dim=-1).unflatten(-1, (2, self.classes)), state
 
     def forward(self, features: Tensor, uniforms: Tensor, target: Tensor | None = None,
                 forcing: str = "truth", states: list | None = None, temperature: float = 1.0):
@@ -93,7 +93,7 @@ class VoiceSampler(nn.Module):
 
     def pass_on(self, sounds: Tensor, silent: Tensor, choice: Tensor, target: Tensor | None):
         """S and B after one more voice: its own decision, or the true one for the class it chose."""
-        chosen = functional.one_hot(choice % self.classes, self.classes).to(sounds.dtype)
+        chosen = torch.zeros_like(sounds).scatter(-1, (choice % self.classes).unsqueeze(-1), 1.0)
         truth = target if target is not None else (choice < self.classes).to(sounds.dtype)[..., None]
         return sounds + chosen * truth, silent + chosen * (1 - truth)
 

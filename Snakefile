@@ -30,9 +30,11 @@ run = paths.run_dir(preset, corpus, seed)
 run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
 
 # What the notebooks import. The tools around them are left out: changing those reruns no training.
-TOOLS = {"cli.py", "handover.py", "relay.py"}
+TOOLS = {"cli.py", "handover.py", "relay.py", "author.py", "compose", "listening.py", "listening_panel.py"}
 LIBRARY = sorted(
-    str(file) for file in Path("lib/octavoice").rglob("*") if file.suffix in {".py", ".toml"} and file.name not in TOOLS
+    str(file)
+    for file in Path("lib/octavoice").rglob("*")
+    if file.suffix in {".py", ".toml"} and not TOOLS.intersection(file.parts)
 )
 MANIFESTS = [run / "manifests" / f"{name}.json" for name in handover.NOTEBOOKS]
 NEEDS = {"07_discussion": ["06_experiments"]}

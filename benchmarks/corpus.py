@@ -17,8 +17,11 @@ import numpy as np
 
 from octavoice import paths
 from octavoice.corpus import Fragments, filters, store
-from octavoice.corpus.pieces import pack
-from octavoice.music.midi import read_midi, to_step
+from octavoice.corpus.pieces import facts_of, pack
+from octavoice.music.midi import read_midi
+from octavoice.music.notes import to_step
+from octavoice.music.piece import Piece
+from octavoice.music.roll import KEYS
 
 
 def seconds(work, repeats: int = 3) -> float:
@@ -37,10 +40,17 @@ class Memory(threading.Thread):
     def __init__(self):
         super().__init__(daemon=True)
         self.peak, self.over = 0.0, threading.Event()
+
+    def __enter__(self):
         self.start()
+        return self
+
+    def __exit__(self, *error):
+        self.over.set()
+        self.join()
 
     def run(self) -> None:
-        while not self.over.wait(0.1):
+        while not self.over.wait(0.05):
             lines = Path("/proc/self/status").read_text().splitlines()
             own = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
             self.peak = max(self.peak, own / 1024)
@@ -85,14 +95,14 @@ def reading(folder: str) -> None:
 
 
 def synthetic(pieces: int, steps: int = 2000):
-    """Readings of random pieces, one at a time."""
+    """Readings of random pieces with full provenance, one at a time."""
     rng = np.random.default_rng(0)
     for i in range(pieces):
-        roll = rng.integers(0, 256, (steps, 88), dtype=np.uint8) < 8
-        facts = {"name": f"piece {i}", "tracks": 2, "time_signatures": [[4, 4]], "off_grid": 0.0, "outside": 0,
-                 "pickup": 0, "reduction": False}
-        yield store.Reading(filters.Verdict(facts["name"], "kept", "", steps), pack(roll.astype(np.uint8)), facts,
-                            f"{rng.integers(2**63):064x}")
+        name = f"a folder/of a collection/piece {i}.mid"
+        roll = (rng.integers(0, 256, (steps, KEYS), dtype=np.uint8) < 8).astype(np.uint8)
+        piece = Piece(name, roll, 2, ((4, 4),), title=f"Sonata No. {i}: Allegro con brio", key="F♯ minor",
+                      corpus="synthetic", path=name, licence="CC-BY-SA-3.0-DE")
+        yield store.Reading(filters.judge(piece), pack(roll), facts_of(piece), f"{rng.integers(2**63):016x}")
 
 
 def store_and_sample(pieces: int) -> None:
@@ -100,19 +110,22 @@ def store_and_sample(pieces: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         costs = {}
         for count in (100, pieces):
-            began, memory = time.perf_counter(), Memory()
             place = Path(folder) / str(count)
-            store.write_store(place, "key", synthetic(count))
-            built = time.perf_counter() - began
-            memory.over.set()
-            opened = seconds(lambda place=place: store.open_store(place, "synthetic", "key"), 1)
-            corpus = store.open_store(place, "synthetic", "key")
-            fragments, rng = Fragments(corpus.pieces, 256), np.random.default_rng(1)
-            costs[count] = seconds(lambda fragments=fragments, rng=rng: fragments.draw(rng, 140), 15)
-            size = sum(path.stat().st_size for path in place.iterdir()) / corpus.pieces.lengths.sum()
-            print(f"{count:7} pieces, {corpus.pieces.lengths.sum():>11,} steps: built in {built:6.1f} s, at most "
-                  f"{memory.peak:5.0f} MiB, opened in {opened:.2f} s, {size:.1f} bytes a step with the index, "
-                  f"a batch of 140 x 256 in {1000 * costs[count]:.1f} ms")
+            with Memory() as building:
+                began = time.perf_counter()
+                store.write_store(place, "key", synthetic(count))
+                built = time.perf_counter() - began
+            with Memory() as sampling:
+                opened = seconds(lambda place=place: store.open_store(place, "synthetic", "key"))
+                corpus = store.open_store(place, "synthetic", "key")
+                fragments, rng = Fragments(corpus.pieces, 256), np.random.default_rng(1)
+                costs[count] = seconds(lambda fragments=fragments, rng=rng: fragments.draw(rng, 140), 15)
+            steps = corpus.pieces.lengths.sum()
+            size = sum(path.stat().st_size for path in place.iterdir()) / steps
+            print(f"{count:7} pieces, {steps:>11,} steps, {size:.1f} bytes a step with index and facts: "
+                  f"built in {built:.1f} s with at most {building.peak:.0f} MiB; "
+                  f"opened in {opened:.2f} s and sampled with at most {sampling.peak:.0f} MiB; "
+                  f"a batch of 140 x 256 in {1000 * costs[count]:.1f} ms", flush=True)
         print(f"cost of a batch, large over small corpus: {costs[pieces] / costs[100]:.2f}")
 
 

@@ -27,6 +27,15 @@ def onsets(piece):
     return [(int(t), int(k) + 21) for t, k in np.argwhere(piece.roll)]
 
 
+@pytest.mark.parametrize(("field", "key"), [
+    ("C", "C major"), ("Am", "A minor"), ("Bb", "B♭ major"), ("F#min", "F♯ minor"), ("D Dorian", "D dorian"),
+    ("Gmix", "G mixolydian"), ("Ebmaj clef=bass", "E♭ major"), ("A clef=bass", "A major"),
+    ("HP", None), ("none", None)])
+def test_key_and_title(read, field, key):
+    piece = read("CDEF|", f"M:4/4\nL:1/4\nK:{field}\n")
+    assert (piece.key, piece.title) == (key, "Title")
+
+
 @pytest.mark.parametrize(("body", "expected"), [
     ("CDEF-|F2 G2|", [(0, 60), (4, 62), (8, 64), (12, 65), (24, 67)]),
     ("C2-C2-|C2D2|", [(0, 60), (24, 62)]),

@@ -99,3 +99,11 @@ def test_the_manifest_is_the_development_data_s():
     ours = {(part.folder, file.path, part.repository, part.commit, file.licence, str(file.bytes), file.sha256)
             for name in NAMES for part in catalogue.parts(name) for file in catalogue.files(part.name)}
     assert ours == rows
+
+
+def test_independent_counts_come_with_the_reason_why_ours_differ():
+    for name in catalogue.names():
+        found = catalogue.entry(name)
+        assert bool(found.counted) == bool(found.differs) == (not name.startswith("benchmarks/"))
+        assert set(found.counted) <= {"pieces", "steps"}
+    assert f"{catalogue.entry('nottingham').counted['steps']:,} steps" in catalogue.describe("nottingham")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from octavoice import corpus
-from octavoice.corpus import Pieces, duplicates, fragments, splits, store
-from octavoice.corpus.filters import REASONS, cut_silence, judge
+from octavoice.corpus import Pieces, catalogue, duplicates, filters, fragments, report, splits, store
+from octavoice.corpus.filters import REASONS, cut_silence, judge, judge_strictly
+from octavoice.corpus.pieces import facts_of, pack
 from octavoice.errors import UserError
 from octavoice.music.midi import write_midi
 from octavoice.music.piece import Piece
@@ -101,6 +102,8 @@ def test_the_bach_chorales_are_a_keyboard_reduction():
     assert len(loaded.report) == 6
     assert all(p.reduction and p.tracks == 4 and not p.outside for p in loaded.pieces)
     assert all(p.roll[0].any() for p in loaded.pieces)
+    assert all(p.key.split()[1] in ("major", "minor") for p in loaded.pieces)
+    assert {(p.corpus, p.path.partition(".")[0][:3], p.title) for p in loaded.pieces} == {("bach", "bwv", None)}
 
 
 def test_a_known_chorale_is_read_note_for_note():
@@ -149,25 +152,59 @@ def test_a_folder_may_hold_every_format(tmp_path):
     score.write("musicxml", tmp_path / "a tune.musicxml")
     write_midi(piece(seed=1).roll, tmp_path / "deep" / "b.MID")
     (tmp_path / "c.abc").write_text("X:1\nT:t\nM:4/4\nL:1/4\nK:C\nC D E F | G A B c | d c B A | G4 |]\n")
-    (tmp_path / "d.krn").write_text("**kern\n*M4/4\n4c\n4d\n4e\n4f\n=\n1g\n==\n*-\n")
-    report = corpus.load(f"folder:{tmp_path}").report
-    assert [v.name for v in report] == ["a tune.musicxml", "c.abc", "d.krn", "deep/b.MID"]
-    assert not [v for v in report if v.reason == "unreadable" and "keyboard" not in v.detail]
+    (tmp_path / "d.krn").write_text("!!!OTL: A scale.\n**kern\n*d:\n*M4/4\n4c\n4d\n4e\n4f\n=\n1g\n==\n*-\n")
+    loaded = corpus.load(f"folder:{tmp_path}")
+    assert [v.name for v in loaded.report] == ["a tune.musicxml", "c.abc", "d.krn", "deep/b.MID"]
+    assert not [v for v in loaded.report if v.reason == "unreadable"]
+    assert [(p.name, p.title, p.key) for p in loaded.pieces][1:] == [
+        ("c.abc", "t", "C major"), ("d.krn", "A scale", "D minor"), ("deep/b.MID", None, None)]
+    assert {(p.corpus, p.path, p.licence) for p in loaded.pieces} == {(None, None, None)}
 
 
 def test_the_strict_view_asks_for_length_and_grid(folder):
     plain, strict = (corpus.load(f"folder:{folder}{view}") for view in ("", "@strict"))
     assert [p.name for p in strict.pieces] == [p.name for p in plain.pieces if p.steps >= 256]
     assert strict.funnel()["strict"] == sum(p.steps < 256 for p in plain.pieces) > 0
-    assert judge(piece(steps=300, off_grid=0.06), strict=True).reason == "strict"
+    assert judge_strictly(judge(piece(steps=300, off_grid=0.06))).detail == "300 steps, 6.0% off the grid"
+    assert judge_strictly(judge(piece(steps=300, off_grid=0.05))).reason == "kept"
+    assert judge_strictly(judge(piece(tracks=3))).reason == "tracks"
     assert store.paths.slug("bach@strict") == "bach-strict"
+
+
+def test_the_strict_view_reads_nothing_again(folder, monkeypatch):
+    corpus.load(f"folder:{folder}")
+    monkeypatch.setattr(store, "_read", None)
+    assert len(corpus.load(f"folder:{folder}@strict").pieces)
+
+
+def test_the_strict_view_keeps_the_sides(tmp_path):
+    pieces = [piece(steps=100 if i % 2 else 300, seed=i) for i in range(40)]
+    store.write_store(tmp_path / "store", "key", (
+        store.Reading(judge(p), pack(p.roll), facts_of(p), f"{2**32 * i // 40:08x}") for i, p in enumerate(pieces)))
+    plain = store.open_store(tmp_path / "store", "name", "key")
+    strict = plain.strict()
+    assert (strict.name, len(strict.pieces), strict.funnel()["strict"]) == ("name@strict", 20, 20)
+    assert strict.sha256 != plain.sha256
+    assert strict.sides == plain.sides[::2]
+    assert set(strict.sides) == {"train", "valid", "test"}
+    for p, original in zip(strict.pieces, pieces[::2], strict=True):
+        assert np.array_equal(p.roll, original.roll)
+        assert p.name == original.name
+
+
+def test_a_small_strict_view_still_has_a_validation_piece(folder):
+    write_midi(piece(steps=300, seed=9).roll, folder / "piece 9.mid")
+    assert {"train", "valid"} <= set(corpus.load(f"folder:{folder}@strict").sides)
 
 
 @pytest.mark.skipif(not os.environ.get("OCTAVOICE_DATA"), reason="OCTAVOICE_DATA names no folder of corpora")
 def test_a_catalogued_corpus_is_read_from_where_it_lies():
     loaded = corpus.load("piano-midi", limit=12)
     assert len(loaded.report) == 12
-    assert len(loaded.pieces)
+    first = loaded.pieces[0]
+    assert (first.corpus, first.path, first.licence) == ("piano-midi", first.name, "CC-BY-SA-3.0-DE")
+    assert first.title == "Espana Op. 165: Tango"
+    assert first.key == "2 sharps"
 
 
 @pytest.mark.skipif(not os.environ.get("OCTAVOICE_DATA"), reason="OCTAVOICE_DATA names no folder of corpora")
@@ -175,6 +212,30 @@ def test_a_benchmark_keeps_its_own_splits():
     loaded = corpus.load("benchmarks/jsb")
     assert {side: len(part) for side, part in loaded.splits().items()} == {"train": 229, "valid": 76, "test": 77}
     assert set(corpus.load("benchmarks/jsb", limit=24).sides) == {"train", "valid", "test"}
+
+
+def test_both_views_are_told_from_either_report():
+    plain = [filters.Verdict("a", "kept", "", 300, 0.0), filters.Verdict("b", "kept", "", 300, 0.06),
+             filters.Verdict("c", "kept", "", 255), filters.Verdict("d", "duplicate", "", 500),
+             filters.Verdict("e", "unreadable")]
+    strict = [filters.judge_strictly(verdict) for verdict in plain]
+    for told in (plain, strict):
+        table = report.funnel_table(told)
+        assert table.loc["files found"].tolist() == [5, 5]
+        assert table.loc["stopped: strict"].tolist() == [0, 2]
+        assert table.loc["stopped: duplicate"].tolist() == [1, 1]
+        assert table.loc["pieces kept"].tolist() == [3, 1]
+        assert table.loc["steps kept"].tolist() == [855, 300]
+    assert report.file_table(strict).loc["b"].tolist() == ["strict", "300 steps, 6.0% off the grid", 300, 0.06]
+
+
+def test_an_independent_count_ends_at_the_last_onset():
+    rolls = [np.pad(piece(steps=20, seed=seed).roll[:1], ((0, 19), (0, 0))) for seed in range(2)]
+    table = report.independent_count("piano-midi", [piece(roll=roll) for roll in rolls])
+    assert table.here.tolist() == [2, 40, 2]
+    assert table["independent count"].tolist()[0] == catalogue.entry("piano-midi").counted["pieces"]
+    for nobody_counted in ("bach", "benchmarks/jsb", "piano-midi@strict", ""):
+        assert not len(report.independent_count(nobody_counted, []))
 
 
 # --- duplicates -------------------------------------------------------------------------------------------------------
@@ -234,6 +295,7 @@ def test_packed_pieces_are_the_pieces():
     assert packed.bits.nbytes == 11 * 48
     assert [p.name for p in packed[1:]] == [p.name for p in packed.subset(np.array([1, 2]))] == ["p40", "p7"]
     assert packed[-1].name == "p7"
+    assert packed.listed().splitlines()[2] == "p7\t–\t4/4\t–\t–"
     with pytest.raises(IndexError):
         packed[3]
 

@@ -4,11 +4,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
+from octavoice.corpus import report
+from octavoice.corpus.filters import Verdict
 from octavoice.experiment import data_statistics as stats
 from octavoice.figures import data as draw
 from octavoice.music import score
-from octavoice.music.midi import to_step, write_midi
+from octavoice.music.midi import write_midi
+from octavoice.music.notes import to_step
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, transpose
 from octavoice.thesis.decoder import Decoder
@@ -44,6 +48,30 @@ def test_piece_table():
     assert row["keys"] == pytest.approx(7 / 3)
     assert row.classes == pytest.approx(5 / 3)
     assert (row.off_grid, row.place, row.parts) == (0.25, 12, 2)
+
+
+def test_piece_table_has_what_a_piece_says_of_itself():
+    said = {"title": "Evening", "key": "F♯ minor", "corpus": "c", "path": "a/b", "licence": "CC0"}
+    piece = piece_of(roll_of([40]), signature=(2, 4), **said)
+    table = stats.piece_table([piece, piece_of(roll_of([40]), "q")])
+    assert table.loc["p", ["time", "key", "title", "corpus", "path", "licence"]].tolist() == [
+        "2/4", "F♯ minor", "Evening", "c", "a/b", "CC0"]
+    assert table.loc["q", ["key", "title", "corpus", "path", "licence"]].isna().all()
+
+
+def test_the_funnel_figure_shows_both_views_and_the_thesis():
+    table = report.funnel_table([Verdict("a", "kept", "", 300), Verdict("b", "kept", "", 100), Verdict("c", "tracks")])
+    figure = draw.funnel(table, {"pieces kept": 7, "steps kept": 9000})
+    texts = {text.get_text().strip() for axes in figure.axes for text in axes.texts}
+    assert {"3", "2  −1", "1  −1", "7", "400", "300", "9,000"} <= texts
+    plt.close(figure)
+
+
+def test_a_score_with_many_flats_stays_on_the_page():
+    page = score.engrave(roll_of([39], [], [], [], [43], steps=16), key="C- major")[0]
+    figure = draw.representations(page, roll_of([39], [], [], [], [43], steps=16))
+    assert figure.axes[0].get_position().x0 >= 0
+    plt.close(figure)
 
 
 @pytest.mark.parametrize(("pickup", "signature", "place"), [

@@ -15,7 +15,7 @@ from octavoice.corpus.sources import read_score
 from octavoice.errors import UserError
 from octavoice.music import humdrum, kern
 from octavoice.music.kern import read_kern
-from octavoice.music.midi import MAX_STEPS
+from octavoice.music.notes import MAX_STEPS
 
 HEAD = """\
 **kern	**kern
@@ -195,6 +195,23 @@ def test_time_signatures(read, signs, expected):
     assert read("**kern\t**kern\n" + rows + END).time_signatures == expected
 
 
+@pytest.mark.parametrize(("signs", "key"), [
+    (("*k[f#c#g#]", "*f#:"), "F♯ minor"), (("*k[b-e-]",), "2 flats"), (("*k[]",), "no accidentals"),
+    (("*B-:",), "B♭ major"), (("*k[f#]", "*k[]", "*d:dor", "*C:"), "D dorian"), ((), None),
+    (("*k[q]", "*?:", "*X:", "*C/G:"), None)])
+def test_the_key_is_the_first_designation_or_else_signature(read, signs, key):
+    assert read(HEAD + "".join(f"{sign}\t{sign}\n" for sign in signs) + "4c\t4e\n" + END).key == key
+
+
+def test_the_title_and_the_keyboards_own_key(read):
+    assert read(SONG).title == "Song with piano, written for this test"
+    assert read(SONG).key == "1 sharp"
+    other = SONG.replace("*k[f#]\n", "*k[b-]\n").replace("!!!OTL:", "!!!OTL@@PL:")
+    assert (read(other).key, read(other).title) == (read(SONG).key, read(SONG).title)
+    assert read(PIECE).title is read(PIECE).key is None
+    assert read(HEAD + "4c\t4e\n*C:\t*C:\n4c\t4e\n" + END).key is None
+
+
 @pytest.mark.parametrize(("bars", "pickup"), [
     ("4c\t4e\n=1\t=1\n1c\t1e\n", 4), ("=1-\t=1-\n4c\t4e\n=2\t=2\n1c\t1e\n", 4), ("=1\t=1\n1c\t1e\n=2\t=2\n4c\t4e\n", 0),
     ("1c\t1e\n=1\t=1\n4c\t4e\n", 0), ("1c\t1e\n", 0), (".\t8qe\n8c\t8e\n=-\t=-\n1r\t1e\n", 2)])
@@ -211,7 +228,8 @@ def test_the_pickup_is_what_stands_before_the_first_bar_line(read, bars, pickup)
     (["*part2", '*part2 *I"[Piano]', '*part1 *I"VIOLINO.'], {0, 1}),
     (["*part1", '*part1 *I"SONATE.'], {0, 1}), (["*part3", "*part3", '*part2 *I"Celle.', '*part1 *I"Flûte'], {0, 1}),
     (["*part2 *staff2", "*part1 *staff1"], {0, 1}), (['*part2 *I"PIANO.', "*part1"], {0, 1}), (["*", "*"], {0, 1}),
-    (["*"], set()), (['*part1 *I"FINALE.'], set()), (["*Ivioln", "*Icello"], set()),
+    (["*"], {0}), (["*part1 *staff1"], {0}), (["*part2 *staff2"], set()), (["*staff3"], set()),
+    (['*part1 *I"FINALE.'], set()), (["*Ivioln", "*Icello"], set()),
     (["*Icello", "*Ivioln", "*Iforte *part1", "*Iforte *part1"], {2, 3})])
 def test_the_keyboard_part(staves, chosen):
     tags = [tag.split() for tag in staves]
@@ -232,6 +250,7 @@ def test_line_ends_encodings_and_empty_lines(read):
     for text in (SONG.replace("\n", "\r\n"), SONG.replace("\n", "\r"), "\ufeff" + SONG, SONG.replace("\n", "\n\n"),
                  SONG.rstrip("\n"), SONG.replace("Song", "Pieśń"), SONG.replace("Song", "Lied für").encode("latin-1")):
         assert np.array_equal(read(text).roll, plain)
+        assert read(text).title.endswith(" with piano, written for this test")
 
 
 @pytest.mark.parametrize(("text", "word"), [

@@ -113,6 +113,24 @@ def test_sounding_pitch_range_and_signatures(read):
     assert (piece.outside, piece.time_signatures) == (1, ((5, 8), (2, 4)))
 
 
+def test_title_and_key(read):
+    keys = "<key><fifths>{}</fifths>{}</key>"
+    about = "<work><work-title> Six  songs </work-title></work><movement-title>Evening.</movement-title>"
+    bar = attributes(more=keys.format(-3, "<mode>minor</mode>")) + note("C4", 16)
+    text = score([bar, attributes(more=keys.format(2, "")) + note("C4", 16)])
+    piece = read(text.replace("<part-list>", about + "<part-list>"))
+    assert (piece.title, piece.key) == ("Six songs: Evening", "C minor")
+    assert read(score([attributes(more=keys.format(2, "<mode>none</mode>")) + note()])).key == "2 sharps"
+    for bad in (keys.format(9, ""), keys.format("x", ""), "<key><key-step>C</key-step></key>"):
+        piece = read(score([attributes(more=bad) + note()]))
+        assert piece.title is piece.key is None
+
+
+def test_a_tremolo_sign_adds_no_strikes(read):
+    shaken = "<notations><ornaments><tremolo>3</tremolo></ornaments></notations>"
+    assert onsets(read(score([attributes() + note("C4", 16, shaken)]))) == [(0, 60)]
+
+
 def test_a_backup_past_the_bar_stops_at_its_start(read):
     piece = read(score([attributes() + note("C4", 16), note("C4", 4) + "<backup><duration>9</duration></backup>" +
                         note("E4", 4)]))

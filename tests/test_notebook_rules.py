@@ -12,6 +12,8 @@ from octavoice.experiment.handover import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
+BESIDE = {"compose", "listening_test"}
+"""Notebooks beside the thesis's seven, which no workflow runs; their parameters are their own."""
 # A path of somebody's machine, at the start of a word: /home/…, /tmp/…, C:\…
 MACHINE_PATH = re.compile(
     r"(?<![\w.\])}/])(?:/(?:home|Users|root|tmp|private|var|mnt|opt|srv|usr|etc|proc)/|[A-Z]:\\\w|~/)"
@@ -43,7 +45,7 @@ def texts(cell) -> list[str]:
 
 
 def test_the_notebooks_are_the_ones_the_workflow_runs():
-    assert tuple(path.stem for path in PATHS) in {NOTEBOOKS, ()}
+    assert {path.stem for path in PATHS} - BESIDE in (set(NOTEBOOKS), set())
 
 
 def test_first_cell_names_the_section_of_the_thesis(notebook):
@@ -51,7 +53,7 @@ def test_first_cell_names_the_section_of_the_thesis(notebook):
     assert "§" in notebook.cells[0].source
 
 
-def test_one_parameters_cell_of_literals(code):
+def test_one_parameters_cell_of_literals(code, request):
     cells = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
     assert len(cells) == 1
     values = {}
@@ -59,7 +61,8 @@ def test_one_parameters_cell_of_literals(code):
         assert isinstance(statement, ast.Assign), ast.unparse(statement)
         (target,) = statement.targets
         values[target.id] = ast.literal_eval(statement.value)
-    assert {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "auto"}.items() <= values.items()
+    if request.node.callspec.id not in BESIDE:
+        assert {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "auto"}.items() <= values.items()
 
 
 def test_code_is_plain_python(code):

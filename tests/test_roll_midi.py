@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from octavoice.errors import UserError
-from octavoice.music import midi, roll
+from octavoice.music import midi, notes, roll
 
 rolls = st.integers(1, 40).flatmap(lambda steps: arrays(np.uint8, (steps, 88), elements=st.integers(0, 1),
                                                         fill=st.just(0)))
@@ -74,13 +74,13 @@ def test_a_chord_sounds_until_the_next_onset_of_any_key():
 
 def test_the_grid_rounds_half_up_exactly():
     ticks = np.array([0, 59, 60, 61, 179, 180, 181])
-    assert midi.to_step(ticks, 480).tolist() == [0, 0, 1, 1, 1, 2, 2]
-    assert midi.to_step(np.array([10**12 + 60]), 480).tolist() == [10**12 // 120 + 1]
+    assert notes.to_step(ticks, 480).tolist() == [0, 0, 1, 1, 1, 2, 2]
+    assert notes.to_step(np.array([10**12 + 60]), 480).tolist() == [10**12 // 120 + 1]
 
 
 def test_off_grid_share_counts_onsets_more_than_a_fifth_of_a_step_away():
-    assert midi.off_grid_share(np.array([0, 24, 25, 95, 96, 120]), 480) == pytest.approx(2 / 6)
-    assert midi.off_grid_share(np.array([0, 160, 320, 480]), 480) == pytest.approx(0.5)
+    assert notes.off_grid_share(np.array([0, 24, 25, 95, 96, 120]), 480) == pytest.approx(2 / 6)
+    assert notes.off_grid_share(np.array([0, 160, 320, 480]), 480) == pytest.approx(0.5)
 
 
 def _note_file(path, ticks=480, tracks=1, notes=((0, 60),), signature=None):
@@ -102,6 +102,36 @@ def test_reading_reports_what_the_filters_need(tmp_path):
     assert (piece.tracks, piece.time_signatures, piece.outside) == (3, ((3, 4),) * 3, 3)
     assert piece.steps == 8
     assert np.argwhere(piece.roll).tolist() == [[0, 39]]
+
+
+@pytest.mark.parametrize(("names", "part", "title"), [
+    (("Six songs", "Evening "), "Piano", "Six songs: Evening"), (("Träumerei",), "", "Träumerei"), ((), "Piano", None),
+    (("Piano",), "Piano", None), (("Tempo Track",), "", None), (("Track 1",), "", None), (("untitled",), "", None),
+    (("New World",), "", "New World"), (("Tempo di valse",), "", "Tempo di valse"), (("",), "", None)])
+def test_the_title_is_what_opens_the_first_track_and_is_no_parts_name(tmp_path, names, part, title):
+    file = mido.MidiFile(_note_file(tmp_path / "a.mid"), charset="utf-8")
+    file.tracks[0].insert(0, mido.MetaMessage("track_name", name=part))
+    file.tracks.insert(0, mido.MidiTrack(mido.MetaMessage("track_name", name=name) for name in names))
+    file.save(tmp_path / "b.mid")
+    assert midi.read_midi(tmp_path / "b.mid").title == title
+    file.charset = "latin-1"
+    file.save(tmp_path / "c.mid")
+    assert midi.read_midi(tmp_path / "c.mid").title == title
+
+
+@pytest.mark.parametrize(("signature", "key"), [("F#m", "F♯ minor"), ("Eb", "3 flats"), (None, None)])
+def test_a_major_signature_is_only_a_signature(tmp_path, signature, key):
+    file = mido.MidiFile(_note_file(tmp_path / "a.mid"))
+    if signature:
+        file.tracks[0].insert(0, mido.MetaMessage("key_signature", key=signature))
+    file.save(tmp_path / "b.mid")
+    assert midi.read_midi(tmp_path / "b.mid").key == key
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(midi, "MAX_BYTES", 20)
+    with pytest.raises(UserError, match="larger than 20 bytes"):
+        midi.read_midi(_note_file(tmp_path / "a.mid"))
 
 
 def test_a_note_off_in_the_same_cell_does_not_erase_an_onset(tmp_path):

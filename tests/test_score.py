@@ -17,7 +17,9 @@ from octavoice.errors import UserError
 from octavoice.music.midi import chord_notes
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, compress, transpose
 from octavoice.music.score import (
+    VALUES,
     as_key,
+    bar_steps,
     engrave,
     find_key,
     musicxml,
@@ -114,6 +116,62 @@ def test_values_show_the_beat():
     assert values(2, 6) == [(2, 4)]
     assert values(2, 6, rest=True) == [(2, 2), (4, 2)]
     assert values(0, 12, rest=True) == [(0, 8), (8, 4)]
+
+
+METRES = [(4, 4), (3, 4), (6, 8), (9, 8), (12, 8), (5, 4), (7, 8), (2, 2), (3, 16), (2, 4)]
+
+
+@given(st.sampled_from(METRES), st.integers(0, 60), st.integers(1, 60), st.booleans())
+@settings(deadline=None)
+def test_values_of_every_metre_fill_the_stretch_and_cross_no_bar_line(metre, start, length, rest):
+    parts, size = values(start, start + length, rest, metre), bar_steps(metre)
+    ends = [at + n for at, n in parts]
+    assert [at for at, _ in parts] == [start, *ends[:-1]]
+    assert ends[-1] == start + length
+    assert all(at // size == (at + n - 1) // size for at, n in parts)
+    assert all(n in VALUES or (rest and n == size) for _, n in parts)
+
+
+def test_values_show_the_beat_of_other_metres():
+    waltz, jig, nine, five = (3, 4), (6, 8), (9, 8), (5, 4)
+    assert values(0, 12, metre=waltz) == [(0, 12)]
+    assert values(0, 8, metre=waltz) == [(0, 8)]
+    assert values(0, 8, rest=True, metre=waltz) == [(0, 4), (4, 4)]
+    assert values(2, 8, metre=waltz) == [(2, 6)]
+    assert values(0, 10, metre=waltz) == [(0, 8), (8, 2)]
+    assert values(8, 16, metre=waltz) == [(8, 4), (12, 4)]
+    assert values(3, 9, metre=jig) == [(3, 3), (6, 3)]
+    assert values(0, 12, metre=jig) == [(0, 12)]
+    assert values(0, 18, metre=nine) == [(0, 12), (12, 6)]
+    assert values(0, 20, metre=five) == [(0, 12), (12, 8)]
+    assert values(0, 20, rest=True, metre=five) == [(0, 20)]
+
+
+@pytest.mark.parametrize("metre", METRES)
+def test_bars_are_as_long_as_the_metre_says_and_hold_the_notes(metre, tmp_path):
+    roll = random_roll(6, 61)
+    score = converter.parse(to_musicxml(roll, tmp_path / "score.musicxml", metre=metre, tempo=96), forceSource=True,
+                            storePickle=False)
+    padded = -(-61 // bar_steps(metre)) * bar_steps(metre)
+    assert sounding(score) == sorted(chord_notes(roll))
+    for part in score.parts:
+        bars = list(part.getElementsByClass("Measure"))
+        assert [4 * bar.offset for bar in bars] == list(range(0, padded, bar_steps(metre)))
+        assert all(4 * bar.duration.quarterLength == bar_steps(metre) for bar in bars)
+        assert bars[0].timeSignature.ratioString == "{}/{}".format(*metre)
+    assert [mark.number for mark in score.recurse().getElementsByClass("MetronomeMark")] == [96]
+
+
+def test_tempo_is_drawn_with_a_letter_that_every_font_has():
+    (page,) = engrave(GRACEFUL, tempo=90)
+    assert "♩" in page
+    assert "\ueca5" not in page
+
+
+@pytest.mark.parametrize("metre", [(5, 32), (4, 3), (0, 4)])
+def test_a_bar_that_is_not_whole_sixteenths_is_refused(metre):
+    with pytest.raises(ValueError, match="sixteenths"):
+        to_score(GRACEFUL, metre=metre)
 
 
 def test_notes_are_spelled_in_the_key():

@@ -2,7 +2,9 @@
 
 import base64
 import io
+import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import soundfile
 
 from octavoice.errors import UserError
 from octavoice.music.roll import KEYS, LOWEST_MIDI
-from octavoice.music.sound import PEAK, RATE, encode, player, synthesize, tone, write_audio
+from octavoice.music.sound import PEAK, RATE, encode, find_soundfont, player, synthesize, tone, write_audio
 
 
 def chords(steps: int = 64, every: int = 8) -> np.ndarray:
@@ -100,3 +102,63 @@ def test_unknown_suffix_and_tempo_are_user_errors(tmp_path):
     with pytest.raises(UserError, match="tempo"):
         synthesize(chords(), 0)
     assert not list(tmp_path.iterdir())
+
+
+# --- with a SoundFont -------------------------------------------------------------------------------------------------
+
+FLUIDSYNTH = """#!{python}
+import sys
+import mido, numpy, soundfile
+out, (font, midi) = sys.argv[sys.argv.index("-F") + 1], sys.argv[-2:]
+if open(font).read() != "a font":
+    sys.exit(1)
+onsets = numpy.cumsum([message.time for message in mido.MidiFile(midi)])
+clicks = [at for at, message in zip(onsets, mido.MidiFile(midi)) if message.type == "note_on" and message.velocity]
+sound = numpy.zeros((int(22050 * (max(onsets) + 3)), 2), numpy.float32)
+for at in clicks:
+    sound[round(at * 22050):round(at * 22050) + 200] = 0.1
+soundfile.write(out, sound, 22050)
+"""
+
+
+@pytest.fixture
+def fluidsynth(tmp_path, monkeypatch):
+    """A stand-in for the program: it clicks at every onset of the MIDI it is given; returns its SoundFont."""
+    program, font = tmp_path / "bin" / "fluidsynth", tmp_path / "piano.sf2"
+    program.parent.mkdir()
+    program.write_text(FLUIDSYNTH.format(python=sys.executable))
+    program.chmod(0o755)
+    font.write_text("a font")
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("OCTAVOICE_SOUNDFONT", str(font))
+    return font
+
+
+def test_a_soundfont_plays_the_same_onsets_for_as_long(fluidsynth):
+    samples, rate = synthesize(chords(every=8), 110.25, find_soundfont())
+    assert len(samples) == 64 * 3000
+    assert rate == RATE
+    assert np.abs(samples).max() == pytest.approx(PEAK, rel=1e-5)
+    struck = np.flatnonzero(np.diff((np.abs(samples) > 0.1).astype(int)) > 0) + 1
+    assert np.abs(struck - np.arange(8, 64, 8) * 3000).max() <= 30
+
+
+def test_which_soundfont(fluidsynth, tmp_path, monkeypatch):
+    assert find_soundfont() == fluidsynth
+    monkeypatch.delenv("OCTAVOICE_SOUNDFONT")
+    monkeypatch.setattr("octavoice.music.sound.SOUNDFONTS", (str(tmp_path / "none"), str(tmp_path)))
+    assert find_soundfont() == fluidsynth
+    monkeypatch.setenv("OCTAVOICE_SOUNDFONT", "")
+    assert find_soundfont() is None
+    monkeypatch.setenv("OCTAVOICE_SOUNDFONT", str(tmp_path / "other.sf2"))
+    with pytest.raises(UserError, match=r"other\.sf2: there is no such SoundFont"):
+        find_soundfont()
+    monkeypatch.setenv("OCTAVOICE_SOUNDFONT", str(fluidsynth))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_soundfont() is None
+
+
+def test_a_soundfont_that_cannot_be_played_is_a_user_error(fluidsynth):
+    fluidsynth.write_text("no font")
+    with pytest.raises(UserError, match="fluidsynth could not play it"):
+        synthesize(chords(), 120, fluidsynth)

@@ -75,10 +75,11 @@ def fetch_corpus(arguments: argparse.Namespace) -> None:
 
 
 def show_corpus(arguments: argparse.Namespace) -> None:
-    """Say where a corpus comes from and under which licence."""
+    """Say where a corpus comes from and under which licence, or list the pieces that are kept of it."""
+    from octavoice import corpus
     from octavoice.corpus import catalogue
 
-    print(catalogue.describe(arguments.name))
+    print(catalogue.describe(arguments.name) if not arguments.pieces else corpus.load(arguments.name).pieces.listed())
 
 
 def hand_over(arguments: argparse.Namespace) -> None:
@@ -92,7 +93,11 @@ def publish(arguments: argparse.Namespace) -> None:
     """Copy a finished run to where it is committed, and say how."""
     from octavoice.experiment import handover
 
-    print(handover.publish(arguments.preset, arguments.corpus, seed_number(arguments.seed)))
+    notebooks = tuple(arguments.only) or handover.NOTEBOOKS
+    print(handover.publish(arguments.preset, arguments.corpus, seed_number(arguments.seed), notebooks,
+                           not arguments.no_weights))
+    if arguments.ship:
+        print(handover.ship(arguments.preset, arguments.corpus, seed_number(arguments.seed)))
 
 
 def relay(arguments: argparse.Namespace) -> None:
@@ -101,6 +106,82 @@ def relay(arguments: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the notebook's to answer; what it says then is passed on
     relay.relay(arguments.name, sys.stdin.fileno(), sys.stdout)
+
+
+def import_author(arguments: argparse.Namespace) -> None:
+    """Convert the author's published weights, two pickled state dicts, without executing a pickle's code."""
+    from octavoice.experiment import author
+
+    print(author.import_author(arguments.model, arguments.decoder, arguments.output))
+
+
+def compose(arguments: argparse.Namespace) -> None:
+    """Continue a music file of your own, a named chord, or silence, with trained networks."""
+    from octavoice.experiment import compose as composing
+    from octavoice.music import sound
+
+    source = arguments.file or arguments.prime or ""
+    if arguments.file and arguments.prime:
+        raise UserError(f"two primes are given, {arguments.file!r} and {arguments.prime!r}; give one.")
+    given = {kind: vars(arguments)[kind] for kind in composing.SUFFIXES}
+    kinds = {kind: Path(path) for kind, path in given.items() if path}
+    composing.check_places(kinds, source)
+    seed, variations, prime = _number(arguments, "seed"), _number(arguments, "variations"), composing.resolve(source)
+    steps = _number(arguments, "bars") * prime.bar if arguments.bars else _number(arguments, "steps")
+    networks, composer = _composer(arguments)
+    shift = composing.best_shift(networks.generator, prime.roll, seed) if arguments.search_transpositions else 0
+    pieces = composing.continuations(composer, prime, composing.check_number("steps", steps), variations, seed,
+                                     keep=not arguments.drop_prime, shift=shift, progress=_bar)
+    written = composing.write(pieces, kinds, sound.find_soundfont() if "audio" in kinds else None)
+    print(composing.introduce(prime, shift))
+    _tell_licence(networks)
+    for piece, paths_written in zip(pieces, written, strict=True):
+        print(f"{', '.join(map(str, paths_written))}: {composing.describe(piece)}")
+
+
+def hour(arguments: argparse.Namespace) -> None:
+    """Compose an hour of music as the thesis's author submitted it: 120 fragments, primes dropped."""
+    from octavoice import corpus
+    from octavoice.experiment import compose as composing
+    from octavoice.music.midi import write_midi
+
+    composing.check_places({"midi": Path(arguments.midi)})
+    corpus.check(arguments.corpus)
+    seed, (networks, composer) = _number(arguments, "seed"), _composer(arguments)
+    splits = corpus.load(arguments.corpus).splits()
+    roll = composing.hour(composer, splits["test"] or splits["valid"], seed, _bar)
+    _tell_licence(networks)
+    print(f"{write_midi(roll, arguments.midi)}: {len(roll)} steps")
+
+
+def _number(arguments: argparse.Namespace, name: str) -> int | float:
+    """The number given as option ``--name``; raises :class:`UserError` for one that makes no sense."""
+    from octavoice.experiment import compose as composing
+
+    return composing.check_number(name, vars(arguments)[name.replace("-", "_")])
+
+
+def _composer(arguments: argparse.Namespace):
+    """The networks of ``--weights``, and a composer of the temperatures asked for."""
+    from octavoice.experiment import compose as composing
+    from octavoice.thesis.generator import Composer
+
+    heat = {name.replace("-", "_"): _number(arguments, name) for name in ("temperature", "decoder-temperature")}
+    networks = composing.load_weights(arguments.weights)
+    return networks, Composer(networks.generator, networks.decoder, **heat)
+
+
+def _tell_licence(networks) -> None:
+    """What the weights' own description says of their licence."""
+    if "licence" in networks.about:
+        print(f"weights: {networks.about['licence']}")
+
+
+def _bar(steps):
+    """A progress bar over steps, on a terminal only."""
+    from tqdm import tqdm
+
+    return tqdm(steps, desc="composing", unit="step", disable=None)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,21 +194,61 @@ def _parser() -> argparse.ArgumentParser:
         run.add_argument("--corpus", default="bach")
         run.add_argument("--seed", default="1")
         run.set_defaults(command=command)
+        if command is publish:
+            run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help="what these notebooks wrote")
+            run.add_argument("--ship", action="store_true", help="its networks become those that come with the package")
+            run.add_argument("--no-weights", action="store_true", help="leave the networks out")
     build = commands.add_parser("corpus", help="work on a corpus").add_subparsers(metavar="COMMAND", required=True)
     build.add_parser("list", help=list_corpora.__doc__).set_defaults(command=list_corpora)
     for name, command in (("fetch", fetch_corpus), ("show", show_corpus)):
         named = build.add_parser(name, help=command.__doc__)
         named.add_argument("name", help="a name from `octavoice corpus list`")
         named.set_defaults(command=command)
+    named.add_argument("--pieces", action="store_true", help="list its pieces: path, licence, time, key, title")
     build = build.add_parser("build", help=build_corpus.__doc__.splitlines()[0])
     build.add_argument("name", help="bach, folder:PATH, or a name from `octavoice corpus list`")
     build.add_argument("--preset", default="quick", help="which decides how many files are read")
     build.add_argument("--manifest", metavar="PATH", help="where to write the corpus's hash")
     build.set_defaults(command=build_corpus)
+    author = commands.add_parser("import-author", help=import_author.__doc__)
+    author.add_argument("model", metavar="MODEL.pt", help="state dict of the main module and sampler")
+    author.add_argument("decoder", metavar="DECODER.pt", help="state dict of the decoder")
+    author.add_argument("-o", "--output", metavar="DIR", required=True, help="a new folder for the weights")
+    author.set_defaults(command=import_author)
+    _add_compose(commands)
     passer = commands.add_parser("relay", help=relay.__doc__.splitlines()[0])
     passer.add_argument("name")
     passer.set_defaults(command=relay)
     return parser
+
+
+def _add_compose(commands) -> None:
+    """The options of ``compose`` and ``hour``."""
+    piece = commands.add_parser("compose", help=compose.__doc__, description=compose.__doc__)
+    piece.add_argument("file", metavar="PRIME", nargs="?", help="MIDI, MusicXML, Humdrum kern or ABC file to continue")
+    piece.add_argument("--prime", metavar="NAME", help="or a pitch class or chord: C, F#, \"A minor\"; else silence")
+    piece.add_argument("--variations", metavar="N", default="1", help="OUT-1.mid, OUT-2.mid, … [%(default)s]")
+    length = piece.add_mutually_exclusive_group()
+    length.add_argument("--steps", metavar="N", default="240", help="new steps, sixteenths each [%(default)s]")
+    length.add_argument("--bars", metavar="N", help="or new bars of the prime's time signature")
+    piece.add_argument("--drop-prime", action="store_true", help="write the new steps only")
+    piece.add_argument("--search-transpositions", action="store_true",
+                       help="compose in the transposition of the prime that the networks know best, and move it back")
+    piece.add_argument("--musicxml", metavar="PATH", help="write a score too")
+    piece.add_argument("--svg", metavar="PATH", help="write engraved pages too")
+    piece.add_argument("--png", metavar="PATH", help="the same as pictures")
+    piece.add_argument("--audio", metavar="PATH", help="write sound too: .mp3, .wav or .ogg")
+    piece.set_defaults(command=compose)
+    long = commands.add_parser("hour", help=hour.__doc__, description=hour.__doc__)
+    long.add_argument("--corpus", default="bach", help="whose held-out pieces give the primes [%(default)s]")
+    long.set_defaults(command=hour)
+    for parser in (piece, long):
+        parser.add_argument("-o", "--output", dest="midi", metavar="OUT.mid", required=True, help="MIDI file to write")
+        parser.add_argument("--seed", metavar="N", default="1", help="other seeds, other music [%(default)s]")
+        parser.add_argument("--temperature", metavar="T", default="1",
+                            help="of the pitch classes; above 1 is more adventurous [%(default)s]")
+        parser.add_argument("--decoder-temperature", metavar="T", default="1", help="of the octaves [%(default)s]")
+        parser.add_argument("--weights", metavar="DIR", default="", help="networks other than those that come along")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import csv
 import io
 import lzma
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
@@ -30,6 +30,8 @@ class Entry:
     ``paths``   patterns of the files taken, relative to the repository; ``*`` crosses folders
     ``take``    in words, what of these files is taken
     ``merge``   the tracks of a file are one keyboard's, however many there are
+    ``counted`` pieces and steps by an independent count, empty where there is none, and why ours may
+                be others: ``differs``
     The fields that describe a source are empty for a corpus put together from parts, except
     ``licence``, which then lists the licences of all parts.
     """
@@ -45,6 +47,8 @@ class Entry:
     attribution: str = ""
     paths: tuple[str, ...] = ()
     merge: bool = False
+    counted: dict[str, int] = field(default_factory=dict)
+    differs: str = ""
 
     @property
     def home(self) -> str:
@@ -73,14 +77,13 @@ def entry(name: str) -> Entry:
     """The corpus called ``name``; raises :class:`UserError` for a name the catalogue does not hold."""
     if name not in names():
         raise UserError(f"unknown corpus {name!r}; known are {', '.join(names())}.")
-    row = _table()["corpora"][name]
+    row = dict(_table()["corpora"][name])
     if "parts" in row:
-        parts = tuple(row["parts"])
-        licence = ", ".join(dict.fromkeys(entry(part).licence for part in parts))
-        return Entry(name, row["title"], row["take"], licence, parts)
-    source = _table()["sources"][row["source"]]
-    return Entry(name, row["title"], row["take"], folder=row["source"], paths=tuple(row["paths"]),
-                 merge=row.get("merge", False), **source)
+        row["parts"] = tuple(row["parts"])
+        row["licence"] = ", ".join(dict.fromkeys(entry(part).licence for part in row["parts"]))
+        return Entry(name, **row)
+    folder = row.pop("source")
+    return Entry(name, folder=folder, **{**row, "paths": tuple(row["paths"])}, **_table()["sources"][folder])
 
 
 def parts(name: str) -> list[Entry]:
@@ -114,6 +117,8 @@ def describe(name: str) -> str:
     lines = [f"{name}: {found.title}",
              f"files: {len(files(name))}, {_megabytes(name):.1f} MB",
              f"taken: {found.take}"]
+    if found.counted:
+        lines += ["independent count: {pieces:,} pieces, {steps:,} steps".format(**found.counted)]
     for part in parts(name):
         lines += [f"part: {part.name}, {len(files(part.name))} files"] if found.parts else []
         lines += [f"source: {part.home}", f"licence: {part.licence}", f"attribution: {part.attribution}"]

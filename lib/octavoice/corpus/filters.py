@@ -16,35 +16,49 @@ MAX_TRACKS = 2
 STRICT_STEPS = 256
 STRICT_OFF_GRID = 0.05
 """The strict view: pieces of a whole fragment at least, with at most this share of onsets off the grid."""
-REASONS = ("unreadable", "time signature", "tracks", "range", "strict", "duplicate", "kept")
+REASONS = ("unreadable", "time signature", "tracks", "range", "duplicate", "strict", "kept")
 """The funnel, in order: a file is counted at the first filter that stops it."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one file: its place in the funnel (one of ``REASONS``) and why, in words."""
+    """What became of one file: its place in the funnel (one of ``REASONS``) and why, in words.
+
+    ``steps`` is its length, ``off_grid`` the share of its onsets off the grid; both 0 for a file that cannot be read.
+    """
 
     name: str
     reason: str
     detail: str = ""
     steps: int = 0
+    off_grid: float = 0.0
 
 
-def judge(piece: Piece, strict: bool = False) -> Verdict:
-    """Apply the three filters to a piece, in the thesis's order, and if asked the strict view's own.
+def judge(piece: Piece) -> Verdict:
+    """Apply the three filters to a piece, in the thesis's order.
 
     A keyboard reduction of a score passes (b): that filter tells orchestral MIDI files apart.
     """
+    reason, detail = _fault(piece)
+    return Verdict(piece.name, reason, detail, piece.steps, piece.off_grid)
+
+
+def _fault(piece: Piece) -> tuple[str, str]:
     odd = [f"{n}/{d}" for n, d in piece.time_signatures if n not in DERIVED or d not in DERIVED]
     if odd:
-        return Verdict(piece.name, "time signature", f"has {', '.join(dict.fromkeys(odd))}", piece.steps)
+        return "time signature", f"has {', '.join(dict.fromkeys(odd))}"
     if piece.tracks > MAX_TRACKS and not piece.reduction:
-        return Verdict(piece.name, "tracks", f"{piece.tracks} tracks hold notes", piece.steps)
+        return "tracks", f"{piece.tracks} tracks hold notes"
     if piece.outside:
-        return Verdict(piece.name, "range", f"{piece.outside} notes outside the 88 keys", piece.steps)
-    if strict and (piece.steps < STRICT_STEPS or piece.off_grid > STRICT_OFF_GRID):
-        return Verdict(piece.name, "strict", f"{piece.steps} steps, {piece.off_grid:.1%} off the grid", piece.steps)
-    return Verdict(piece.name, "kept", "", piece.steps)
+        return "range", f"{piece.outside} notes outside the 88 keys"
+    return "kept", ""
+
+
+def judge_strictly(verdict: Verdict) -> Verdict:
+    """The strict view's verdict on a file that was kept; that on any other stays."""
+    if verdict.reason != "kept" or (verdict.steps >= STRICT_STEPS and verdict.off_grid <= STRICT_OFF_GRID):
+        return verdict
+    return replace(verdict, reason="strict", detail=f"{verdict.steps} steps, {verdict.off_grid:.1%} off the grid")
 
 
 def cut_silence(piece: Piece) -> Piece:

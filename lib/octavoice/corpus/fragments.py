@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -42,13 +43,21 @@ class Fragments:
 
     def __init__(self, pieces: Sequence[Piece], length: int, stride: int = 32):
         self.pieces, self.length, self.stride = Pieces.of(pieces), length, stride
-        counts = np.maximum(1, -(-(self.pieces.lengths - length) // stride))
-        piece = np.repeat(np.arange(len(counts)), counts)
-        nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        self.index = np.stack([piece, nth * stride], axis=1)
+        self.counts = np.maximum(1, -(-(self.pieces.lengths - length) // stride))
+        self.ends = np.cumsum(self.counts)
 
     def __len__(self) -> int:
-        return len(self.index)
+        return int(self.counts.sum())
+
+    def places(self, which: np.ndarray) -> np.ndarray:
+        """Piece and first step of the fragments with the numbers ``which (batch,)``: ``(batch, 2)``."""
+        piece = np.searchsorted(self.ends, which, side="right")
+        return np.stack([piece, (which - self.ends[piece] + self.counts[piece]) * self.stride], axis=-1)
+
+    @cached_property
+    def index(self) -> np.ndarray:
+        """Piece and first step of every fragment ``(fragment, 2)``; as long as the corpus, so for few pieces only."""
+        return self.places(np.arange(len(self)))
 
     @staticmethod
     def count_as_thesis(pieces: Sequence[Piece], length: int = 256, stride: int = 32) -> int:
@@ -63,9 +72,8 @@ class Fragments:
         predicted exactly once; the last fragment is padded.
         """
         tiles = cls(pieces, length, length - 1)
-        counts = np.maximum(1, -(-(tiles.pieces.lengths - 1) // tiles.stride))
-        nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        tiles.index = np.stack([np.repeat(np.arange(len(counts)), counts), nth * tiles.stride], axis=1)
+        tiles.counts = np.maximum(1, -(-(tiles.pieces.lengths - 1) // tiles.stride))
+        tiles.ends = np.cumsum(tiles.counts)
         return tiles
 
     def gather(self, which: np.ndarray, shift: int = 0) -> Batch:
@@ -74,10 +82,11 @@ class Fragments:
         The 88 keys shift and lose what falls off; the 12 classes of the unshifted roll roll
         cyclically, so a lost key stays in the compressed roll.
         """
-        spans = [self.pieces.window(i, start - HISTORY, start + self.length) for i, start in self.index[which]]
+        places = self.places(which)
+        spans = [self.pieces.window(i, start - HISTORY, start + self.length) for i, start in places]
         x = np.stack(spans, axis=1)
         x12 = np.roll(compress(x), shift, axis=-1).astype(np.float32)
-        left = self.pieces.lengths[self.index[which, 0]] - self.index[which, 1]
+        left = self.pieces.lengths[places[:, 0]] - places[:, 1]
         time = np.arange(self.length)
         ticks = np.broadcast_to(clock(time)[:, None], (self.length, len(which), 6))
         return Batch(transpose(x[HISTORY:], shift).astype(np.float32), x12[HISTORY:], x12[:HISTORY],

@@ -1,6 +1,7 @@
 """Many pieces as one array of bits: what a store holds and what batches are cut from."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -23,14 +24,47 @@ def facts_of(piece: Piece) -> dict:
     return {name: getattr(piece, name) for name in FACTS}
 
 
+def line_of(facts: dict) -> bytes:
+    """A piece's facts as one line of JSON."""
+    return json.dumps(facts).encode() + b"\n"
+
+
+class Facts(Sequence):
+    """Each piece's facts, kept as a line of JSON and parsed only where asked for.
+
+    ``text`` ``(byte,)`` holds the lines, possibly memory-mapped; ``ends`` and ``sizes`` ``(piece,)`` say where
+    each piece's line ends in it and how long it is.
+    """
+
+    def __init__(self, text: np.ndarray, ends: np.ndarray, sizes: np.ndarray):
+        self.text, self.ends, self.sizes = text, ends, sizes
+
+    @classmethod
+    def of(cls, facts: Iterable[dict]) -> "Facts":
+        """Facts in memory."""
+        lines = [line_of(row) for row in facts]
+        sizes = np.array([len(line) for line in lines], np.int64)
+        return cls(np.frombuffer(b"".join(lines), np.uint8), np.cumsum(sizes), sizes)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, i) -> dict:
+        return json.loads(self.text[self.ends[i] - self.sizes[i]:self.ends[i]].tobytes())
+
+    def subset(self, which: np.ndarray) -> "Facts":
+        """Those of the pieces with the numbers ``which``, still in the same text."""
+        return Facts(self.text, self.ends[which], self.sizes[which])
+
+
 class Pieces(Sequence):
     """Pieces that lie packed in one array, unpacked only where asked for.
 
     ``bits`` ``(time, 11)`` holds all steps of all pieces, possibly memory-mapped; ``starts`` and
-    ``lengths`` ``(piece,)`` say where each lies, in steps; ``facts`` holds each piece's other fields.
+    ``lengths`` ``(piece,)`` say where each lies, in steps; ``facts`` are each piece's other fields.
     """
 
-    def __init__(self, bits: np.ndarray, starts: np.ndarray, lengths: np.ndarray, facts: Sequence[dict]):
+    def __init__(self, bits: np.ndarray, starts: np.ndarray, lengths: np.ndarray, facts: Facts):
         self.bits, self.starts, self.lengths, self.facts = bits, starts, lengths, facts
 
     @classmethod
@@ -40,7 +74,7 @@ class Pieces(Sequence):
             return pieces
         lengths = np.array([piece.steps for piece in pieces], dtype=np.int64)
         bits = np.concatenate([pack(piece.roll) for piece in pieces] or [np.zeros((0, BYTES), np.uint8)])
-        return cls(bits, np.cumsum(lengths) - lengths, lengths, [facts_of(piece) for piece in pieces])
+        return cls(bits, np.cumsum(lengths) - lengths, lengths, Facts.of(map(facts_of, pieces)))
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -53,9 +87,15 @@ class Pieces(Sequence):
         signatures = tuple(tuple(signature) for signature in facts["time_signatures"])
         return Piece(roll=self.window(i, 0, int(self.lengths[i])), **{**facts, "time_signatures": signatures})
 
+    def listed(self) -> str:
+        """A line for each piece: name, licence, time signature, key and title, with tabs between them; – is unknown."""
+        rows = ((facts["name"], facts["licence"], "{}/{}".format(*facts["time_signatures"][0]), facts["key"],
+                 facts["title"]) for facts in self.facts)
+        return "\n".join("\t".join(field or "–" for field in row) for row in rows)
+
     def subset(self, which: np.ndarray) -> "Pieces":
         """The pieces with the numbers ``which``, still packed in the same array."""
-        return Pieces(self.bits, self.starts[which], self.lengths[which], [self.facts[i] for i in which])
+        return Pieces(self.bits, self.starts[which], self.lengths[which], self.facts.subset(which))
 
     def window(self, i: int, begin: int, end: int) -> np.ndarray:
         """Steps ``begin`` to ``end`` of piece ``i`` as a roll ``(time, key)``, silent outside the piece."""

@@ -4,45 +4,48 @@
 ``folder:PATH``   every music file below PATH: MIDI, MusicXML, Humdrum kern, ABC
 a catalogued one  such as ``open-keyboard``, fetched by name (:mod:`octavoice.corpus.catalogue`)
 
-``@strict`` after a name keeps only pieces of at least 256 steps with at most 5 % of onsets off the grid.
+``@strict`` after a name keeps only pieces of at least 256 steps with at most 5 % of onsets off the grid
+(:meth:`octavoice.corpus.store.Corpus.strict`); its files are those of the plain corpus.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-
-import numpy as np
 
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
 from octavoice.music.abc import read_abc
 from octavoice.music.kern import read_kern
-from octavoice.music.midi import off_grid_share, read_midi, to_step
+from octavoice.music.midi import read_midi
 from octavoice.music.musicxml import read_musicxml
+from octavoice.music.notes import from_notes, key_name, title_of, to_step
 from octavoice.music.piece import Piece
-from octavoice.music.roll import KEYS, LOWEST_MIDI
 
 READERS = {".mid": read_midi, ".midi": read_midi, ".mxl": read_musicxml, ".musicxml": read_musicxml,
            ".xml": read_musicxml, ".krn": read_kern, ".abc": read_abc}
 STRICT = "@strict"
+MUSIC21 = "as music21"
+"""The licence of the chorales: they are part of that library."""
 TICKS = 10080
 """Ticks per quarter used for exact offsets of scores: divisible by every tuplet up to 10."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file of a corpus: a name that is unique in it, the path, and the reader for it.
+    """One file of a corpus: a name that is unique in it, where it lies, and the reader for it.
 
     ``sha256`` is given where the file's bytes were verified already; ``merge`` says that its tracks
-    are one keyboard's, however many there are.
+    are one keyboard's, however many there are; ``facts`` are the fields of a piece that the file
+    itself does not tell: collection, path within it, licence.
     """
 
     name: str
-    path: Path
+    file: Path
     read: Callable[[Path], Piece]
     sha256: str = ""
     merge: bool = False
+    facts: dict = field(default_factory=dict)
 
 
 def known() -> list[str]:
@@ -82,12 +85,13 @@ def sources(corpus: str) -> list[Source]:
 
     several = bool(catalogue.entry(name).parts)
     return [_source(f"{found.file.corpus}/{found.name}" if several else found.name, found.path, found.sha256,
-                    catalogue.entry(found.file.corpus).merge)
+                    catalogue.entry(found.file.corpus).merge,
+                    corpus=found.file.corpus, path=found.name, licence=found.file.licence)
             for found in fetch.fetch(name) if found.path.suffix.lower() in READERS]
 
 
-def _source(name: str, path: Path, sha256: str = "", merge: bool = False) -> Source:
-    return Source(name, path, READERS[path.suffix.lower()], sha256, merge)
+def _source(name: str, file: Path, sha256: str = "", merge: bool = False, **facts) -> Source:
+    return Source(name, file, READERS[file.suffix.lower()], sha256, merge, facts)
 
 
 def _folder(corpus: str) -> Path:
@@ -105,7 +109,8 @@ def _chorales() -> list[Source]:
     works = [library.getWork(name) for name in Iterator(numberingSystem="bwv", returnType="filename")]
     files = [Path(path) for work in works for path in (work if isinstance(work, list) else [work])]
     by_name = {path.stem: path for path in sorted(files, key=lambda path: path.suffix != ".krn")}
-    return [Source(name, path, read_score) for name, path in sorted(by_name.items())]
+    return [Source(name, path, read_score, facts={"corpus": "bach", "path": path.name, "licence": MUSIC21})
+            for name, path in sorted(by_name.items())]
 
 
 def read_score(path: Path) -> Piece:
@@ -117,23 +122,18 @@ def read_score(path: Path) -> Piece:
     """
     from music21 import converter
 
+    path = Path(path)
     try:
         score = converter.parse(path, forceSource=True, storePickle=False)
-        onsets, ends, pitches = _onsets(score)
+        rows = _rows(score)
     except Exception as error:
         raise UserError(f"{path}: cannot be read as a score; export it again.") from error
-    if not len(onsets):
-        raise UserError(f"{path}: holds no notes; choose a score with notes.")
-    roll = np.zeros((max(int(to_step(onsets.max(), TICKS)) + 1, int(to_step(ends.max(), TICKS))), KEYS), np.uint8)
-    keys = pitches - LOWEST_MIDI
-    inside = (keys >= 0) & (keys < KEYS)
-    roll[to_step(onsets[inside], TICKS), keys[inside]] = 1
-    return Piece(Path(path).stem, roll, len(score.parts), _signatures(score), off_grid_share(onsets, TICKS),
-                 int((~inside).sum()), _pickup(score), reduction=len(score.parts) > 2)
+    return from_notes(path, rows, TICKS, tracks=len(score.parts), time_signatures=_signatures(score),
+                      pickup=_pickup(score), reduction=len(score.parts) > 2, title=_title(score), key=_key(score))
 
 
-def _onsets(score) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Onset ticks, end ticks and MIDI pitches of every struck note of a music21 score."""
+def _rows(score) -> list[tuple[int, int, int, bool]]:
+    """The notes of a music21 score, as :func:`from_notes` wants them."""
     rows = []
     for part in score.parts:
         for element in part.flatten().notes:
@@ -141,14 +141,26 @@ def _onsets(score) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 continue
             start = int(Fraction(element.offset) * TICKS)
             end = start + int(Fraction(element.quarterLength) * TICKS)
-            rows += [(start, end, note.pitch.midi) for note in getattr(element, "notes", [element])
-                     if note.tie is None or note.tie.type == "start"]
-    return tuple(np.array(rows, dtype=np.int64).reshape(-1, 3).T)
+            rows += [(start, end, note.pitch.midi, note.tie is None or note.tie.type == "start")
+                     for note in getattr(element, "notes", [element])]
+    return rows
 
 
 def _signatures(score) -> tuple[tuple[int, int], ...]:
     found = [(s.numerator, s.denominator) for s in score.recurse().getElementsByClass("TimeSignature")]
     return tuple(dict.fromkeys(found)) or ((4, 4),)
+
+
+def _title(score) -> str | None:
+    """The title of a music21 score; one that only repeats the file's name is none."""
+    said = [score.metadata.title, score.metadata.movementName] if score.metadata else []
+    return title_of(*(text for text in said if text and Path(text).suffix.lower() not in READERS))
+
+
+def _key(score) -> str | None:
+    """The first key of a music21 score, with its mode if that is said."""
+    found = score.recurse().getElementsByClass("KeySignature").first()
+    return key_name(found.sharps, getattr(found, "mode", None)) if found else None
 
 
 def _pickup(score) -> int:
@@ -157,4 +169,4 @@ def _pickup(score) -> int:
     if first is None or not first.paddingLeft:
         return 0
     quarters = Fraction(first.barDuration.quarterLength) - Fraction(first.paddingLeft)
-    return int(to_step(np.int64(int(quarters * TICKS)), TICKS))
+    return int(to_step(int(quarters * TICKS), TICKS))

@@ -1,15 +1,15 @@
 """The packed store: a corpus read once, kept as bits on disk, mapped into memory, never used when stale.
 
-A store is a folder: ``onsets.bits``, all steps of all pieces, 11 bytes each; and ``index.json``, where
-each piece lies, its facts, its side of the split, and a verdict on every file.
+A store is a folder: ``onsets.bits``, all steps of all pieces, 11 bytes each; ``facts.jsonl``, a line for
+each piece: title, key, collection, licence and the rest of :class:`~octavoice.music.piece.Piece`; and
+``index.json``, where each piece lies, its side of the split, and a verdict on every file.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,20 @@ from tqdm import tqdm
 from octavoice import paths
 from octavoice.corpus import duplicates, filters
 from octavoice.corpus.filters import Verdict, cut_silence, judge
-from octavoice.corpus.pieces import BYTES, Pieces, facts_of, pack
+from octavoice.corpus.pieces import BYTES, Facts, Pieces, facts_of, line_of, pack
 from octavoice.corpus.sources import STRICT, Source, sources
 from octavoice.corpus.splits import SHARES, content_hash, sides_of
 from octavoice.errors import UserError
 from octavoice.music.piece import Piece
 
-CODE = ("music/midi.py", "music/musicxml.py", "music/humdrum.py", "music/kern.py", "music/abc.py", "music/roll.py",
-        "corpus/sources.py", "corpus/filters.py", "corpus/duplicates.py", "corpus/splits.py", "corpus/store.py")
+CODE = ("music/midi.py", "music/musicxml.py", "music/humdrum.py", "music/kern.py", "music/abc.py", "music/notes.py",
+        "music/piece.py", "music/roll.py", "corpus/sources.py", "corpus/filters.py", "corpus/duplicates.py",
+        "corpus/splits.py", "corpus/pieces.py", "corpus/store.py")
 """What decides how files become pieces: a store made by other code is made again."""
+BITS, FACTS = "onsets.bits", "facts.jsonl"
+COLUMNS = tuple(field.name for field in fields(Verdict))
+CONTENT = 16
+"""Characters of a content hash that are kept."""
 FEW = 64
 """Files that are read in this process, at once and without a progress bar."""
 
@@ -35,18 +40,33 @@ FEW = 64
 class Corpus:
     """A corpus after the filters: ``pieces`` kept, one verdict per file in ``report``, and a hash.
 
-    ``sides`` holds each piece's side of the split: train, valid or test.
+    ``sides`` holds each piece's side of the split: train, valid or test; ``contents`` the beginning of each
+    piece's content hash, which decides its side.
     """
 
     name: str
     pieces: Pieces
     report: list[Verdict]
     sides: list[str]
+    contents: list[str]
     sha256: str
 
     def funnel(self) -> dict[str, int]:
         """Files by the filter that stopped them, in the filters' order; ``kept`` last."""
         return {reason: sum(v.reason == reason for v in self.report) for reason in filters.REASONS}
+
+    def strict(self) -> "Corpus":
+        """The strict view of a plain corpus: the same readings, asked for length and grid as well.
+
+        Which copy of a work counts is decided before. A piece keeps its side, but for corpora so small that one
+        would be empty.
+        """
+        report = [filters.judge_strictly(verdict) for verdict in self.report]
+        kept = np.flatnonzero([after.reason == "kept" for before, after in zip(self.report, report, strict=True)
+                               if before.reason == "kept"])
+        contents = [self.contents[i] for i in kept]
+        return Corpus(self.name + STRICT, self.pieces.subset(kept), report, sides_of(contents), contents,
+                      hashlib.sha256((self.sha256 + STRICT).encode()).hexdigest())
 
     def splits(self) -> dict[str, Pieces]:
         """Pieces by side. Raises :class:`UserError` where fewer than two pieces are left."""
@@ -58,7 +78,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one file gave: a verdict, and of a piece that is kept the packed roll, facts and content hash."""
+    """What one file gave: a verdict, and of a piece that is kept the packed roll ``(time, 11)``, facts and hash."""
 
     verdict: Verdict
     bits: np.ndarray | None = None
@@ -75,13 +95,16 @@ def load(name: str, limit: int | None = None) -> Corpus:
     """
     if name.startswith("benchmarks/"):
         return _benchmark(name, limit)
-    files = sources(name)[:limit]
-    key = _key(name, files)
-    folder = paths.store_dir() / f"{paths.slug(name)}-{key[:16]}"
-    corpus = open_store(folder, name, key)
+    plain = name.removesuffix(STRICT)
+    files = sources(plain)[:limit]
+    key = _key(plain, files)
+    folder = paths.store_dir() / f"{paths.slug(plain)}-{key[:16]}"
+    corpus = open_store(folder, plain, key)
     if corpus is None:
-        write_store(folder, key, _read(name, files))
-        corpus = open_store(folder, name, key)
+        write_store(folder, key, _read(plain, files))
+        corpus = open_store(folder, plain, key)
+    if name != plain:
+        corpus = corpus.strict()
     if not len(corpus.pieces):
         reasons = ", ".join(f"{count} stopped by {reason}" for reason, count in corpus.funnel().items() if count)
         raise UserError(f"corpus {name}: none of its {len(files)} files survives the filters of §7.1 ({reasons}); "
@@ -101,8 +124,9 @@ def _benchmark(name: str, limit: int | None) -> Corpus:
     rolls = rolls[:: -(-len(rolls) // limit) if limit else 1]
     pieces = [Piece(f"{side} {i:04d}", roll, 1, ((4, 4),)) for side, i, roll in rolls]
     report = [Verdict(piece.name, "kept", "sounding notes, not filtered", piece.steps) for piece in pieces]
-    packed = Pieces.of(pieces)
-    return Corpus(name, packed, report, [side for side, _, _ in rolls], hashlib.sha256(packed.bits).hexdigest())
+    packed, sides = Pieces.of(pieces), [side for side, _, _ in rolls]
+    contents = [content_hash(roll)[:CONTENT] for _, _, roll in rolls]
+    return Corpus(name, packed, report, sides, contents, hashlib.sha256(packed.bits).hexdigest())
 
 
 def _key(name: str, files: list[Source]) -> str:
@@ -111,7 +135,8 @@ def _key(name: str, files: list[Source]) -> str:
     for file in CODE:
         digest.update((paths.PACKAGE / file).read_bytes())
     for source in files:
-        digest.update(source.name.encode() + b"\0" + (source.sha256 or _hash(source.path)).encode())
+        known = [source.name, source.sha256 or _hash(source.file), source.merge, source.facts]
+        digest.update(json.dumps(known).encode())
     return digest.hexdigest()
 
 
@@ -122,26 +147,25 @@ def _hash(path: Path) -> str:
         return "unreadable"
 
 
-def _read_one(source: Source, strict: bool) -> Reading:
+def _read_one(source: Source) -> Reading:
     try:
-        piece = replace(source.read(source.path), name=source.name)
+        piece = source.read(source.file)
     except UserError as error:
-        return Reading(Verdict(source.name, "unreadable", str(error).replace(str(source.path), source.name)))
-    piece = cut_silence(replace(piece, reduction=piece.reduction or source.merge))
-    verdict = judge(piece, strict)
+        return Reading(Verdict(source.name, "unreadable", str(error).replace(str(source.file), source.name)))
+    piece = cut_silence(replace(piece, name=source.name, reduction=piece.reduction or source.merge, **source.facts))
+    verdict = judge(piece)
     if verdict.reason != "kept":
         return Reading(verdict)
-    return Reading(verdict, pack(piece.roll), facts_of(piece), content_hash(piece.roll))
+    return Reading(verdict, pack(piece.roll), facts_of(piece), content_hash(piece.roll)[:CONTENT])
 
 
 def _read(name: str, files: list[Source]) -> Iterator[Reading]:
     """Read every file; where there are many, by two processes and with a progress bar."""
-    read = partial(_read_one, strict=name.endswith(STRICT))
     if len(files) < FEW:
-        yield from map(read, files)
+        yield from map(_read_one, files)
         return
     with ProcessPoolExecutor(max_workers=2) as pool:
-        yield from tqdm(pool.map(read, files, chunksize=8), total=len(files), desc=f"reading {name}",
+        yield from tqdm(pool.map(_read_one, files, chunksize=8), total=len(files), desc=f"reading {name}",
                         unit="file", mininterval=1.0)
 
 
@@ -151,38 +175,39 @@ def write_store(folder: Path, key: str, readings: Iterable[Reading]) -> None:
     Pieces that are an earlier one's work stay in the bits but not in the index.
     """
     with paths.replaced(folder) as fresh:
-        report, facts, hashes, lengths = [], [], [], []
-        with open(fresh / "onsets.bits", "wb") as file:
+        report, contents, lengths, sizes = [], [], [], []
+        with open(fresh / BITS, "wb") as bits, open(fresh / FACTS, "wb") as facts:
             for reading in readings:
                 report.append(reading.verdict)
                 if reading.bits is not None:
-                    file.write(reading.bits.tobytes())
-                    facts.append(reading.facts)
-                    hashes.append(reading.content)
+                    bits.write(reading.bits.tobytes())
+                    sizes.append(facts.write(line_of(reading.facts)))
+                    contents.append(reading.content)
                     lengths.append(len(reading.bits))
-        pieces = Pieces(_map(fresh), np.cumsum([0, *lengths[:-1]])[: len(lengths)], np.array(lengths, np.int64), facts)
-        index = {"key": key, **_without_copies(pieces, hashes, report)}
+        lengths, sizes = np.array(lengths, np.int64), np.array(sizes, np.int64)
+        pieces = Pieces(_map(fresh / BITS, BYTES), np.cumsum(lengths) - lengths, lengths,
+                        Facts(_map(fresh / FACTS), np.cumsum(sizes), sizes))
+        index = {"key": key, **_without_copies(pieces, contents, report)}
         (fresh / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _without_copies(pieces: Pieces, hashes: list[str], report: list[Verdict]) -> dict:
+def _without_copies(pieces: Pieces, contents: list[str], report: list[Verdict]) -> dict:
     """What the index holds of pieces and report once later copies of a work are left out."""
     copies = duplicates.find(pieces)
     said = {pieces.facts[i]["name"]: f"{share:.0%} of its windows are in {pieces.facts[first]['name']}"
             for i, (first, share) in copies.items()}
     report = [replace(v, reason="duplicate", detail=said[v.name]) if v.name in said else v for v in report]
     kept = [i for i in range(len(pieces)) if i not in copies]
-    return {"starts": pieces.starts[kept].tolist(), "lengths": pieces.lengths[kept].tolist(),
-            "facts": [pieces.facts[i] for i in kept], "sides": sides_of([hashes[i] for i in kept]),
-            "report": [asdict(verdict) for verdict in report]}
+    pieces, contents = pieces.subset(np.array(kept, np.int64)), [contents[i] for i in kept]
+    return {"starts": pieces.starts.tolist(), "lengths": pieces.lengths.tolist(), "ends": pieces.facts.ends.tolist(),
+            "sizes": pieces.facts.sizes.tolist(), "sides": sides_of(contents), "contents": contents,
+            "report": {name: [getattr(verdict, name) for verdict in report] for name in COLUMNS}}
 
 
-def _map(folder: Path) -> np.ndarray:
-    """The bits of a store ``(time, 11)``, mapped and not read."""
-    path = folder / "onsets.bits"
-    if not path.stat().st_size:
-        return np.zeros((0, BYTES), np.uint8)
-    return np.memmap(path, np.uint8, "r").reshape(-1, BYTES)
+def _map(path: Path, width: int = 0) -> np.ndarray:
+    """The bytes of a file ``(byte,)``, or in rows ``(row, width)``, mapped and not read."""
+    found = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+    return found.reshape(-1, width) if width else found
 
 
 def open_store(folder: Path, name: str, key: str) -> Corpus | None:
@@ -191,11 +216,13 @@ def open_store(folder: Path, name: str, key: str) -> Corpus | None:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         if index["key"] != key:
             return None
-        starts, lengths = (np.array(index[field], np.int64) for field in ("starts", "lengths"))
-        bits = _map(folder)
-        if len(starts) and (starts + lengths).max() > len(bits):
+        starts, lengths, ends, sizes = (np.array(index[field], np.int64)
+                                        for field in ("starts", "lengths", "ends", "sizes"))
+        bits, facts = _map(folder / BITS, BYTES), _map(folder / FACTS)
+        if len(starts) and ((starts + lengths).max() > len(bits) or ends.max() > len(facts)):
             return None
-    except (OSError, ValueError, KeyError):
+        report = [Verdict(*row) for row in zip(*(index["report"][name] for name in COLUMNS), strict=True)]
+        return Corpus(name, Pieces(bits, starts, lengths, Facts(facts, ends, sizes)), report, index["sides"],
+                      index["contents"], key)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    report = [Verdict(**row) for row in index["report"]]
-    return Corpus(name, Pieces(bits, starts, lengths, index["facts"]), report, index["sides"], key)

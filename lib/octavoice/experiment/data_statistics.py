@@ -42,7 +42,7 @@ def piece_table(pieces: list[Piece]) -> pd.DataFrame:
 
     ``steps``; ``struck``, the share of steps with an onset; ``keys`` and ``classes``, means over struck
     steps; ``off_grid``, the share of onsets more than 0.2 of a step off the grid; ``place``, the step of
-    its bar on which the first onset falls (0 = downbeat); ``parts``.
+    its bar on which the first onset falls (0 = downbeat); ``parts``; and where it comes from and what it is.
     """
     rows = []
     for piece in pieces:
@@ -50,7 +50,8 @@ def piece_table(pieces: list[Piece]) -> pd.DataFrame:
         struck = keys > 0
         rows.append({"piece": piece.name, "steps": piece.steps, "struck": struck.mean(), "keys": keys[struck].mean(),
                      "classes": classes[struck].mean(), "off_grid": piece.off_grid, "place": place_in_bar(piece),
-                     "parts": piece.tracks})
+                     "parts": piece.tracks, "time": "{}/{}".format(*piece.time_signatures[0]), "key": piece.key,
+                     "title": piece.title, "corpus": piece.corpus, "path": piece.path, "licence": piece.licence})
     return pd.DataFrame(rows).set_index("piece")
 
 

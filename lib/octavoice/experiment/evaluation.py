@@ -35,7 +35,7 @@ def piece_table(generator: OctaveGenerator, train: Pieces, test: Pieces, progres
     tiles, draws = Fragments.tiling(test, WINDOW + 1), [piece_draws(generator, piece) for piece in test]
     rows = []
     for which in progress(np.array_split(np.arange(len(tiles)), -(-len(tiles) // BATCH))):
-        batch, places = tiles.gather(which), tiles.index[which]
+        batch, places = tiles.gather(which), tiles.places(which)
         u = np.stack([cut(draws[piece], start) for piece, start in places], axis=-1)
         sums = {"piece": places[:, 0], "steps": batch.weight.sum(axis=0),
                 "main module": -(model_loss(generator, batch, u) * batch.weight).sum(axis=0)}

@@ -34,12 +34,20 @@ class Weights:
 def load(folder: Path = SHIPPED) -> Weights:
     """Both networks from a folder. Raises :class:`UserError` for a missing, damaged or mismatched file."""
     folder = Path(folder)
-    about = folder / "about.json"
     generator, decoder = OctaveGenerator(), Decoder()
     for module, name in ((generator, "main.safetensors"), (decoder, "decoder.safetensors")):
         load_module(module, folder / name)
-    return Weights(generator.eval(), decoder.eval(),
-                   json.loads(about.read_text(encoding="utf-8")) if about.exists() else {})
+    return Weights(generator.eval(), decoder.eval(), _about(folder / "about.json"))
+
+
+def _about(path: Path) -> dict:
+    """What a folder says of its weights; nothing is an answer. Raises :class:`UserError` for a damaged file."""
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: is damaged; fetch the weights again or remove this file.") from error
 
 
 def load_module(module: nn.Module, path: Path) -> None:

@@ -12,7 +12,8 @@ from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
-from octavoice.figures.style import BLUE, GREEN, INK, ORANGE, RED, SKY
+from octavoice.corpus.filters import STRICT_OFF_GRID
+from octavoice.figures.style import BLUE, GREEN, GREY, INK, ORANGE, RED, SKY
 from octavoice.music.midi import chord_notes
 from octavoice.music.roll import CLASS_NAMES, CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER
 from octavoice.music.score import to_png
@@ -36,20 +37,21 @@ def representations(page: str, roll: np.ndarray) -> Figure:
     note and its last bar line stand over the fragment's beginning and end; between them the engraver spaces freely.
     """
     image = plt.imread(io.BytesIO(to_png(page, 2400)))
-    left, right = (anchor * image.shape[1] for anchor in _score_anchors(page))
-    span, lower = 0.875 * WIDTH, 4.6
-    inches = span * image.shape[0] / (right - left)
+    first, last = (anchor * image.shape[1] for anchor in _score_anchors(page))
+    before = first / (last - first)  # clefs and signatures, as a share of what the music takes
+    left = max(0.11, (0.005 + 0.985 * before) / (1 + before))
+    span = 0.985 - left
+    inches, lower = span * WIDTH * image.shape[0] / (last - first), 4.6
     height = inches + lower
     figure = _by_hand(height)
-    across = 0.875 * image.shape[1] / (right - left)
-    corner = 0.11 - across * left / image.shape[1], 1 - (inches + 0.12) / height
-    score = figure.add_axes((*corner, across, inches / height))
+    corner = left - span * before, 1 - (inches + 0.12) / height
+    score = figure.add_axes((*corner, span * image.shape[1] / (last - first), inches / height))
     score.imshow(image, aspect="auto", interpolation="antialiased")
     score.axis("off")
-    events, cells = (figure.add_axes((0.11, inch / height, 0.875, 1.72 / height)) for inch in (2.55, 0.5))
+    events, cells = (figure.add_axes((left, inch / height, span, 1.72 / height)) for inch in (2.55, 0.5))
     _midi_notes(events, roll)
     _cells(cells, roll)
-    figure.text(0.11, 1 - 0.06 / height, "(a) score", fontsize=11, va="top")
+    figure.text(left, 1 - 0.06 / height, "(a) score", fontsize=11, va="top")
     events.set_title("(b) MIDI notes as an editor draws them: struck, held, released", pad=4)
     cells.set_title("(c) onset piano roll x: struck or not", pad=4)
     events.tick_params(labelbottom=False)
@@ -103,21 +105,39 @@ def _cells(axes: Axes, roll: np.ndarray) -> None:
     _time_axis(axes, len(roll))
 
 
-def funnel(counts: dict[str, int]) -> Figure:
-    """What remains after each filter of §7.1: files by the filter that stopped them, ``kept`` last."""
-    names, stopped = list(counts)[:-1], np.array(list(counts.values())[:-1])
-    left = sum(counts.values()) - np.concatenate([[0], stopped]).cumsum()
-    labels = ["files found", *(f"after “{name}”" for name in names)]
-    figure, axes = plt.subplots(figsize=(WIDTH, 2.5))
-    axes.barh(labels, left, color=BLUE, height=0.62)
-    axes.barh(labels[1:], stopped, left=left[1:], color=ORANGE, height=0.62)
-    for row, rest in enumerate(left):
-        cut = f"   −{stopped[row - 1]}" if row and stopped[row - 1] else ""
-        axes.text(left[max(row - 1, 0)], row, f"  {rest}{cut}", va="center", fontsize=9)
-    axes.invert_yaxis()
-    axes.set_xlim(0, left[0] * 1.12)
-    axes.set_xlabel("files that remain (blue), stopped by this filter (orange)")
+def funnel(table: pd.DataFrame, thesis: dict[str, int]) -> Figure:
+    """What remains of the files after each filter, and what both views keep beside the thesis.
+
+    ``table`` as :func:`octavoice.corpus.report.funnel_table` gives it; ``thesis`` holds ``pieces kept`` and
+    ``steps kept``. The last bar is the strict view, the last but one the filters of §7.1 alone.
+    """
+    stopped = table.loc[[row for row in table.index if row.startswith("stopped")], "strict"]
+    left = table.strict["files found"] - np.concatenate([[0], stopped]).cumsum()
+    labels = ["files found", *(f"after “{row.removeprefix('stopped: ')}”" for row in stopped.index)]
+    figure = plt.figure(figsize=(WIDTH, 3.3))
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.75, 1))
+    _funnel_bars(figure.add_subplot(grid[:, 0]), labels, left, stopped.to_numpy())
+    for row, (what, title) in enumerate((("pieces kept", "(b) pieces kept"), ("steps kept", "(c) steps kept"))):
+        axes = figure.add_subplot(grid[row, 1])
+        kept = [table["§7.1"][what], table.strict[what], thesis[what]]
+        axes.barh(["§7.1", "strict", "thesis"], kept, color=[BLUE, SKY, GREY], height=0.66)
+        for bar, number in enumerate(kept):
+            axes.text(number, bar, f" {number:,}", va="center", fontsize=9)
+        axes.invert_yaxis()
+        axes.set(title=title, xlim=(0, max(kept) * 1.4), xticks=[])
+        axes.spines["bottom"].set_visible(False)
     return figure
+
+
+def _funnel_bars(axes: Axes, labels: list[str], left: np.ndarray, stopped: np.ndarray) -> None:
+    """A bar for the files left after each filter, with those that it stopped; the last two end the two views."""
+    axes.barh(labels, left, color=[BLUE] * (len(left) - 1) + [SKY], height=0.66)
+    axes.barh(labels[1:], stopped, left=left[1:], color=ORANGE, height=0.66)
+    for row, rest in enumerate(left):
+        cut = f"  −{stopped[row - 1]:,}" if row and stopped[row - 1] else ""
+        axes.text(left[max(row - 1, 0)], row, f" {rest:,}{cut}", va="center", fontsize=9)
+    axes.invert_yaxis()
+    axes.set(title="(a) files: remain (blue), stopped here (orange)", xlim=(0, left[0] * 1.25), xlabel="files")
 
 
 def grid_rule(rows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], quarters: int = 1) -> Figure:
@@ -166,8 +186,10 @@ def corpus_overview(table: pd.DataFrame, keys: np.ndarray, classes: np.ndarray, 
              xlim=(0.4, max(len(keys), len(classes)) + 0.6))
     at_most = np.arange(1, len(table) + 1) / len(table)
     grid.plot(np.sort(table.off_grid), at_most, color=BLUE, drawstyle="steps-post", lw=2)
+    grid.axvline(STRICT_OFF_GRID, color=ORANGE, ls="--", label="limit of the strict view")
+    grid.legend(loc="lower right")
     grid.set(title="(c) onsets off the grid", xlabel="off-grid share of a piece's onsets",
-             ylabel="pieces with at most that", ylim=(0, 1.03), xlim=(-0.001, max(0.05, table.off_grid.max() * 1.05)))
+             ylabel="pieces with at most that", ylim=(0, 1.03), xlim=(-0.001, max(0.06, table.off_grid.max() * 1.05)))
     counts = np.bincount(table.place, minlength=STEPS_PER_BAR) / len(table)
     place.bar(range(STEPS_PER_BAR), counts, color=[GREEN, *[BLUE] * (STEPS_PER_BAR - 1)])
     place.set_xticks(range(0, STEPS_PER_BAR, 2))
@@ -188,7 +210,7 @@ def augmentation(shifted: dict[int, tuple[np.ndarray, np.ndarray]]) -> Figure:
     for (keys, classes), (shift, (x, x12)) in zip(panels.T, shifted.items(), strict=True):
         _cells(keys, x)
         _pitch_axis(keys, every)
-        keys.set_title(f"shift {shift:+d}" if shift else "as written")
+        keys.set_title(f"shift {shift:+d}".replace("-", "−") if shift else "as written")
         _class_cells(classes, x12)
         classes.set_xlabel("step")
         for axes in (keys, classes):

@@ -13,13 +13,15 @@ from functools import cache
 from pathlib import Path
 
 from octavoice.errors import UserError
-from octavoice.music.midi import MAX_STEPS, to_step
-from octavoice.music.musicxml import MAX_TICKS, bounded_bytes, from_notes
+from octavoice.music.musicxml import MAX_TICKS
+from octavoice.music.notes import MAX_STEPS, MODES, bounded_bytes, from_notes, title_of, to_step, tonic_name
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_QUARTER
 
 MAX_BYTES = 2**17
 """Longest ABC text read; a tune takes some hundred bytes, music21 some seconds for a text as long as this."""
+KEY = re.compile(r"\s*([A-G])([#b]?)\s*([A-Za-z]{0,12})")
+"""What a ``K:`` field begins with; other fields of that name are bagpipes', clefs or none."""
 MAX_FIELDS = 2000
 """Most changes of voice, key, metre and unit length: each costs music21 as much as a hundred notes."""
 DROPPED = re.compile(r'"[^"\n]*"|\[[A-Za-z]:[^\]\n]{0,200}\]|\{[^}\n]{0,200}\}|![^!|\s]{1,20}!|\+[a-z.]{2,20}\+')
@@ -62,8 +64,20 @@ def read_abc(path: Path) -> Piece:
             for found, *_ in voices for onset, end, pitch, struck in found]
     signatures = tuple(dict.fromkeys(pair for _, pairs, _ in voices for pair in pairs)) or ((4, 4),)
     first, (beats, unit) = min((voice[2] for voice in voices), default=0), signatures[0]
-    return from_notes(path, rows, ticks, tracks=len(voices), time_signatures=signatures,
+    return from_notes(path, rows, ticks, tracks=len(voices), time_signatures=signatures, key=_key(text),
+                      title=title_of(*re.findall(r"^T:(.*)$", text, re.M)[:1]),
                       pickup=int(to_step(int(first * ticks), ticks)) if first * unit < 4 * beats else 0)
+
+
+def _key(text: str) -> str | None:
+    """The key of a tune's first ``K:`` field: ``Am``, ``B♭``, ``D dorian``."""
+    field = re.search(r"^K:(.*)$", text, re.M)
+    if not field or not (found := KEY.match(field[1])):
+        return None
+    letter, accidental, said = found.groups()
+    mode = "minor" if said.lower() in ("m", "min") else next(
+        (name for name in MODES if len(said) >= 3 and name.startswith(said[:3].lower())), "major")
+    return tonic_name(letter, accidental, mode)
 
 
 def _voices(text: str) -> list[str]:

@@ -14,8 +14,18 @@ from typing import NamedTuple
 
 from octavoice.errors import UserError
 from octavoice.music.humdrum import Line, Strand, decoded, read_lines
-from octavoice.music.midi import MAX_STEPS, to_step
-from octavoice.music.musicxml import KEYBOARD_NAME, SEMITONES, bounded_bytes, from_notes
+from octavoice.music.musicxml import KEYBOARD_NAME
+from octavoice.music.notes import (
+    MAX_STEPS,
+    MODES,
+    SEMITONES,
+    bounded_bytes,
+    from_notes,
+    key_name,
+    title_of,
+    to_step,
+    tonic_name,
+)
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_QUARTER
 
@@ -29,6 +39,10 @@ KEYBOARD_CODE = re.compile(r"\*I(piano|forte|p?orga?n|reedo|physh|regal|clav|cem
 OTHER_CLASS = re.compile(r"\*IC(vox|str|ww|bras|perc|idio)")
 """Humdrum's codes of keyboard instruments and their class, and classes that are none."""
 METRE = re.compile(r"\*M(\d{1,3}(?:\+\d{1,3})*)/(\d{1,3})")
+TITLE = re.compile(r"(?:^|[\r\n])!!!OTL[^:\r\n]{0,20}:([^\r\n]*)")
+"""The title among the reference records, whatever language it is said to be in."""
+KEY = re.compile(r"\*([A-Ga-g])([#-]?):(\w{0,12})")
+SIGNATURE = re.compile(r"\*k\[((?:[a-g][#-]){0,7})\]")
 DURATION = re.compile(r"(0{1,4}|[1-9]\d{0,8})(?:%([1-9]\d{0,8}))?", re.ASCII)
 DOTS = 6
 """Most dots of a note."""
@@ -39,14 +53,15 @@ def read_kern(path: Path) -> Piece:
 
     Step 0 is the first written position; ``tracks`` counts the staves that hold notes; what stands
     before the first bar line is a pickup if it is shorter than a bar. Time signatures are those of the
-    keyboard part. The roll ends where the last note ends. Raises :class:`UserError` for a file that
-    is not whole Humdrum, has voices that contradict each other in time, no notes in a keyboard part,
-    or more than ``MAX_STEPS``.
+    keyboard part, and so is the key: the designation before the first notes, else the signature. The roll ends where
+    the last note ends. Raises :class:`UserError` for a file that is not whole Humdrum, has voices that
+    contradict each other in time, no notes in a keyboard part, or more than ``MAX_STEPS``.
     """
     path = Path(path)
     data = bounded_bytes(path, MAX_BYTES)
     try:
-        lines = list(read_lines(decoded(data)))
+        text = decoded(data)
+        lines = list(read_lines(text))
         staves = keyboard_staves(lines)
         if not staves:
             raise UserError(f"{path}: has no keyboard part; choose a score for or with piano, organ or harpsichord.")
@@ -55,7 +70,7 @@ def read_kern(path: Path) -> Piece:
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as Humdrum kern ({error}); mend it or get a whole copy.") from error
     return from_notes(path, score.rows, score.ticks, tracks=len(score.sounding), time_signatures=score.metres(),
-                      pickup=score.pickup())
+                      pickup=score.pickup(), key=_key(score.keys), title=title_of(*TITLE.findall(text)[:1]))
 
 
 # --- which staves -----------------------------------------------------------------------------------------------------
@@ -64,12 +79,14 @@ class _Staff(NamedTuple):
     """A **kern column of the first line: its number, ``*part``, and what instrument it is said to be.
 
     ``said`` is "keyboard", "other" by code or class, "title" for any other name (often that of the
-    piece), or "" if nothing is said (``*Iempty`` says nothing).
+    piece), or "" if nothing is said (``*Iempty`` says nothing); ``cut_out`` by its ``*staff`` or ``*part``,
+    which is not the first.
     """
 
     number: int
     part: str
     said: str
+    cut_out: bool
 
 
 def keyboard_staves(lines: list[Line]) -> set[int]:
@@ -79,8 +96,8 @@ def keyboard_staves(lines: list[Line]) -> set[int]:
     ``*ICklav`` …) that no other class contradicts, or by its name where it has no code; so are the staves of the
     same ``*part``, and one of which nothing is said below such a staff, or above if it would else be alone.
     (2) In a score without codes: the parts of two or more staves, or else, if nothing is said of any
-    of two or more staves, all. A single staff of which nothing is said is nobody's: such files are mostly
-    parts for other instruments. Several keyboards are read as one. The set is empty if there is none.
+    of them, all. A staff that bears another number than 1 (``*staff2``, ``*part2``) while it stands alone is
+    cut out of a score, and nobody's. Several keyboards are read as one. The set is empty if there is none.
     """
     staves = _described(lines)
     chosen = {staff.number for staff in staves if staff.said == "keyboard"}
@@ -89,7 +106,7 @@ def keyboard_staves(lines: list[Line]) -> set[int]:
     if all(staff.said in ("", "title") for staff in staves):
         parts = [staff.part for staff in staves]
         chosen = {staff.number for staff in staves if staff.part and parts.count(staff.part) > 1}
-        if not chosen and len(staves) > 1 and not any(staff.said for staff in staves):
+        if not chosen and not any(staff.said or (len(staves) == 1 and staff.cut_out) for staff in staves):
             chosen = {staff.number for staff in staves}
     return chosen
 
@@ -118,7 +135,8 @@ def _described(lines: list[Line]) -> list[_Staff]:
         for token, strand in zip(line.tokens, line.strands, strict=True):
             if strand.staff in tags:
                 tags[strand.staff].append(token)
-    return [_Staff(number, next((t for t in found if t.startswith("*part")), ""), _said(found))
+    return [_Staff(number, next((t for t in found if t.startswith("*part")), ""), _said(found),
+                   any(re.fullmatch(r"\*(staff|part)0*([2-9]|1\d)", tag) for tag in found))
             for number, found in tags.items()]
 
 
@@ -222,7 +240,7 @@ class _Timeline:
 
     def __init__(self, lines: list[Line], staves: set[int]):
         self.staves, self.tokens = staves, {}
-        self.rows, self.sounding, self.signatures, self.graces = [], set(), [], set()
+        self.rows, self.sounding, self.signatures, self.graces, self.keys = [], set(), [], set(), []
         self.last, self.bar = -1, None
         for line in lines:
             for _, token in self.cells(line, self.columns(line.strands)):
@@ -257,7 +275,10 @@ class _Timeline:
                 for _, strand in columns:
                     strand.end = max([strand.end, *(parent.end for parent in strand.parents)])
             if line.tokens[0][:1] == "*":
-                metres = (_metre(line.tokens[i]) for i, _ in columns if METRE.fullmatch(line.tokens[i]))
+                said = [line.tokens[i] for i, _ in columns]
+                if self.last < 0:
+                    self.keys += [token for token in said if KEY.fullmatch(token) or SIGNATURE.fullmatch(token)]
+                metres = (_metre(token) for token in said if METRE.fullmatch(token))
                 self.signatures += [metre for metre in metres if all(metre)]
             elif line.tokens[0][:1] == "=":
                 self.read_bar(columns)
@@ -318,3 +339,13 @@ def _metre(text: str) -> tuple[int, int]:
     beats, unit = METRE.fullmatch(text).groups()
     beats, unit = sum(map(int, beats.split("+"))), int(unit)
     return (beats, unit) if unit else (2 * beats, 1)
+
+
+def _key(said: list[str]) -> str | None:
+    """The key of ``*f#:`` or ``*d:dor``, the first of them, else that of the first ``*k[…]``."""
+    for found in filter(None, map(KEY.fullmatch, said)):
+        letter, accidental, mode = found.groups()
+        full = next((name for name in MODES if mode and name.startswith(mode[:3])), None)
+        return tonic_name(letter, accidental, full or ("major" if letter.isupper() else "minor"))
+    signs = next((found[1] for found in map(SIGNATURE.fullmatch, said) if found), None)
+    return None if signs is None else key_name(signs.count("#") - signs.count("-"))

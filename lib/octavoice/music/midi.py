@@ -1,10 +1,10 @@
 """MIDI in and out (thesis §2.2, §7.1).
 
-Reading is by ticks, never by seconds, with an exact rational grid: the step of an onset at
-``q`` quarters is ``floor(4 q + 1/2)`` (the published program rounds half to even).
+Reading is by ticks, never by seconds, on the grid of :mod:`octavoice.music.notes`.
 Writing follows §2.2: a chord sounds until the next step that has an onset.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,61 +12,44 @@ import pretty_midi
 import symusic
 
 from octavoice.errors import UserError
+from octavoice.music.notes import bounded_bytes, from_notes, key_name, title_of
 from octavoice.music.piece import Piece
-from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_QUARTER
+from octavoice.music.roll import LOWEST_MIDI, STEPS_PER_QUARTER
 from octavoice.paths import atomic
 
-MAX_STEPS = 200_000
-"""Longest piece read, in steps: about seven hours at 120 quarters a minute."""
+MAX_BYTES = 2**24
+"""Longest MIDI file read: a hundred times the longest of piano-midi.de."""
 TICKS_PER_QUARTER = 480
-
-
-def to_step(ticks: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
-    """``floor(4 q + 1/2)`` for ``q = ticks / ticks_per_quarter``, in integers."""
-    return (2 * STEPS_PER_QUARTER * ticks + ticks_per_quarter) // (2 * ticks_per_quarter)
-
-
-def off_grid_share(ticks: np.ndarray, ticks_per_quarter: int) -> float:
-    """Share of onsets more than 0.2 of a step away from the nearest step."""
-    if not len(ticks):
-        return 0.0
-    away = np.abs(STEPS_PER_QUARTER * ticks - to_step(ticks, ticks_per_quarter) * ticks_per_quarter)
-    return float(np.mean(5 * away > ticks_per_quarter))
+NO_TITLE = re.compile(r"(untitled|unnamed|((new|midi|tempo|control|conductor|master) ?)*"
+                      r"(track|sequence|score|song)?)[ #\d]*", re.IGNORECASE)
+"""What programs write for the title where nobody gave one."""
 
 
 def read_midi(path: Path) -> Piece:
     """Read a MIDI file into a :class:`Piece`; step 0 is tick 0.
 
     Drum tracks count as tracks but their notes are not pitches and are left out. The roll ends
-    where the last note ends. Raises :class:`UserError` for a file that is not MIDI, is damaged,
-    holds no notes, or is longer than ``MAX_STEPS``.
+    where the last note ends. The title is what :func:`_title` finds; of the key signature that a
+    file says is major only the accidentals are kept, since most programs say so whatever the mode.
+    Raises :class:`UserError` for a file that is not MIDI, is damaged, holds more than ``MAX_BYTES``
+    or no notes, or is longer than ``MAX_STEPS``.
     """
-    score = _parse(Path(path))
+    path = Path(path)
+    data = bounded_bytes(path, MAX_BYTES)
+    score = _parse(path, data)
     tracks = [track for track in score.tracks if len(track.notes)]
     pitched = [track.notes.numpy() for track in tracks if not track.is_drum]
-    if not pitched:
-        raise UserError(f"{path}: holds no notes; choose a MIDI file with pitched notes.")
-    onset, duration, pitch = (np.concatenate([notes[field] for notes in pitched]).astype(np.int64)
+    onset, duration, pitch = (np.concatenate([np.zeros(0, np.int64), *(notes[field] for notes in pitched)])
                               for field in ("time", "duration", "pitch"))
-    end = int(to_step((onset + duration).max(), score.ticks_per_quarter))
-    steps = max(int(to_step(onset.max(), score.ticks_per_quarter)) + 1, end)
-    if steps > MAX_STEPS or onset.min() < 0:
-        raise UserError(f"{path}: spans {steps} steps, more than {MAX_STEPS}; cut it into shorter files.")
-    key = pitch - LOWEST_MIDI
-    inside = (key >= 0) & (key < KEYS)
-    roll = np.zeros((steps, KEYS), dtype=np.uint8)
-    roll[to_step(onset[inside], score.ticks_per_quarter), key[inside]] = 1
+    rows = np.stack([onset, onset + duration, pitch, np.ones_like(onset)], axis=1)
     signatures = tuple((s.numerator, s.denominator) for s in score.time_signatures) or ((4, 4),)
-    return Piece(Path(path).stem, roll, len(tracks), signatures,
-                 off_grid_share(onset, score.ticks_per_quarter), int((~inside).sum()))
+    key = next((key_name(s.key, "minor" if s.tonality else None) for s in score.key_signatures), None)
+    return from_notes(path, rows, score.ticks_per_quarter, tracks=len(tracks), time_signatures=signatures, key=key,
+                      title=_title(data, {track.name.strip() for track in tracks}))
 
 
-def _parse(path: Path) -> symusic.Score:
+def _parse(path: Path, data: bytes) -> symusic.Score:
     """symusic's score of a file, every failure turned into one sentence."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
     if data[:4] != b"MThd":
         raise UserError(f"{path}: is not a MIDI file; give a file that starts with a MIDI header.")
     if len(data) >= 14 and (data[12] & 0x80 or not int.from_bytes(data[12:14], "big")):
@@ -75,6 +58,28 @@ def _parse(path: Path) -> symusic.Score:
         return symusic.Score.from_midi(data)
     except Exception as error:
         raise UserError(f"{path}: is a damaged MIDI file; export it again.") from error
+
+
+def _title(data: bytes, sounding: set[str]) -> str | None:
+    """The title of a MIDI file: the names with which its first track opens (symusic drops tracks without notes).
+
+    A name that a track with notes bears, such as "Piano right", is that part's; ``NO_TITLE`` is nobody's.
+    """
+    place = 8 + int.from_bytes(data[4:8], "big") + 8
+    names = []
+    while data[place:place + 2] == b"\0\xff" and len(data) > place + 3 and data[place + 3] < 0x80:
+        kind, size = data[place + 2], data[place + 3]
+        text = data[place + 4:place + 4 + size]
+        names += [_decoded(text).strip()] if kind == 3 else []
+        place += 4 + size
+    return title_of(*(name for name in names if name not in sounding and not NO_TITLE.fullmatch(name)))
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def chord_notes(roll: np.ndarray) -> list[tuple[int, int, int]]:

@@ -19,12 +19,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-import numpy as np
-
 from octavoice.errors import UserError
-from octavoice.music.midi import MAX_STEPS, off_grid_share, to_step
+from octavoice.music.notes import MAX_STEPS, SEMITONES, bounded_bytes, from_notes, key_name, title_of, to_step
 from octavoice.music.piece import Piece
-from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_QUARTER
+from octavoice.music.roll import STEPS_PER_QUARTER
 
 MAX_BYTES = 2**25
 """Longest MusicXML text read, packed or not: 14 times the longest of the OpenScore Lieder."""
@@ -34,7 +32,6 @@ MAX_ELEMENTS = 10**6
 """Most elements of one file, by its tags: 13 times as many as the largest of the OpenScore Lieder has."""
 MAX_TICKS = 10**7
 """Finest grid of a score in ticks per quarter; the finest of the OpenScore Lieder is 6240."""
-SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 KEYBOARD_NAME = re.compile(r"pian|klavier|clav(i|ec)|cembal|harpsich|keyboard|celest|harmonium|\borg(an|el|ue|ano)\b",
                            re.IGNORECASE)
 KEYBOARD_PROGRAMS = {str(program) for program in (*range(1, 9), *range(17, 22))}
@@ -46,7 +43,8 @@ def read_musicxml(path: Path) -> Piece:
 
     Step 0 is the first written position; ``tracks`` counts the staves that hold notes; a first bar
     shorter than its time signature is a pickup, whether marked implicit or not. Time signatures are
-    those of the keyboard part, hidden ones too; 3+2/8 is 5/8. The roll ends where the last note ends.
+    those of the keyboard part, hidden ones too; 3+2/8 is 5/8. The roll ends where the last note ends. The
+    title is the work's and the movement's; the key is the keyboard part's first.
     Raises :class:`UserError` for a file that is not MusicXML laid out part by part, is damaged,
     unsafe or too large, has no notes in a keyboard part, or is longer than ``MAX_STEPS``.
     """
@@ -61,39 +59,9 @@ def read_musicxml(path: Path) -> Piece:
     signatures = tuple(dict.fromkeys(pair for part in parts for pair in part.signatures))
     staves = {(id(part), staff) for part in parts for staff in part.staves}
     return from_notes(Path(path), [row for part in parts for row in part.rows], parts[0].ticks,
-                      tracks=len(staves), time_signatures=signatures or ((4, 4),), pickup=pickup)
-
-
-def bounded_bytes(path: Path, most: int) -> bytes:
-    """The bytes of a file; raises :class:`UserError` if it cannot be read or holds more than ``most``."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
-    if len(data) > most:
-        raise UserError(f"{path}: is larger than {most:,} bytes; cut it into smaller files.")
-    return data
-
-
-def from_notes(path: Path, rows: list[tuple[int, int, int, bool]], ticks: int, **facts) -> Piece:
-    """A :class:`Piece` of notes ``(onset, end, midi_pitch, struck)`` in ``ticks`` per quarter.
-
-    A note that is not struck (tied to one before) only lengthens the piece. ``facts`` are further
-    fields of the piece. Raises :class:`UserError` without struck notes or beyond ``MAX_STEPS``.
-    """
-    onset, end, pitch, struck = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-    struck = struck.astype(bool)
-    if not struck.any():
-        raise UserError(f"{path}: holds no notes; choose a score with notes.")
-    onset, key = onset[struck], pitch[struck] - LOWEST_MIDI
-    steps = max(int(to_step(onset.max(), ticks)) + 1, int(to_step(end.max(), ticks)))
-    if steps > MAX_STEPS:
-        raise UserError(f"{path}: spans {steps} steps, more than {MAX_STEPS}; cut it into shorter files.")
-    inside = (key >= 0) & (key < KEYS)
-    roll = np.zeros((steps, KEYS), dtype=np.uint8)
-    roll[to_step(onset[inside], ticks), key[inside]] = 1
-    return Piece(path.stem, roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()), **facts)
+                      tracks=len(staves), time_signatures=signatures or ((4, 4),), pickup=pickup,
+                      title=title_of(root.findtext("work/work-title"), root.findtext("movement-title")),
+                      key=next((part.key for part in parts if part.key), None))
 
 
 def keyboard_parts(root: ElementTree.Element) -> list[ElementTree.Element]:
@@ -144,13 +112,15 @@ def _walk(elements: list[ElementTree.Element]) -> tuple[list["_Part"], int]:
 
 
 class _Part:
-    """One part while it is read: notes ``rows`` as :func:`from_notes` wants them, ``staves``, ``signatures``.
+    """One part while it is read: notes ``rows`` as :func:`from_notes` wants them, ``staves``, ``signatures``, ``key``.
 
     Notes are what is written and sounds: chord notes, hidden and headless ones included, at
     concert pitch (``<transpose>``); quarter tones are rounded up to a key. Left out are grace
     notes, cue notes (they show another's part, or an easier version) and unpitched ones. A note
     tied to one before is not struck, unless the tie comes from a grace note: then it stands for it.
-    A ``<backup>`` past the start of the bar stops there, as a few real files need.
+    A ``<backup>`` past the start of the bar stops there, as a few real files need. A tremolo sign, like
+    a trill, adds no strikes: the note stands once on the page, and how often it is struck is the
+    player's (kern files write tremolos out note by note, and are read as they write).
     """
 
     def __init__(self, ticks: int):
@@ -158,6 +128,7 @@ class _Part:
         self.limit = ticks * (MAX_STEPS // STEPS_PER_QUARTER + 1)
         self.now = self.last = self.transposed = 0
         self.rows, self.staves, self.signatures, self.graces = [], set(), [], set()
+        self.key = None
 
     def read_bar(self, measure: ElementTree.Element, start: int) -> int:
         """Read a bar that starts at tick ``start``; returns the tick where it ends."""
@@ -193,7 +164,7 @@ class _Part:
         self.staves |= {fields["staff"].text if "staff" in fields else "1"}
 
     def read_attributes(self, element: ElementTree.Element) -> None:
-        """Take in ``<divisions>``, ``<transpose>`` and ``<time>``."""
+        """Take in ``<divisions>``, ``<transpose>``, ``<time>`` and the first ``<key>``."""
         for divisions in element.iterfind("divisions"):
             self.scale = self.ticks // _whole(divisions.text)
         for shift in element.iterfind("transpose"):
@@ -202,6 +173,8 @@ class _Part:
             for beats, unit in zip(time.iterfind("beats"), time.iterfind("beat-type"), strict=False):
                 pair = sum(_whole(term) for term in (beats.text or "").split("+")), _whole(unit.text)
                 self.signatures += [pair] if all(pair) else []
+        for key in element.iterfind("key"):
+            self.key = self.key or _key(key)
 
     def length(self, duration: ElementTree.Element | None) -> int:
         """A ``<duration>`` in ticks."""
@@ -231,6 +204,12 @@ def _pitch(element: ElementTree.Element) -> int:
         raise ValueError(f"{step[:20]!r} stands where the letter of a note should")
     octave = _whole(element.findtext("octave"))
     return 12 * (octave + 1) + SEMITONES[step] + _semitones(element.findtext("alter"))
+
+
+def _key(element: ElementTree.Element) -> str | None:
+    """The name of a ``<key>``; None for one that does not count fifths."""
+    fifths = (element.findtext("fifths") or "").strip()
+    return key_name(int(fifths), (element.findtext("mode") or "").strip()) if re.fullmatch("-?[0-7]", fifths) else None
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Piece:
-    """One piece on the grid, with what the filters of §7.1 need to judge it.
+    """One piece on the grid, what the filters of §7.1 need to judge it, and where it comes from.
 
     ``roll``             onset roll ``(time, key)``, uint8, one step per sixteenth note
     ``tracks``           tracks (MIDI) or staves (score) that hold notes
@@ -16,6 +16,10 @@ class Piece:
     ``outside``          number of notes outside the 88 keys (they are not in ``roll``)
     ``pickup``           steps before the first bar line, 0 where the source does not tell
     ``reduction``        True if several parts were merged into one keyboard
+    ``title``            as the file gives it, None if it gives none
+    ``key``              the first one given: ``F♯ minor``, or only a signature, ``3 sharps``; None if there is none
+    ``corpus``           the collection that the file belongs to; with its ``path`` there and its ``licence``
+                         None for a file of one's own, whose ``name`` is the path
     """
 
     name: str
@@ -26,6 +30,11 @@ class Piece:
     outside: int = 0
     pickup: int = 0
     reduction: bool = False
+    title: str | None = None
+    key: str | None = None
+    corpus: str | None = None
+    path: str | None = None
+    licence: str | None = None
 
     @property
     def steps(self) -> int:

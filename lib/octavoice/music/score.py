@@ -1,12 +1,14 @@
 """Engraving: an onset roll as a piano score on two staves (thesis §2.2).
 
-A roll has axes ``(time, key)``, one step per sixteenth; a bar is 4/4, sixteen steps. As §2.2 says,
+A roll has axes ``(time, key)``, one step per sixteenth; a bar is 4/4 unless said otherwise. As §2.2 says,
 a chord sounds until the next step that has an onset in any key, so both staves change together.
 music21 holds the score, verovio draws it, resvg turns the drawing into pixels; none of them
 needs a screen, and the same roll gives the same bytes.
 """
 
 import re
+from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 import matplotlib
@@ -15,6 +17,7 @@ import resvg_py
 import verovio
 from music21 import bar, chord, clef, expressions, instrument, layout, metadata, meter, note, pitch, stream, tie
 from music21 import key as keys
+from music21 import tempo as tempos
 from music21.analysis.discrete import KrumhanslSchmuckler
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 
@@ -28,6 +31,8 @@ CROSSING = 4
 """Price of a staff falling silent or waking up: that of a note four semitones on the wrong side of the split."""
 STRETCH = 16
 """Widest chord that one hand takes without extra cost, in semitones."""
+VALUES = {1, 2, 3, 4, 6, 8, 12, 16, 24}
+"""Lengths in steps that one note can have, dotted ones included."""
 FINGERS = 3
 """Most notes that one hand takes without extra cost."""
 DRAWING = {
@@ -117,30 +122,79 @@ def _hands(notes: np.ndarray, points: np.ndarray, split: int) -> tuple[np.ndarra
     return cost, np.stack([right.any(axis=-1), (~right).any(axis=-1)], axis=-1)
 
 
-def values(start: int, end: int, rest: bool = False) -> list[tuple[int, int]]:
+def bar_steps(metre: tuple[int, int]) -> int:
+    """Steps of a bar of ``metre`` (beats, unit), 12 in 3/4; raises ValueError if they are not whole sixteenths."""
+    beats, unit = metre
+    if unit not in (1, 2, 4, 8, 16) or not 1 <= beats <= 64:
+        raise ValueError(f"a bar of {beats}/{unit} cannot be written in sixteenths")
+    return beats * STEPS_PER_BAR // unit
+
+
+def _divided(parts: tuple) -> int | tuple:
+    """Parts of a bar as a tree: halves as long as there are four or more; a number where all below is halves."""
+    if len(set(parts)) == 1 and isinstance(parts[0], int) and len(parts) & (len(parts) - 1) == 0:
+        return sum(parts)
+    half = (len(parts) + 1) // 2
+    return parts if len(parts) <= 3 else (_divided(parts[:half]), _divided(parts[half:]))
+
+
+@cache
+def beats_of(metre: tuple[int, int]) -> int | tuple:
+    """How a bar divides: 16 in 4/4 (halves of halves), (4, 4, 4) in 3/4, two times (2, 2, 2) in 6/8, 3 + 2 in 5/4."""
+    steps, count = bar_steps(metre) // metre[0], metre[0]
+    threes = count > 3 and count % 3 == 0
+    return _divided(((steps,) * 3,) * (count // 3) if threes else (steps,) * count)
+
+
+def _length(node: int | tuple) -> int:
+    return node if isinstance(node, int) else sum(map(_length, node))
+
+
+def values(start: int, end: int, rest: bool = False, metre: tuple[int, int] = (4, 4)) -> list[tuple[int, int]]:
     """Cut the steps ``[start, end)`` into note values, ``(start, length)`` each, that show the beat.
 
-    Every bar line cuts. Within the smallest of bar, half, beat, eighth that holds a stretch, it is
-    one value if it fills it, or three quarters of it, or the middle half (a syncopation); else the
-    middle cuts. A rest may only fill it, or be the first three quarters of a beat.
+    Every bar line cuts. The smallest part of the bar that holds a stretch (bar, half, beat, eighth) is made of two
+    or three equal parts, or uneven ones. A stretch is one value if it fills some of them. Over two
+    neighbours it is also one if it fills three quarters of them, or their middle half (a syncopation);
+    else the first border after its start, or if it starts on one the last before its end, cuts. A
+    rest may only fill a part, or be the first three quarters of a beat.
     """
-    size = next((s for s in (1, 2, 4, 8, STEPS_PER_BAR) if start // s == (end - 1) // s), None)
-    if size is None:
-        cut = (start // STEPS_PER_BAR + 1) * STEPS_PER_BAR
-    else:
-        offset, length = 4 * (start % size), 4 * (end - start)
-        dotted = length == 3 * size and (not rest or (offset == 0 and size <= STEPS_PER_QUARTER))
-        syncopated = length == 2 * size and offset == size and not rest
-        if length == 4 * size or dotted or syncopated:
-            return [(start, end - start)]
-        cut = start // size * size + size // 2
-    return values(start, cut, rest) + values(cut, end, rest)
+    size = bar_steps(metre)
+    bar = start // size * size
+    if end > bar + size:
+        return values(start, bar + size, rest, metre) + values(bar + size, end, rest, metre)
+    if rest and (start, end) == (bar, bar + size):
+        return [(start, size)]
+    return [(bar + at, length) for at, length in _cut(start - bar, end - bar, beats_of(metre), rest)]
 
 
-def _events(roll: np.ndarray, split: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
-    """``(start, end, right, left)`` of each chord, silence before the first and padding of the last bar included."""
+def _cut(start: int, end: int, node: int | tuple, rest: bool) -> list[tuple[int, int]]:
+    """:func:`values` within one part of a bar, counted from its beginning."""
+    parts = (node // 2, node // 2) if isinstance(node, int) and node > 1 else node if node != 1 else ()
+    borders = list(accumulate(map(_length, parts), initial=0)) if parts else [0, 1]
+    for at, part in zip(borders, parts, strict=False):
+        if at <= start and end <= at + _length(part) < at + borders[-1]:
+            return [(at + place, length) for place, length in _cut(start - at, end - at, part, rest)]
+    whole = {start, end} <= set(borders) and end - start in VALUES and (not rest or end - start == borders[-1])
+    if whole or any(_one_value(start - at, end - start, left, right, rest)
+                    for at, left, right in zip(borders, parts, parts[1:], strict=False)):
+        return [(start, end - start)]
+    cut = max(b for b in borders if b < end) if start in borders else min(b for b in borders if b > start)
+    return _cut(start, cut, node, rest) + _cut(cut, end, node, rest)
+
+
+def _one_value(offset: int, length: int, left: int | tuple, right: int | tuple, rest: bool) -> bool:
+    """Whether a stretch is three quarters or the middle half of two equal neighbours that halve."""
+    if left != right or not isinstance(left, int) or not 0 <= offset <= 2 * left - length:
+        return False
+    dotted = 2 * length == 3 * left and (not rest or (offset == 0 and left <= STEPS_PER_QUARTER // 2))
+    return dotted or (length == left == 2 * offset and not rest)
+
+
+def _events(roll: np.ndarray, split: int, size: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
+    """``(start, end, right, left)`` of each chord, and of silence before the first and to the end of the last bar."""
     struck = np.flatnonzero(roll.any(axis=-1))
-    steps = max(1, -(-len(roll) // STEPS_PER_BAR)) * STEPS_PER_BAR
+    steps = max(1, -(-len(roll) // size)) * size
     events = [(0, int(struck[0]) if len(struck) else steps, (), ())]
     ends = np.append(struck, len(roll))[1:]
     for t, end, point in zip(struck, ends, split_points(roll, split), strict=True):
@@ -175,16 +229,17 @@ def _written(notes: tuple[int, ...], length: int, signature: keys.Key, link: str
     return written
 
 
-def _staff(events: list, steps: int, signature: keys.Key, sign: clef.Clef, name: str) -> stream.PartStaff:
-    """One staff in full bars from its ``(start, end, notes)`` over ``steps`` steps."""
-    bars = [stream.Measure(number=n + 1) for n in range(steps // STEPS_PER_BAR)]
-    bars[0].append([sign, keys.KeySignature(signature.sharps), meter.TimeSignature("4/4")])
+def _staff(events: list, steps: int, signature: keys.Key, metre: tuple[int, int], sign: clef.Clef,
+           name: str) -> stream.PartStaff:
+    """One staff in full bars of ``metre`` from its ``(start, end, notes)`` over ``steps`` steps."""
+    size = bar_steps(metre)
+    bars = [stream.Measure(number=n + 1) for n in range(steps // size)]
+    bars[0].append([sign, keys.KeySignature(signature.sharps), meter.TimeSignature("{}/{}".format(*metre))])
     for start, end, notes in _stretches(events):
-        parts = values(start, end, rest=not notes)
+        parts = values(start, end, not notes, metre)
         links = [None] if len(parts) == 1 else ["start", *["continue"] * (len(parts) - 2), "stop"]
         for (at, length), link in zip(parts, links, strict=True):
-            bars[at // STEPS_PER_BAR].insert(at % STEPS_PER_BAR / STEPS_PER_QUARTER,
-                                             _written(notes, length, signature, link))
+            bars[at // size].insert(at % size / STEPS_PER_QUARTER, _written(notes, length, signature, link))
     bars[-1].rightBarline = bar.Barline("final")
     staff = stream.PartStaff(bars, id=name)
     staff.partName = staff.partAbbreviation = ""
@@ -200,27 +255,30 @@ def _piano() -> instrument.Instrument:
 
 
 def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = None, split: int = 60,
-             mark: int | None = None) -> stream.Score:
-    """A roll ``(time, key)`` as a piano score in 4/4, every chord held until the next onset (§2.2).
+             mark: int | None = None, metre: tuple[int, int] = (4, 4), tempo: float | None = None) -> stream.Score:
+    """A roll ``(time, key)`` as a piano score, every chord held until the next onset (§2.2).
 
     ``key`` (a name such as ``"F♯ minor"`` or music21's key) spells the notes; without it the roll's
     own key is found. ``split`` is the MIDI number near which the staves part. ``mark`` is the step
-    over which "continuation" is written. The last bar is filled with rests. Raises ValueError for
-    another shape or a mark outside the bars.
+    over which "continuation" is written. ``metre`` is (beats, unit), its first bar begins at step 0, and the
+    last bar is filled with rests. ``tempo`` in quarters per minute stands over the first bar if given. Raises
+    ValueError for another shape, a mark outside the bars, or a metre that is not of whole sixteenths.
     """
     if roll.ndim != 2 or roll.shape[1] != KEYS:
         raise ValueError(f"a roll has axes (time, {KEYS}), not {roll.shape}")
-    signature = as_key(key or find_key(compress(roll)) or "C major")
-    events = _events(roll, split)
+    signature, size = as_key(key or find_key(compress(roll)) or "C major"), bar_steps(metre)
+    events = _events(roll, split, size)
     steps = events[-1][1]
     if mark is not None and not 0 <= mark < steps:
         raise ValueError(f"mark {mark} lies outside the {steps} steps of the score")
-    hands = [_staff([(event[0], event[1], event[hand]) for event in events], steps, signature, sign, name)
+    hands = [_staff([(event[0], event[1], event[hand]) for event in events], steps, signature, metre, sign, name)
              for hand, sign, name in ((2, clef.TrebleClef(), "right"), (3, clef.BassClef(), "left"))]
+    if tempo is not None:
+        hands[0].measure(1).insert(0, tempos.MetronomeMark(number=round(tempo), referent="quarter"))
     if mark is not None:
         text = expressions.TextExpression("continuation")
         text.placement = "above"
-        hands[0].measure(mark // STEPS_PER_BAR + 1).insert(mark % STEPS_PER_BAR / STEPS_PER_QUARTER, text)
+        hands[0].measure(mark // size + 1).insert(mark % size / STEPS_PER_QUARTER, text)
     hands[0].insert(0, _piano())
     score = stream.Score([*hands, layout.StaffGroup(hands, symbol="brace", barTogether=True)])
     score.metadata = metadata.Metadata(title=title or None)
@@ -249,11 +307,17 @@ def engrave(roll: np.ndarray, **options) -> list[str]:
     toolkit.setOptions({**DRAWING, "header": "auto" if options.get("title") else "none"})
     toolkit.loadData(musicxml(to_score(roll, **options)).decode())
     pages = [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
-    return [re.sub(r'\s*<title class="labelAttr">.*?</title>', "", page) for page in pages]
+    return [_portable(page) for page in pages]
 
 
-def to_png(svg: str, width: int = 1440) -> bytes:
-    """One SVG page as PNG on white, ``width`` pixels wide.
+def _portable(page: str) -> str:
+    """A page without the titles that browsers pop up, and with the metronome's quarter as a letter any font has."""
+    page = re.sub(r'\s*<title class="labelAttr">.*?</title>', "", page)
+    return re.sub(r'<tspan font-family="Bravura" font-size="\d+px">\ueca5<', '<tspan font-size="405px">♩<', page)
+
+
+def to_png(svg: str, width: int = 1600) -> bytes:
+    """One SVG page as PNG on white, ``width`` pixels wide; at 1600 staff lines are 12 pixels apart, all alike.
 
     Letters come from the STIX fonts that matplotlib brings along (as wide as the Times that verovio
     reckons with), those that STIX lacks from its DejaVu; fonts of the system play no part.

@@ -2,12 +2,17 @@
 
 Every tone is a sum of harmonics that die away, the higher the faster, as on a piano; a roll sounds as
 its MIDI reads: each chord until the next step that has an onset, at constant loudness and tempo.
-MP3 is what is embedded: every browser plays it, and the encoder gives the same bytes each time.
+MP3 is what is embedded: every browser plays it, and the encoder gives the same bytes each time. Where the
+program ``fluidsynth`` and a SoundFont are found (:func:`find_soundfont`), a sampled piano can play instead.
 """
 
 import base64
 import html
 import io
+import os
+import shutil
+import subprocess
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +21,7 @@ import soundfile
 from IPython.display import HTML
 
 from octavoice.errors import UserError
-from octavoice.music.midi import chord_notes
+from octavoice.music.midi import chord_notes, to_pretty_midi
 from octavoice.music.roll import STEPS_PER_QUARTER
 from octavoice.paths import atomic
 
@@ -30,6 +35,9 @@ LONGEST = 8.0
 """Seconds after which a held tone is let go of: by then it is inaudible."""
 HARMONICS = 12
 """Sines in a tone; the low keys are heard by the upper ones."""
+SOUNDFONTS = ("/usr/share/sounds/sf2", "/usr/share/sounds/sf3", "/usr/share/soundfonts", "/usr/local/share/soundfonts",
+              "/opt/homebrew/share/soundfonts", "/opt/homebrew/share/sounds/sf2")
+"""Where Linux distributions and Homebrew put SoundFonts."""
 SUFFIXES = {".wav": "WAV", ".mp3": "MP3", ".ogg": "OGG"}
 
 
@@ -51,25 +59,66 @@ def tone(pitch: int, seconds: float) -> np.ndarray:
     return (waves.sum(axis=0) * envelope).astype(np.float32)
 
 
-def synthesize(roll: np.ndarray, tempo: float = 120.0) -> tuple[np.ndarray, int]:
+def find_soundfont() -> Path | None:
+    """A SoundFont that the program ``fluidsynth`` can play: ``OCTAVOICE_SOUNDFONT`` if set, else of the system's.
+
+    None where the program or a font is missing, or where the variable is set but empty. Raises
+    :class:`UserError` if the variable names a file that is not there.
+    """
+    named = os.environ.get("OCTAVOICE_SOUNDFONT")
+    if named and not Path(named).is_file():
+        raise UserError(f"{named}: there is no such SoundFont; mend or unset OCTAVOICE_SOUNDFONT.")
+    if named == "" or not shutil.which("fluidsynth"):
+        return None
+    found = [font for folder in map(Path, SOUNDFONTS) for font in sorted(folder.glob("*.sf[23]"))]
+    return Path(named) if named else next(iter(found), None)
+
+
+def synthesize(roll: np.ndarray, tempo: float = 120.0, soundfont: Path | None = None) -> tuple[np.ndarray, int]:
     """A roll ``(time, key)`` as mono sound: samples ``(time,)`` float32 in −0.8..0.8, and their rate in Hz.
 
     ``tempo`` is in quarters per minute; the sound lasts exactly as long as the roll's steps, so the
-    last chord is let go of a little early. Silence stays silence. Raises :class:`UserError` for a tempo
-    that is not above 0.
+    last chord is let go of a little early. Silence stays silence. ``soundfont`` is played by fluidsynth;
+    without one the tones are ours. Raises :class:`UserError` for a tempo that is not above 0, or if
+    fluidsynth fails.
     """
     if not tempo > 0:
         raise UserError(f"a tempo of {tempo} plays nothing; give quarters per minute above 0.")
-    seconds = 60.0 / tempo / STEPS_PER_QUARTER
-    samples = np.zeros(round(len(roll) * seconds * RATE), dtype=np.float32)
-    for onset, end, pitch in chord_notes(roll) if roll.any() else []:
-        start = round(onset * seconds * RATE)
-        wave = tone(pitch, min((end - onset) * seconds, LONGEST))[:len(samples) - start]
-        samples[start:start + len(wave)] += wave
-    fade = min(len(samples), round(RELEASE / 2 * RATE))
-    samples[len(samples) - fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
+    length = round(len(roll) * 60.0 / tempo / STEPS_PER_QUARTER * RATE)
+    samples = np.zeros(length, dtype=np.float32)
+    if roll.any():
+        samples = _sampled(roll, tempo, length, soundfont) if soundfont else _summed(roll, tempo, length)
+    fade = min(length, round(RELEASE / 2 * RATE))
+    samples[length - fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     loudest = np.abs(samples).max(initial=0)
     return (samples * (PEAK / loudest) if loudest else samples), RATE
+
+
+def _summed(roll: np.ndarray, tempo: float, length: int) -> np.ndarray:
+    """Our own tones, one on another: samples ``(length,)``."""
+    seconds = 60.0 / tempo / STEPS_PER_QUARTER
+    samples = np.zeros(length, dtype=np.float32)
+    for onset, end, pitch in chord_notes(roll):
+        start = round(onset * seconds * RATE)
+        wave = tone(pitch, min((end - onset) * seconds, LONGEST))[:length - start]
+        samples[start:start + len(wave)] += wave
+    return samples
+
+
+def _sampled(roll: np.ndarray, tempo: float, length: int, soundfont: Path) -> np.ndarray:
+    """The roll's MIDI played by fluidsynth without reverb and chorus, made mono: samples ``(length,)``."""
+    with tempfile.TemporaryDirectory() as folder:
+        midi, sound = Path(folder) / "roll.mid", Path(folder) / "roll.wav"
+        to_pretty_midi(roll, tempo).write(str(midi))
+        try:
+            subprocess.run(["fluidsynth", "-n", "-i", "-q", "-R", "0", "-C", "0", "-r", str(RATE), "-T", "wav",
+                            "-F", str(sound), str(soundfont), str(midi)], check=True, capture_output=True)
+            played, _ = soundfile.read(sound, dtype="float32", always_2d=True)
+        except (OSError, subprocess.CalledProcessError, soundfile.SoundFileError) as error:
+            raise UserError(f"{soundfont}: fluidsynth could not play it; name another with OCTAVOICE_SOUNDFONT, "
+                            "or set that empty to do without.") from error
+    mono = played.mean(axis=1)[:length]
+    return np.pad(mono, (0, length - len(mono)))
 
 
 def encode(samples: np.ndarray, rate: int, kind: str = "MP3") -> bytes:
@@ -85,21 +134,27 @@ def encode(samples: np.ndarray, rate: int, kind: str = "MP3") -> bytes:
     return handle.getvalue()
 
 
-def player(roll: np.ndarray, tempo: float = 120.0, title: str = "") -> HTML:
+def player(roll: np.ndarray, tempo: float = 120.0, title: str = "", soundfont: Path | None = None) -> HTML:
     """A notebook's player for a roll ``(time, key)``, the MP3 inside the page, ``title`` beneath it."""
-    sound = base64.b64encode(encode(*synthesize(roll, tempo))).decode()
+    sound = base64.b64encode(encode(*synthesize(roll, tempo, soundfont))).decode()
     return HTML(f'<figure><audio controls preload="metadata" src="data:audio/mpeg;base64,{sound}"></audio>'
                 f"<figcaption>{html.escape(title)}</figcaption></figure>")
 
 
-def write_audio(roll: np.ndarray, path: Path, tempo: float = 120.0) -> Path:
+def format_of(path: Path) -> str:
+    """``WAV``, ``MP3`` or ``OGG``, as a path's suffix says; raises :class:`UserError` for another."""
+    kind = SUFFIXES.get(Path(path).suffix.lower())
+    if kind is None:
+        raise UserError(f"{path}: is no sound file this program writes; end its name in {', '.join(SUFFIXES)}.")
+    return kind
+
+
+def write_audio(roll: np.ndarray, path: Path, tempo: float = 120.0, soundfont: Path | None = None) -> Path:
     """Write a roll ``(time, key)`` as ``.wav``, ``.mp3`` or ``.ogg``, atomically.
 
     Raises :class:`UserError` for another suffix.
     """
-    kind = SUFFIXES.get(Path(path).suffix.lower())
-    if kind is None:
-        raise UserError(f"{path}: is no sound file this program writes; end its name in {', '.join(SUFFIXES)}.")
+    kind = format_of(path)
     with atomic(Path(path)) as temporary:
-        temporary.write_bytes(encode(*synthesize(roll, tempo), kind))
+        temporary.write_bytes(encode(*synthesize(roll, tempo, soundfont), kind))
     return Path(path)

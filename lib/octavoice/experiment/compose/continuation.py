@@ -1,0 +1,144 @@
+"""From a prime to its continuations, and the hour of music (thesis §7.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from octavoice.corpus.fragments import SHIFTS
+from octavoice.errors import UserError
+from octavoice.experiment import harmony, weights
+from octavoice.experiment.compose.prime import Prime
+from octavoice.music.piece import Piece
+from octavoice.music.roll import CLOCK_BITS, KEYS, clock, compress, transpose, transpose_classes
+from octavoice.thesis.attention import HISTORY
+from octavoice.thesis.generator import CONTEXT, Composer, OctaveGenerator
+
+HOUR_FRAGMENTS, HOUR_PRIME, HOUR_NEW, HOUR_EMPTY, HOUR_STEPS = 120, 16, 240, 24, 28_760
+"""The hour of music as the thesis's author submitted it [published program]; all but the first in steps."""
+LIMITS = {"steps": (int, 1, HOUR_STEPS), "bars": (int, 1, HOUR_STEPS), "variations": (int, 1, 1000),
+          "temperature": (float, 0.01, 100), "decoder-temperature": (float, 0.01, 100), "seed": (int, 0, 2**31 - 1)}
+"""Kind of each number that a user gives, the smallest and the largest."""
+AT_ONCE = 30_000
+"""New steps composed in one batch, over all its pieces; more would only take memory."""
+SEARCH_DRAWS = 4
+"""Random draws over which the search for a transposition takes the mean."""
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A prime continued. ``roll`` ``(time, key)`` is what is written: rests up to the first onset, prime, new steps.
+
+    ``mark`` is the first new step in it; without the prime there is none. ``key`` is that of the new steps
+    (music21's analysis), None if they are silent.
+    """
+
+    prime: Prime
+    roll: np.ndarray
+    new: np.ndarray
+    mark: int | None
+    key: harmony.Key | None
+
+
+def check_number(name: str, given: str | int | float) -> int | float:
+    """A number that a user gives, by its text or value; raises :class:`UserError` beyond its ``LIMITS``."""
+    kind, low, high = LIMITS[name]
+    try:
+        number = kind(given)
+    except ValueError:
+        number = None
+    if number is None or not low <= number <= high:
+        raise UserError(f"{name} {given!r} is not a {'whole ' * (kind is int)}number from {low} to {high}; give one.")
+    return number
+
+
+def load_weights(folder: Path | str = "") -> weights.Weights:
+    """The networks in ``folder``, or those that come with the package. Raises :class:`UserError`."""
+    if not folder and not weights.SHIPPED.is_dir():
+        raise UserError("this copy of octavoice comes without weights; name a folder of your own, for instance the "
+                        "results of `make reproduce`: results/quick/bach/seed-1.")
+    return weights.load(Path(folder) if folder else weights.SHIPPED)
+
+
+def heard(roll: np.ndarray) -> np.ndarray:
+    """The end of a roll ``(time, key)`` that a composer needs: 256 steps, the 128 before, and up to 63 more.
+
+    What is cut off is a multiple of 64 steps, so the clock, which counts from the prime's own
+    first step modulo 64, shows the same.
+    """
+    period = 2**CLOCK_BITS
+    return roll[max(0, len(roll) - CONTEXT - HISTORY) // period * period:]
+
+
+def continuations(composer: Composer, prime: Prime, steps: int, variations: int, seed: int, *, keep: bool = True,
+                  shift: int = 0, progress=iter) -> list[Continuation]:
+    """Continue a prime by ``steps`` new steps, in ``variations`` ways; the i-th draws from stream (``seed``, i).
+
+    ``keep`` writes the prime too (silence never). ``shift`` semitones the prime is moved by while it is continued,
+    see :func:`best_shift`. ``progress`` wraps the loop over steps (tqdm).
+    """
+    listened, pieces = transposed(heard(prime.roll), shift), []
+    most = max(1, AT_ONCE // steps)
+    for first in range(0, variations, most):
+        batch = np.repeat(listened[:, None], min(most, variations - first), axis=1)
+        composition = composer.compose(batch, steps, seed, first_index=first, progress=progress)
+        new = transposed(composition.roll[composition.start:], -shift)
+        pieces += [_continuation(prime, new[:, i], keep and bool(prime.roll.any())) for i in range(new.shape[1])]
+    return pieces
+
+
+def _continuation(prime: Prime, new: np.ndarray, keep: bool) -> Continuation:
+    """What is written begins at a bar line, so that bar lines stay where the prime has them."""
+    before = prime.roll if keep else prime.roll[:0]
+    rests = prime.lead if keep else (prime.lead + len(prime.roll)) % prime.bar
+    roll = np.concatenate([np.zeros((rests, KEYS), np.uint8), before, new])
+    return Continuation(prime, roll, new, rests + len(before) if keep else None, harmony.key_of(compress(new)))
+
+
+def excerpt(piece: Continuation, bars: int = 4) -> Continuation:
+    """A piece from the bar line that lies ``bars`` bars before the bar in which its new steps begin."""
+    cut = max(0, (piece.mark or 0) // piece.prime.bar - bars) * piece.prime.bar
+    return replace(piece, roll=piece.roll[cut:], mark=None if piece.mark is None else piece.mark - cut)
+
+
+def transposed(x: np.ndarray, semitones: int) -> np.ndarray:
+    """A roll ``(..., key)`` moved by ``semitones``; what would fall off the keyboard moves by an octave less."""
+    stays = transpose(np.ones(KEYS, x.dtype), -semitones)
+    return transpose(x * stays, semitones) | transpose(x * (1 - stays), semitones - 12 * int(np.sign(semitones)))
+
+
+@torch.no_grad()
+def best_shift(generator: OctaveGenerator, roll: np.ndarray, seed: int) -> int:
+    """The transposition in semitones, −6..5, in which the generator finds a prime ``(time, key)`` likeliest.
+
+    The objective of §6.4 over what is heard of it, the mean over a few draws that all
+    transpositions share; of equal ones the nearest, so a prime of one step stays where it is.
+    """
+    tail = heard(roll)
+    first = max(0, len(tail) - CONTEXT)
+    if len(tail) - first < 2:
+        return 0
+    shifts = sorted(range(SHIFTS[0], SHIFTS[1] + 1), key=abs)
+    x12 = np.stack([transpose_classes(compress(tail), shift) for shift in shifts for _ in range(SEARCH_DRAWS)], axis=1)
+    x12 = torch.from_numpy(np.pad(x12, ((HISTORY, 0), (0, 0), (0, 0)))).float()[first:]
+    ticks = torch.from_numpy(clock(np.arange(first, len(tail)))).float()[:, None].expand(-1, x12.shape[1], -1)
+    uniforms = torch.rand(generator.sampler.voices, len(ticks) - 1, SEARCH_DRAWS,
+                          generator=torch.Generator().manual_seed(seed)).repeat(1, 1, len(shifts))
+    loss = generator.objective(x12[HISTORY:], ticks, x12[:HISTORY], uniforms).mean(dim=0)
+    return shifts[int(loss.unflatten(0, (-1, SEARCH_DRAWS)).mean(dim=1).argmin())]
+
+
+def hour(composer: Composer, pieces: Sequence[Piece], seed: int, progress=iter) -> np.ndarray:
+    """An hour of music at 120 quarters a minute, as a roll ``(28 760, key)`` [published program].
+
+    120 fragments one after the other, each of 240 new steps and 24 empty ones; the primes, the first 16
+    steps of ``pieces`` in an order shuffled by ``seed``, again from the front if there are too few, are dropped.
+    """
+    order = np.resize(np.random.default_rng(seed).permutation(len(pieces)), HOUR_FRAGMENTS)
+    rolls = [pieces[int(i)].roll[:HOUR_PRIME] for i in order]
+    prime = np.stack([np.pad(roll, ((0, HOUR_PRIME - len(roll)), (0, 0))) for roll in rolls], axis=1)
+    new = composer.compose(prime, HOUR_NEW, seed, progress=progress).roll[HOUR_PRIME:]
+    spaced = np.pad(new, ((0, HOUR_EMPTY), (0, 0), (0, 0))).transpose(1, 0, 2).reshape(-1, KEYS)
+    return spaced[:HOUR_STEPS]

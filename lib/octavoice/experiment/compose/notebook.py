@@ -1,0 +1,24 @@
+"""What compose.ipynb needs: its parameters checked, and where its files go."""
+
+import re
+from pathlib import Path
+
+from octavoice import paths
+from octavoice.experiment.compose.continuation import check_number
+from octavoice.experiment.notebook import check_types
+
+PARAMETERS = {"prime": str, "variations": int, "steps": int, "seed": int, "temperature": float, "weights": str}
+
+
+def parameters(namespace: dict) -> dict:
+    """The notebook's parameters, checked; ``namespace`` is its ``globals()`` after the parameters cell.
+
+    Raises :class:`UserError` for an unknown name, a wrong type or a senseless value.
+    """
+    given = check_types(namespace, PARAMETERS)
+    return {name: check_number(name, value) if PARAMETERS[name] is not str else value for name, value in given.items()}
+
+
+def place(prime: str, seed: int) -> Path:
+    """Where the notebook writes the MIDI of what it composed from a prime of this name."""
+    return paths.run_dir("compose", re.sub(r"\W+", "-", prime), seed) / "continuation.mid"

@@ -1,0 +1,98 @@
+"""What all readers share: bytes in, the grid, notes to a roll, the name of a key (thesis §2.2, §7.1).
+
+The grid is exact and rational: the step of an onset at ``q`` quarters is ``floor(4 q + 1/2)`` (the published
+program rounds half to even).
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from octavoice.errors import UserError
+from octavoice.music.piece import Piece
+from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_QUARTER
+
+MAX_STEPS = 200_000
+"""Longest piece read, in steps: about seven hours at 120 quarters a minute."""
+MAX_TITLE = 200
+"""Longest title kept, in characters."""
+SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+FIFTHS = "FCGDAEB"
+"""The letters along the line of fifths; F major has one flat, so its place is −1."""
+MODES = {"major": 0, "minor": 3, "ionian": 0, "dorian": 2, "phrygian": 4, "lydian": -1, "mixolydian": 1, "aeolian": 3,
+         "locrian": 5}
+"""How many fifths a mode's tonic lies above the major one of the same signature."""
+
+
+def bounded_bytes(path: Path, most: int) -> bytes:
+    """The bytes of a file; raises :class:`UserError` if it cannot be read or holds more than ``most``."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
+    if len(data) > most:
+        raise UserError(f"{path}: is larger than {most:,} bytes; cut it into smaller files.")
+    return data
+
+
+def to_step(ticks: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
+    """``floor(4 q + 1/2)`` for ``q = ticks / ticks_per_quarter``, in integers."""
+    return (2 * STEPS_PER_QUARTER * ticks + ticks_per_quarter) // (2 * ticks_per_quarter)
+
+
+def off_grid_share(ticks: np.ndarray, ticks_per_quarter: int) -> float:
+    """Share of onsets more than 0.2 of a step away from the nearest step."""
+    if not len(ticks):
+        return 0.0
+    away = np.abs(STEPS_PER_QUARTER * ticks - to_step(ticks, ticks_per_quarter) * ticks_per_quarter)
+    return float(np.mean(5 * away > ticks_per_quarter))
+
+
+def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: int, **facts) -> Piece:
+    """A :class:`Piece` of notes ``(onset, end, midi_pitch, struck)`` in ``ticks`` per quarter.
+
+    A note that is not struck (tied to one before) only lengthens the piece; the roll ends where the
+    last note ends. ``facts`` are further fields of the piece. Raises :class:`UserError` without struck
+    notes, with one before the beginning, or beyond ``MAX_STEPS``.
+    """
+    onset, end, pitch, struck = np.asarray(rows, dtype=np.int64).reshape(-1, 4).T
+    struck = struck.astype(bool)
+    if not struck.any():
+        raise UserError(f"{path}: holds no notes; choose a file with pitched notes.")
+    onset, key = onset[struck], pitch[struck] - LOWEST_MIDI
+    steps = max(int(to_step(onset.max(), ticks)) + 1, int(to_step(end.max(), ticks)))
+    if steps > MAX_STEPS or onset.min() < 0:
+        raise UserError(f"{path}: spans {steps} steps, more than {MAX_STEPS}; cut it into shorter files.")
+    inside = (key >= 0) & (key < KEYS)
+    roll = np.zeros((steps, KEYS), dtype=np.uint8)
+    roll[to_step(onset[inside], ticks), key[inside]] = 1
+    return Piece(path.stem, roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()), **facts)
+
+
+def key_name(sharps: int, mode: str | None = None) -> str | None:
+    """A key signature in words: ``F♯ minor``, ``D dorian``; without a mode ``3 sharps``, ``no accidentals``.
+
+    ``sharps`` counts flats as negative. A mode that is not one of ``MODES`` is passed over. None for more than seven
+    accidentals, or a tonic without a name.
+    """
+    if abs(sharps) > 7:
+        return None
+    if mode not in MODES:
+        kind = "sharp" if sharps > 0 else "flat"
+        return f"{abs(sharps)} {kind}{'s' * (abs(sharps) > 1)}" if sharps else "no accidentals"
+    accidentals, letter = divmod(sharps + 1 + MODES[mode], 7)
+    return f"{FIFTHS[letter]}{'♯' * accidentals}{'♭' * -accidentals} {mode}"
+
+
+def tonic_name(letter: str, accidental: str, mode: str) -> str:
+    """A key from its tonic, with ``#`` or ``♯``, ``b``, ``-`` or ``♭``: ``E♭ major``."""
+    return letter.upper() + accidental.translate({ord("#"): "♯", ord("b"): "♭", ord("-"): "♭"}) + " " + mode
+
+
+def title_of(*texts: str | None) -> str | None:
+    """Titles, the wider first, as one line of at most ``MAX_TITLE`` characters; None if nothing is said."""
+    said = dict.fromkeys(re.sub(r"[\s\x00-\x1f\x7f]+", " ", text or "").strip(" .,:;") for text in texts)
+    return ": ".join(text for text in said if text)[:MAX_TITLE].strip() or None

@@ -1,0 +1,528 @@
+"""Composing: any prime read without the filters, continued, and written so that others read the same notes."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import mido
+import numpy as np
+import papermill
+import pretty_midi
+import pytest
+import soundfile
+import torch
+from music21 import converter
+
+from octavoice import cli
+from octavoice.errors import UserError
+from octavoice.experiment import compose, harmony, weights
+from octavoice.experiment.compose import continuation, output
+from octavoice.experiment.compose import notebook as compose_notebook
+from octavoice.music.midi import chord_notes, read_midi
+from octavoice.music.piece import Piece
+from octavoice.music.roll import KEYS, LOWEST_MIDI, compress
+from octavoice.thesis.decoder import Decoder
+from octavoice.thesis.generator import Composer, OctaveGenerator
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Fresh networks, saved as weights."""
+    place = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    weights.save(weights.Weights(OctaveGenerator(), Decoder(), {"licence": "Nobody's, untrained."}), place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def composer(folder):
+    networks = weights.load(folder)
+    return Composer(networks.generator, networks.decoder)
+
+
+def write_song(path, notes, tempos=((0, 120),), signatures=((0, 4, 4),), resolution=480):
+    """A MIDI file of ``(velocity, pitch, start, end)`` in sixteenths; tempos and signatures at sixteenths."""
+    events = [(at, 0, mido.MetaMessage("set_tempo", tempo=round(6e7 / qpm))) for at, qpm in tempos]
+    events += [(at, 0, mido.MetaMessage("time_signature", numerator=n, denominator=d)) for at, n, d in signatures]
+    for velocity, pitch, start, end in notes:
+        events += [(start, 2, mido.Message("note_on", note=pitch, velocity=velocity)),
+                   (end, 1, mido.Message("note_off", note=pitch))]
+    song, track, now = mido.MidiFile(ticks_per_beat=resolution), mido.MidiTrack(), 0
+    for at, _, message in sorted(events, key=lambda event: event[:2]):
+        tick = round(at * resolution / 4)
+        track.append(message.copy(time=tick - now))
+        now = tick
+    song.tracks.append(track)
+    song.save(path)
+    return path
+
+
+def scale(steps=64, every=4, first=0):
+    return [(50 + 10 * (i % 3), 60 + (0, 2, 4, 5, 7, 9, 11)[i % 7], at, at + every)
+            for i, at in enumerate(range(first, first + steps, every))]
+
+
+@pytest.fixture
+def song(tmp_path):
+    return write_song(tmp_path / "song.mid", scale())
+
+
+@pytest.fixture
+def run(folder, tmp_path, monkeypatch, capsys):
+    """``octavoice`` with these words in an empty folder: exit status, what it said, files written there."""
+    place = tmp_path / "out"
+    place.mkdir()
+    monkeypatch.chdir(place)
+
+    def command(*words, weights=str(folder)):
+        capsys.readouterr()
+        status = cli.main([*map(str, words), "--weights", weights])
+        said = capsys.readouterr()
+        return status, said.out + said.err, sorted(path.name for path in place.iterdir())
+    return command
+
+
+# --- primes -----------------------------------------------------------------------------------------------------------
+
+def test_a_midi_prime_brings_its_metre_tempo_and_loudness(tmp_path):
+    path = write_song(tmp_path / "a.mid", scale(60), tempos=((0, 60), (24, 90), (400, 200)),
+                      signatures=((0, 4, 4), (20, 3, 4), (400, 7, 8)))
+    prime = compose.read(path)
+    assert prime.metre == (3, 4)
+    assert prime.tempo == pytest.approx(90, abs=0.01)
+    assert prime.velocity == 60
+    assert prime.lead == (0 - 20) % 12
+    assert np.array_equal(prime.roll, read_midi(path).roll)
+
+
+def test_silence_before_the_first_onset_is_cut_and_the_bar_line_kept(tmp_path):
+    prime = compose.read(write_song(tmp_path / "a.mid", scale(first=28)))
+    assert prime.roll[0].any()
+    assert prime.lead == 12
+
+
+@pytest.mark.parametrize(("notes", "signature", "said"), [
+    (scale(48), (3, 4), "is in 3/4 where the networks know 4/4"),
+    ([(70, 60 + i % 7, 1.3 * i, 1.3 * i + 1) for i in range(50)], (4, 4), "of its onsets off the grid of sixteenths"),
+    ([*scale(), (70, 12, 3, 4)], (4, 4), "1 notes outside the piano's 88 keys")])
+def test_what_the_filters_would_drop_is_told_in_one_sentence_and_read(tmp_path, notes, signature, said):
+    prime = compose.read(write_song(tmp_path / "odd.mid", notes, signatures=((0, *signature),)))
+    assert prime.roll.any()
+    assert prime.metre == signature
+    assert said in prime.remark
+    assert prime.remark.count(". ") == 0
+    assert prime.remark.startswith("odd.mid ")
+
+
+def test_an_ordinary_prime_needs_no_remark(song):
+    assert not compose.read(song).remark
+
+
+MUSICXML = """<score-partwise version="4.0"><part-list><score-part id="P1"><part-name>Piano</part-name></score-part>
+</part-list><part id="P1"><measure number="1"><attributes><divisions>1</divisions><time><beats>3</beats><beat-type>4
+</beat-type></time></attributes><sound tempo="66"/>{note}<direction><direction-type><words>x</words></direction-type>
+<sound dynamics="80" tempo="72.5"/></direction>{note}{note}</measure></part></score-partwise>""".format(
+    note="<note><pitch><step>C</step><octave>4</octave></pitch><duration>1</duration></note>")
+KERN = "**kern\t**kern\n*M3/4\t*M3/4\n*MM66\t*MM66\n4C\t4c\n*MM72.5\t*MM72.5\n4D\t4d\n4E\t4e\n*-\t*-\n"
+ABC = "X:1\nT:A tune\nM:3/4\nL:1/4\nQ:1/4=60\nK:C\nC D E|\nQ:3/8=48.3\nQ: \"slow\" 1/8=145\nC D E|\n"
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.musicxml", MUSICXML), ("a.krn", KERN), ("a.abc", ABC)])
+def test_scores_are_primes_too_with_the_last_tempo_they_tell(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    prime = compose.read(tmp_path / name)
+    assert prime.metre == (3, 4)
+    assert prime.tempo == 72.5
+    assert prime.lead == 0
+    assert prime.roll[[0, 4, 8]].any(axis=-1).all()
+
+
+def test_a_packed_score_tells_its_tempo_and_a_pickup_stays_one(tmp_path):
+    prime = compose.built_in()
+    assert prime.lead == 12
+    assert len(prime.roll) == 36
+    assert prime.roll[[0, 4]].any(axis=-1).all()
+    data = converter.parse(MUSICXML, format="musicxml").write("mxl", tmp_path / "a.mxl")
+    assert compose.read(data).tempo == 72.5
+
+
+@pytest.mark.parametrize(("name", "pitches"), [
+    ("C", [60]), ("f#", [66]), ("Bb", [58]), ("A minor", [57, 60, 64]), ("C major", [60, 64, 67]), ("Am", [57, 60, 64]),
+    ("G7", [55, 59, 62, 65]), ("B♭maj7", [58, 62, 65, 69])])
+def test_named_primes(name, pitches):
+    prime = compose.resolve(name)
+    assert len(prime.roll) == 16
+    assert (np.flatnonzero(prime.roll[0]) + LOWEST_MIDI).tolist() == pitches
+    assert not prime.roll[1:].any()
+
+
+@pytest.mark.parametrize("text", ["H", "C nonsense", "song", "?", "A minor major"])
+def test_no_name_of_a_chord(text):
+    with pytest.raises(UserError, match="neither a music file nor a pitch class or chord"):
+        compose.resolve(text)
+
+
+# --- continuing -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("steps", [1, 300, 448, 1001])
+def test_what_is_heard_of_a_long_prime_leaves_the_composer_in_the_same_state(composer, steps):
+    """The networks' state, the history, and the clock's phase: counted from the prime's own first step."""
+    roll = (np.random.default_rng(steps).random((steps, 1, KEYS)) < 0.02).astype(np.uint8)
+    tail = continuation.heard(roll[:, 0])[:, None]
+    draws = composer.draws(1, 0, 1, steps)
+    whole, cut = composer.listen(roll, draws), composer.listen(tail, draws[steps - len(tail):])
+    assert len(tail) < 256 + 128 + 64
+    assert (whole.step + 1) % 64 == (cut.step + 1) % 64 == steps % 64
+    later = composer.draws(2, 0, 1, 8)
+    for draw in later:
+        (whole, first), (cut, second) = composer.step(whole, draw), composer.step(cut, draw)
+        torch.testing.assert_close(first.log_q, second.log_q, rtol=0, atol=1e-12)
+        torch.testing.assert_close(first.probability, second.probability, rtol=0, atol=1e-12)
+
+
+def test_same_seed_same_notes_however_many(composer, monkeypatch):
+    prime = compose.named("A minor")
+    together = compose.continuations(composer, prime, 24, 5, seed=3)
+    alone = compose.continuations(composer, prime, 24, 1, seed=3)
+    assert np.array_equal(alone[0].new, together[0].new)
+    monkeypatch.setattr(continuation, "AT_ONCE", 48)
+    pieces = compose.continuations(composer, prime, 24, 5, seed=3)
+    assert all(np.array_equal(a.new, b.new) for a, b in zip(together, pieces, strict=True))
+    assert len({piece.new.tobytes() for piece in pieces}) == 5
+    assert not np.array_equal(compose.continuations(composer, prime, 24, 1, seed=4)[0].new, alone[0].new)
+
+
+def test_the_live_step_plays_what_compose_writes(composer):
+    """The example in the package's documentation."""
+    prime = compose.named("G7")
+    (piece,) = compose.continuations(composer, prime, 12, 1, seed=5)
+    draws = composer.draws(5, 0, 1, 15 + 12)
+    state = composer.listen(prime.roll[:, None], draws)
+    for draw, keys in zip(draws[15:], piece.new, strict=True):
+        before = state.keys.clone()
+        new, _ = composer.step(state, draw)
+        assert torch.equal(state.keys, before)
+        assert np.array_equal(new.keys[0].numpy(), keys)
+        state = new
+
+
+def test_what_is_written_begins_at_a_bar_line(composer, tmp_path):
+    prime = compose.read(write_song(tmp_path / "a.mid", scale(40, first=12)))
+    (kept,) = compose.continuations(composer, prime, 20, 1, 1)
+    (dropped,) = compose.continuations(composer, prime, 20, 1, 1, keep=False)
+    assert kept.mark == 52
+    assert len(kept.roll) == 72
+    assert np.array_equal(kept.roll[12:52], prime.roll)
+    assert not kept.roll[:12].any()
+    assert dropped.mark is None
+    assert np.array_equal(dropped.roll[52 % 16:], kept.new)
+    assert kept.key == harmony.key_of(compress(kept.new))
+
+
+def test_an_excerpt_keeps_bar_lines_and_mark(composer, tmp_path):
+    prime = compose.read(write_song(tmp_path / "a.mid", scale(150), signatures=((0, 3, 4),)))
+    (piece,) = compose.continuations(composer, prime, 20, 1, 1)
+    short = compose.excerpt(piece, bars=2)
+    assert short.mark == 24 + 150 % 12 + 2  # the last of the notes begins at 148 and lasts until 152
+    assert np.array_equal(short.roll[short.mark:], piece.new)
+    assert np.array_equal(short.roll[:short.mark], prime.roll[len(prime.roll) - short.mark:])
+
+
+def test_transposition_loses_no_class_and_finds_its_way_back():
+    roll = np.eye(KEYS, dtype=np.uint8)
+    for shift in range(-6, 6):
+        moved = continuation.transposed(roll, shift)
+        assert (moved.sum(axis=-1) == 1).all()
+        assert np.array_equal(compress(moved), np.roll(compress(roll), shift, axis=-1))
+    assert np.array_equal(continuation.transposed(continuation.transposed(roll, 4), -4)[:84], roll[:84])
+
+
+def test_search_finds_one_and_the_same_transposition_for_all_transpositions(composer, folder):
+    generator = weights.load(folder).generator
+    roll = np.zeros((300, KEYS), np.uint8)
+    roll[::3, 40] = roll[::4, 45] = roll[5::7, 50] = 1
+    best = compose.best_shift(generator, roll, seed=1)
+    for moved in (-5, 2, 6):
+        found = compose.best_shift(generator, continuation.transposed(roll, moved), seed=1)
+        assert (found + moved - best) % 12 == 0
+    assert compose.best_shift(generator, roll[:1], seed=1) == 0
+
+
+def test_a_shifted_composition_is_moved_back(composer):
+    prime = compose.named("A minor")
+    (shifted,) = compose.continuations(composer, prime, 16, 1, 1, shift=3)
+    moved = compose.Prime("moved", continuation.transposed(prime.roll, 3))
+    (there,) = compose.continuations(composer, moved, 16, 1, 1)
+    assert np.array_equal(shifted.new, continuation.transposed(there.new, -3))
+    assert np.array_equal(shifted.roll[:16], prime.roll)
+
+
+class Echo:
+    """A composer whose every piece strikes the lowest key of its prime at each new step."""
+
+    def compose(self, prime, steps, seed, progress=iter):
+        self.prime = prime
+        low = np.argmax(prime[0], axis=-1)
+        new = np.eye(KEYS, dtype=np.uint8)[np.broadcast_to(low, (steps, len(low)))]
+        return type("Composition", (), {"roll": np.concatenate([prime, new])})
+
+
+def test_the_hour_is_the_thesiss():
+    keys = np.eye(KEYS, dtype=np.uint8)
+    pieces = [Piece(str(i), keys[i:i + 1].repeat(9 + i, axis=0), 1, ((4, 4),)) for i in range(9)]
+    echo = Echo()
+    roll = compose.hour(echo, pieces, seed=1)
+    assert roll.shape == (28_760, KEYS)
+    assert echo.prime.shape == (16, 120, KEYS)
+    assert sorted(set(np.argmax(echo.prime[0], axis=-1))) == list(range(9))
+    sounding = roll.any(axis=-1)
+    for start in range(0, 28_760, 264):
+        assert sounding[start:start + 240].all()
+        assert not sounding[start + 240:start + 264].any()
+        assert (roll[start:start + 240].argmax(axis=-1) == echo.prime[0, start // 264].argmax()).all()
+    assert not np.array_equal(compose.hour(Echo(), pieces, seed=2), roll)
+
+
+def test_the_hours_command(run, tmp_path, monkeypatch):
+    for i in range(12):
+        write_song(tmp_path / f"{i}.mid", [(70, 50 + i + 3 * (t % (2 + i)), 4 * t, 4 * t + 4) for t in range(20)])
+    monkeypatch.setattr(continuation, "HOUR_FRAGMENTS", 3)
+    monkeypatch.setattr(continuation, "HOUR_NEW", 8)
+    monkeypatch.setattr(continuation, "HOUR_STEPS", 80)
+    status, said, files = run("hour", "-o", "hour.mid", "--corpus", f"folder:{tmp_path}")
+    assert status == 0
+    assert files == ["hour.mid"]
+    assert "hour.mid: 80 steps" in said
+    assert not read_midi("hour.mid").roll[[*range(8, 32), *range(40, 64)]].any()
+    assert run("hour", "-o", "no.mid", "--corpus", "bahc")[0] == 2
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+def notes_of_mido(path):
+    """``(step, pitch, velocity)`` of a MIDI file, read by mido at the tempo it states."""
+    song, now, found = mido.MidiFile(path), 0, []
+    for message in mido.merge_tracks(song.tracks):
+        now += message.time
+        if message.type == "note_on" and message.velocity:
+            found.append((now * 4 / song.ticks_per_beat, message.note, message.velocity))
+    return sorted(found)
+
+
+def test_the_midi_holds_the_prime_and_opens_the_same_in_mido_and_music21(run, tmp_path):
+    path = write_song(tmp_path / "waltz.mid", scale(96, first=4), tempos=((0, 150),), signatures=((0, 3, 4),))
+    status, said, files = run("compose", path, "-o", "out.mid", "--bars", 4)
+    assert status == 0
+    assert files == ["out.mid"]
+    assert "waltz.mid is in 3/4 where the networks know 4/4" in said
+    assert "Nobody's, untrained." in said
+    assert f"the first new step is {96 % 64} of 64" in said
+    roll = read_midi("out.mid").roll
+    assert np.array_equal(roll[:100], read_midi(path).roll)
+    assert len(roll) == 100 + 48
+    notes = sorted((float(at), pitch, 60) for at, _, pitch in chord_notes(roll))
+    assert notes_of_mido("out.mid") == notes
+    score = converter.parse("out.mid", forceSource=True, storePickle=False)
+    assert sorted((float(4 * chord.getOffsetInHierarchy(score)), note.pitch.midi, 60) for chord in score.recurse().notes
+                  for note in getattr(chord, "notes", [chord])) == notes
+    assert [sign.ratioString for sign in score.recurse().getElementsByClass("TimeSignature")][:1] == ["3/4"]
+    tempi = [message.tempo for message in mido.MidiFile("out.mid") if message.type == "set_tempo"]
+    assert tempi == [400_000]
+
+
+def test_every_kind_of_file(run, song):
+    status, said, files = run("compose", song, "-o", "o.mid", "--steps", 16, "--variations", 2, "--musicxml",
+                              "o.musicxml", "--svg", "o.svg", "--png", "pages/o.png", "--audio", "o.mp3")
+    assert status == 0
+    assert files == ["o-1.mid", "o-1.mp3", "o-1.musicxml", "o-1.svg", "o-2.mid", "o-2.mp3", "o-2.musicxml", "o-2.svg",
+                     "pages"]
+    assert len(re.findall(r"^o-[12]\.mid, .*: 16 new steps from bar 5, \d+ of them struck, in \w", said, re.M)) == 2
+    for name in ("o-1", "o-2"):
+        roll = read_midi(f"{name}.mid").roll
+        score = converter.parse(f"{name}.musicxml", forceSource=True, storePickle=False)
+        (mark,) = score.recurse().getElementsByClass("TextExpression")
+        assert (mark.content, mark.measureNumber) == ("continuation", 5)
+        assert sum(chord_notes(roll)[i][0] < 64 for i in range(len(chord_notes(roll)))) == 16
+        assert soundfile.info(f"{name}.mp3").duration == pytest.approx(80 / 8, abs=0.1)
+    assert read_midi("o-1.mid").roll.tobytes() != read_midi("o-2.mid").roll.tobytes()
+
+
+def test_sound_begins_where_the_midi_does(run, song, monkeypatch):
+    """Of 8 onsets a second, energy rises at all those of the prime, and the file is as long as the music."""
+    monkeypatch.setenv("OCTAVOICE_SOUNDFONT", "")
+    assert run("compose", song, "-o", "o.mid", "--steps", 4, "--audio", "o.wav")[0] == 0
+    samples, rate = soundfile.read("o.wav")
+    assert len(samples) == 68 * rate // 8
+    energy = np.array([(part**2).mean() for part in np.array_split(samples[:64 * rate // 8], 64)])
+    assert energy.min() > 1e-6
+    assert (np.flatnonzero(np.diff(energy) > 0) + 1).tolist() == list(range(4, 64, 4))
+
+
+def test_pages_after_the_first_are_numbered(tmp_path):
+    prime, new = compose.named("C"), np.zeros((50 * 16, KEYS), np.uint8)
+    new[::4, 40] = new[2::8, 45] = 1
+    piece = compose.Continuation(prime, np.concatenate([prime.roll, new]), new, 16, None)
+    ((first, *others),) = compose.write([piece], {"svg": tmp_path / "o.svg"})
+    assert first.name == "o.svg"
+    assert [path.name for path in others] == [f"o-page-{n}.svg" for n in range(2, 2 + len(others))]
+    assert others
+    assert ["continuation" in path.read_text() for path in (first, *others)] == [True, *[False] * len(others)]
+
+
+def test_silence_is_a_prime_and_is_never_written(run):
+    status, said, _ = run("compose", "-o", "s.mid", "--steps", 64)
+    assert status == 0
+    assert said.startswith("silence: 16 steps in 4/4 at 120 quarters a minute, silent\n")
+    assert len(read_midi("s.mid").roll) <= 64
+
+
+def test_silent_music_can_be_written_too(tmp_path):
+    silent = np.zeros((32, KEYS), np.uint8)
+    piece = compose.Continuation(compose.named("C"), silent, silent, None, None)
+    compose.write([piece], {"midi": tmp_path / "s.mid", "svg": tmp_path / "s.svg", "audio": tmp_path / "s.wav"})
+    assert not mido.MidiFile(tmp_path / "s.mid").tracks[-1][0].type.startswith("note")
+    assert soundfile.info(tmp_path / "s.wav").duration == 4
+    assert compose.describe(piece) == "32 new steps, 0 of them struck, silent"
+
+
+def test_two_hours_and_two_notes(run, tmp_path):
+    long = write_song(tmp_path / "long.mid", [(70, 60 + i % 12, 8 * i, 8 * i + 8) for i in range(7200)])
+    status, said, _ = run("compose", long, "-o", "long.mid", "--steps", 16)
+    assert status == 0
+    assert "57600 steps" in said
+    assert "the last 256 steps are read, with the 128 before them as history" in said
+    assert len(read_midi("long.mid").roll) == 57_616
+    two = write_song(tmp_path / "two.mid", [(33, 60, 0, 1), (35, 64, 1, 2)])
+    assert run("compose", two, "-o", "two.mid", "--steps", 16)[0] == 0
+    assert {velocity for *_, velocity in notes_of_mido("two.mid")} == {34}
+
+
+def test_temperature_reaches_both_networks(run, song):
+    files = {}
+    for name, words in {"plain": (), "hot": ("--temperature", 5), "wide": ("--decoder-temperature", 5)}.items():
+        assert run("compose", song, "-o", f"{name}.mid", "--drop-prime", "--steps", 64, *words)[0] == 0
+        files[name] = notes_of_mido(f"{name}.mid")
+    assert files["hot"] != files["plain"]
+    assert files["wide"] != files["plain"]
+
+
+def test_seeds_repeat(run, song):
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        assert run("compose", song, "-o", f"{name}.mid", "--seed", seed, "--search-transpositions")[0] == 0
+    first, second, other = (Path(f"{name}.mid").read_bytes() for name in "abc")
+    assert first == second != other
+
+
+def test_a_third_reader_agrees_on_tempo_and_metre(composer):
+    prime = compose.Prime("p", compose.named("C").roll, metre=(6, 8), tempo=93.0)
+    (piece,) = compose.continuations(composer, prime, 8, 1, 1)
+    song = pretty_midi.PrettyMIDI(io.BytesIO(output.midi(piece)))
+    assert song.get_tempo_changes()[1] == pytest.approx([93], abs=0.01)
+    assert [(s.numerator, s.denominator) for s in song.time_signature_changes] == [(6, 8)]
+
+
+# --- what cannot be done ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (("none.mid",), r"none\.mid: cannot be read"), (("--prime", "H"), "neither a music file nor"),
+    (("broken.mid",), r"broken\.mid: is not a MIDI file"), (("song.txt",), r"song\.txt: is no music file"),
+    (("song.mid", "--prime", "C"), "two primes are given"), (("song.mid", "--steps", "0"), "steps '0' is not a whole"),
+    (("song.mid", "--bars", "x"), "bars 'x' is not"), (("song.mid", "--bars", "9999"), "steps 159984 is not"),
+    (("song.mid", "--variations", "-1"), "variations '-1'"), (("song.mid", "--seed", "1.5"), "seed '1.5'"),
+    (("song.mid", "--temperature", "nan"), "temperature 'nan'"), (("song.mid", "--temperature", "0"), "ure '0' is not"),
+    (("song.mid", "--decoder-temperature", "hot"), "decoder-temperature 'hot'"),
+    (("song.mid", "--audio", "o.flac"), r"o\.flac: is no name for audio; end it in \.wav or \.mp3"),
+    (("song.mid", "--png", "o.svg"), r"o\.svg: is no name for png"), (("deep.mid",), "holds no note on the 88 keys"),
+    (("song.mid", "--svg", "song.mid/o.svg"), "is no folder that can be written to")])
+def test_bad_input_is_one_sentence_and_nothing_is_written(run, tmp_path, words, sentence):
+    write_song(tmp_path / "song.mid", scale())
+    write_song(tmp_path / "deep.mid", [(60, 3, 0, 4)])
+    (tmp_path / "broken.mid").write_text("no music")
+    (tmp_path / "song.txt").write_text("no music")
+    words = [str(tmp_path / word) if re.match(r"\w+\.(mid|txt)", word) else word for word in words]
+    status, said, files = run("compose", *words, "-o", "out.mid")
+    assert status == 2
+    assert re.search(sentence, said)
+    assert said.startswith("octavoice: ")
+    assert said.count("\n") == 1
+    assert not files
+
+
+@pytest.mark.parametrize("place", ["out.txt", "", "song.mid"])
+def test_places_that_are_none(run, song, place, tmp_path):
+    status, said, files = run("compose", song, "-o", song.parent / place)
+    assert status == 2
+    assert said.count("\n") == 1
+    assert not files
+    assert read_midi(song).roll.any()
+
+
+def test_bad_weights_are_refused_before_anything_is_written(run, song, folder, tmp_path):
+    def refused(place, sentence):
+        status, said, files = run("compose", song, "-o", "out.mid", weights=str(place))
+        assert status == 2
+        assert re.search(sentence, said)
+        assert said.count("\n") == 1
+        assert not files
+
+    for name in ("main", "decoder"):
+        broken = tmp_path / f"broken-{name}"
+        broken.mkdir()
+        for file in folder.iterdir():
+            (broken / file.name).write_bytes(file.read_bytes())
+        (broken / f"{name}.safetensors").write_bytes((folder / f"{name}.safetensors").read_bytes()[:-1000])
+        refused(broken, rf"{name}\.safetensors: is damaged")
+        other = {"main": "decoder", "decoder": "main"}[name]
+        (broken / f"{name}.safetensors").write_bytes((folder / f"{other}.safetensors").read_bytes())
+        refused(broken, rf"{name}\.safetensors: does not fit the network")
+    refused(tmp_path / "nowhere", "there is no such file")
+
+
+def test_a_copy_without_weights_says_so(run, song, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path / "none")
+    status, said, files = run("compose", song, "-o", "out.mid", weights="")
+    assert status == 2
+    assert "comes without weights" in said
+    assert not files
+
+
+def test_an_interrupted_rendering_leaves_no_file(run, song, monkeypatch):
+    monkeypatch.setattr(output.score, "engrave", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    status, _, files = run("compose", song, "-o", "out.mid", "--svg", "out.svg", "--steps", 4)
+    assert status == 130
+    assert not files
+
+
+# --- the notebook -----------------------------------------------------------------------------------------------------
+
+GOOD = {"prime": "", "variations": 2, "steps": 16, "seed": 1, "temperature": 1.0, "weights": ""}
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"variation": 8}, "unknown parameter 'variation'"), ({"variations": "8"}, "must be a int"),
+    ({"variations": 0}, "variations 0 is not"), ({"temperature": True}, "must be a float"), ({"seed": -1}, "seed -1")])
+def test_the_notebooks_parameters_are_checked(change, message):
+    with pytest.raises(UserError, match=message):
+        compose_notebook.parameters({**GOOD, **change})
+
+
+def test_a_whole_number_is_a_temperature_too():
+    assert compose_notebook.parameters({**GOOD, "temperature": 2})["temperature"] == 2.0
+
+
+def test_the_notebook_plays_shows_and_writes(checkout, tmp_path, song, folder, octavoice_home):
+    done = papermill.execute_notebook(
+        checkout / "notebooks" / "compose.ipynb", tmp_path / "done.ipynb", kernel_name="python3", progress_bar=False,
+        parameters={"prime": str(song), "variations": 2, "steps": 16, "seed": 5, "weights": str(folder)})
+    outputs = [out for cell in done.cells for out in cell.get("outputs", [])]
+    data = [out["data"] for out in outputs if "data" in out]
+    assert sum("audio/mpeg" in str(one.get("text/html", "")) for one in data) == 3
+    assert sum("image/png" in one for one in data) >= 2
+    assert not [out for out in outputs if out.get("name") == "stderr"]
+    assert len(json.dumps(done)) < 1_000_000
+    place = octavoice_home / "runs" / "compose" / "song-mid" / "seed-5"
+    for number in (1, 2):
+        roll = read_midi(place / f"continuation-{number}.mid").roll
+        assert np.array_equal(roll[:64], read_midi(song).roll)
+        assert len(roll) == 80

@@ -13,6 +13,7 @@ from octavoice import __version__, paths
 from octavoice.errors import UserError
 
 MAX_SEED = 2**31 - 1
+BACH = "Bach's chorales that come with music21"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,7 +63,7 @@ def list_corpora(arguments: argparse.Namespace) -> None:
     """Name the corpora there are, with their size and licence."""
     from octavoice.corpus import catalogue
 
-    print(f"{'bach':24}{'–':>6}{'–':>8} MB  as music21  Bach's chorales that come with music21")
+    print(f"{'bach':24}{'–':>6}{'–':>8} MB  as music21  {BACH}")
     for row in catalogue.table():
         print(f"{row['corpus']:24}{row['files']:6}{row['MB']:8} MB  {row['licence']}  {row['title']}")
 
@@ -71,6 +72,8 @@ def fetch_corpus(arguments: argparse.Namespace) -> None:
     """Download a corpus, or what is missing of it, and verify every file."""
     from octavoice.corpus import fetch
 
+    if arguments.name == "bach":
+        raise UserError("bach comes with music21; there is nothing to fetch.")
     print(f"{arguments.name}: {len(fetch.fetch(arguments.name))} files, all verified, in {fetch.data_dir()}")
 
 
@@ -79,7 +82,10 @@ def show_corpus(arguments: argparse.Namespace) -> None:
     from octavoice import corpus
     from octavoice.corpus import catalogue
 
-    print(catalogue.describe(arguments.name) if not arguments.pieces else corpus.load(arguments.name).pieces.listed())
+    if arguments.pieces:
+        print(corpus.load(arguments.name).pieces.listed())
+    else:
+        print(f"bach: {BACH}" if arguments.name == "bach" else catalogue.describe(arguments.name))
 
 
 def hand_over(arguments: argparse.Namespace) -> None:

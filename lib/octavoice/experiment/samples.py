@@ -30,8 +30,8 @@ def held_out_pieces(run: Run) -> list[Piece]:
     return run.splits["test"] or run.splits["valid"]
 
 
-def primes(run: Run) -> tuple[list[str], np.ndarray]:
-    """Opening bars of held-out pieces as primes: names and ``(prime, sample, key)``.
+def primes(run: Run) -> tuple[list[Piece], np.ndarray]:
+    """Opening bars of held-out pieces as primes: the pieces and ``(prime, sample, key)``.
 
     Pieces in the order of a shuffle by the run's seed, again from the front if there are too few.
     """
@@ -39,7 +39,7 @@ def primes(run: Run) -> tuple[list[str], np.ndarray]:
     order = np.random.default_rng(run.seed).permutation(len(pieces))
     chosen = [pieces[i] for i in np.resize(order, run.preset.samples)]
     rolls = [np.pad(piece.roll[:length], ((0, max(0, length - piece.steps)), (0, 0))) for piece in chosen]
-    return [piece.name for piece in chosen], np.stack(rolls, axis=1)
+    return chosen, np.stack(rolls, axis=1)
 
 
 def compose(run: Run, networks: Networks, prime: np.ndarray, truthful: bool = True) -> tuple[Composer, Composition]:

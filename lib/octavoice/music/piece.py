@@ -1,6 +1,7 @@
 """A piece of music as everything above ``music`` sees it."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 
@@ -35,6 +36,12 @@ class Piece:
     corpus: str | None = None
     path: str | None = None
     licence: str | None = None
+
+    @property
+    def label(self) -> str:
+        """A short name for a page: the title, else the file's name without its folders, at most 44 characters."""
+        text = self.title or PurePath(self.name).stem
+        return text if len(text) <= 44 else text[:43].rstrip() + "…"
 
     @property
     def steps(self) -> int:

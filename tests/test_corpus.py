@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from octavoice import corpus
+from octavoice import corpus, paths
 from octavoice.corpus import Pieces, catalogue, duplicates, filters, fragments, report, splits, store
 from octavoice.corpus.filters import REASONS, cut_silence, judge, judge_strictly
 from octavoice.corpus.pieces import facts_of, pack
@@ -68,6 +68,16 @@ def test_the_store_gives_back_the_same_pieces_and_is_never_stale(folder):
         assert {**vars(a), "roll": 0} == {**vars(b), "roll": 0}
     write_midi(piece(seed=9).roll, folder / "piece 0.mid")
     assert np.array_equal(corpus.load(name).pieces[0].roll, piece(seed=9).roll)
+    assert corpus.load(name).sha256 != first.sha256
+
+
+def test_the_hash_is_of_the_music_and_not_of_the_code_that_read_it(folder, monkeypatch):
+    name = f"folder:{folder}"
+    before = corpus.load(name)
+    monkeypatch.setattr(store, "_key", lambda *_: "f" * 64)
+    after = corpus.load(name)
+    assert len(list(paths.store_dir().iterdir())) == 2
+    assert after.sha256 == before.sha256
 
 
 def test_a_damaged_store_is_made_again(folder):

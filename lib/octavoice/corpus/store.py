@@ -40,6 +40,7 @@ FEW = 64
 class Corpus:
     """A corpus after the filters: ``pieces`` kept, one verdict per file in ``report``, and a hash.
 
+    ``sha256`` is that of the music itself, the notes of all pieces and their sides, however they were read.
     ``sides`` holds each piece's side of the split: train, valid or test; ``contents`` the beginning of each
     piece's content hash, which decides its side.
     """
@@ -201,7 +202,16 @@ def _without_copies(pieces: Pieces, contents: list[str], report: list[Verdict]) 
     pieces, contents = pieces.subset(np.array(kept, np.int64)), [contents[i] for i in kept]
     return {"starts": pieces.starts.tolist(), "lengths": pieces.lengths.tolist(), "ends": pieces.facts.ends.tolist(),
             "sizes": pieces.facts.sizes.tolist(), "sides": sides_of(contents), "contents": contents,
+            "music": _music_hash(pieces, sides_of(contents)),
             "report": {name: [getattr(verdict, name) for verdict in report] for name in COLUMNS}}
+
+
+def _music_hash(pieces: Pieces, sides: list[str]) -> str:
+    """SHA-256 of what training sees: every piece's steps, in order, and its side."""
+    digest = hashlib.sha256(json.dumps([pieces.lengths.tolist(), sides]).encode())
+    for start, length in zip(pieces.starts, pieces.lengths, strict=True):
+        digest.update(pieces.bits[start:start + length].tobytes())
+    return digest.hexdigest()
 
 
 def _map(path: Path, width: int = 0) -> np.ndarray:
@@ -223,6 +233,6 @@ def open_store(folder: Path, name: str, key: str) -> Corpus | None:
             return None
         report = [Verdict(*row) for row in zip(*(index["report"][name] for name in COLUMNS), strict=True)]
         return Corpus(name, Pieces(bits, starts, lengths, Facts(facts, ends, sizes)), report, index["sides"],
-                      index["contents"], key)
+                      index["contents"], index["music"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -79,10 +79,16 @@ def spell(midi: int, signature: keys.Key) -> pitch.Pitch:
     """A MIDI number spelled in a key: its scale, and outside it a near neighbour on the line of fifths.
 
     Twelve neighbours on that line serve, from three fifths below the tonic of a major key (E♭ in C)
-    to eight above (G♯); a minor key reaches one fifth higher than its relative (D♯ in A minor).
+    to eight above (G♯); a minor key reaches one fifth higher than its relative (D♯ in A minor). Of double
+    accidentals only a leading tone's is kept (F𝄪 in G♯ minor, but D in F♯ major, not C𝄪).
     """
     lowest = signature.sharps - (3 if signature.mode == "major" else 2)
     fifths = lowest + (7 * midi - lowest) % 12
+    leading = signature.sharps + (5 if signature.mode == "major" else 8)
+    if fifths > 12 and fifths != leading:  # beyond B♯, 12 fifths above C, lie the double sharps
+        fifths -= 12
+    elif fifths < -8:  # beyond F♭ the double flats
+        fifths += 12
     letter, alter = "FCGDAEB"[(fifths + 1) % 7], (fifths + 1) // 7
     octave = (midi - alter) // 12 - 1
     return pitch.Pitch(letter + ("#" * alter if alter > 0 else "-" * -alter), octave=octave)

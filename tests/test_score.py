@@ -192,8 +192,10 @@ def test_spelling_keeps_the_sound_and_the_scale(tonic):
 
 def test_notes_outside_the_scale_take_near_neighbours():
     for name, spelling in (("C major", "C C# D E- E F F# G G# A B- B"), ("A minor", "C C# D D# E F F# G G# A B- B"),
-                           ("A♭ major", "C D- D E- E F G- G A- A B- C-"), ("F♯ major", "B# C# D D# E E# F# G G# A A# B"),
-                           ("G♯ minor", "B# C# D D# E E# F# F## G# A A# B"), ("G♭ major", "C D- D E- F- F G- G A- A B- C-")):
+                           ("A♭ major", "C D- D E- E F G- G A- A B- C-"),
+                           ("F♯ major", "B# C# D D# E E# F# G G# A A# B"),
+                           ("G♯ minor", "B# C# D D# E E# F# F## G# A A# B"),
+                           ("G♭ major", "C D- D E- F- F G- G A- A B- C-")):
         assert " ".join(spell(midi, as_key(name)).name for midi in range(60, 72)) == spelling
 
 

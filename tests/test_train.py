@@ -216,7 +216,7 @@ here.run(here.OctaveGenerator, networks.main_task, Fragments(here.pieces(), 24, 
 LONG = 40
 
 
-@pytest.mark.parametrize("checkpoint_seconds", [0, 0.3])
+@pytest.mark.parametrize("checkpoint_seconds", [0, 0.1])
 def test_a_killed_run_resumes_and_ends_as_an_undisturbed_one(fragments, tmp_path, checkpoint_seconds):
     checkpoint, stream = tmp_path / "c.pt", tmp_path / "c.jsonl"
     child = subprocess.Popen([sys.executable, "-c", KILLED, str(Path(__file__).parent), str(checkpoint),

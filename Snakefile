@@ -30,7 +30,7 @@ run = paths.run_dir(preset, corpus, seed)
 run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
 
 # What the notebooks import. The tools around them are left out: changing those reruns no training.
-TOOLS = {"cli.py", "handover.py", "relay.py", "author.py", "compose", "listening.py", "listening_panel.py"}
+TOOLS = {"cli.py", "handover.py", "relay.py", "author.py", "compose", "compose.py", "listening.py", "listening_panel.py"}
 LIBRARY = sorted(
     str(file)
     for file in Path("lib/octavoice").rglob("*")

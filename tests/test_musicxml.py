@@ -242,7 +242,7 @@ def second_reader(path, parts=None):
 def exact(path):
     """The same of our reader, before the grid."""
     data = Path(path).read_bytes()
-    root = musicxml._tree(musicxml._unpacked(data) if data[:2] == b"PK" else data)
+    root = musicxml._tree(musicxml.unpacked(data) if data[:2] == b"PK" else data)
     elements = musicxml.keyboard_parts(root)
     parts, _ = musicxml._walk(elements)
     found = [(Fraction(row[0], part.ticks), row[2]) for part in parts for row in part.rows if row[3]]

@@ -3,9 +3,10 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
-from octavoice.experiment import handover, provenance, published
+from octavoice.experiment import handover, provenance, published, weights
 
 
 def committed(checkout, pattern):
@@ -39,3 +40,26 @@ def test_running_times_were_measured_for_every_notebook():
 
 def test_the_readmes_table_is_the_committed_runs(checkout):
     assert published.markdown(published.runs()) in (checkout / "README.md").read_text()
+
+
+def test_the_networks_that_ship_are_those_of_a_committed_run_and_tell_their_licence(checkout):
+    about = weights.load().about
+    assert about["licence"].startswith("CC BY-SA 4.0; trained on ")
+    assert {"corpus", "licence", "attribution"} == set.intersection(*map(set, about["trained_on"]))
+    shipped = provenance.sha256(weights.SHIPPED / "main.safetensors")
+    assert shipped in {provenance.sha256(path) for path in checkout.glob("results/thesis/*/seed-*/main.safetensors")}
+
+
+def test_the_table_takes_the_mean_over_seeds_and_their_range():
+    def run(seed, level):
+        levels = pd.DataFrame({"level": [level, -3.5, -3.4, -3.0], "low": level - 0.1, "high": level + 0.1},
+                              index=list(published.LINES))
+        cost = {"processor": "any", "threads": 1, "training, main module": {"iterations": 100, "seconds": 60.0},
+                "training, decoder": {"iterations": 50, "seconds": 15.0}}
+        return published.Published("music", seed, pd.DataFrame(), levels, {"cost": cost, "preset": {"iterations": 200}})
+    row = published.table([run(1, -2.0), run(2, -2.2), run(3, -1.5)]).loc["music"]
+    assert row["seeds"] == "1, 2, 3"
+    assert row["main module and sampler"] == "-1.900"
+    assert row["range over seeds"] == "-2.200 to -1.500"
+    assert row["95 % over pieces (first seed)"] == "-2.100 to -1.900"
+    assert row["training of both networks"] == "3 min, any, 1 thread(s)"

@@ -10,8 +10,10 @@ import pytest
 
 from octavoice import cli, paths
 from octavoice.errors import UserError
-from octavoice.experiment import handover, provenance, relay
+from octavoice.experiment import handover, provenance, relay, weights
 from octavoice.experiment.provenance import sha256
+from octavoice.thesis.decoder import Decoder
+from octavoice.thesis.generator import OctaveGenerator
 
 RUN = ("quick", "bach", 1)
 
@@ -174,6 +176,43 @@ def test_publish_notes_what_notebooks_cost(home):
     finish(("smoke", "bach", 1), cost={"seconds": 1.5})
     handover.publish("smoke", "bach", 1)
     assert provenance.costs()["05_decoder"] == {"quick": {"seconds": 12.5}, "smoke": {"seconds": 1.5}}
+
+
+def test_a_training_that_was_found_done_counts_among_its_notebooks_costs_only(home):
+    finish(cost={"seconds": 10, "training, decoder": {"iterations": 5, "seconds": 500.0}})
+    handover.publish(*RUN)
+    assert provenance.costs()["06_experiments"]["quick"]["seconds"] == 510
+    assert provenance.costs()["07_discussion"]["quick"]["seconds"] == 10
+
+
+def test_some_notebooks_can_be_published_alone_and_without_weights(home):
+    finish_notebook(RUN, "06_experiments", "figures/fig14.png", "results/main.safetensors", "results/levels.csv")
+    with pytest.raises(UserError, match="01_data has not finished"):
+        handover.publish(*RUN)
+    handover.publish(*RUN, notebooks=("06_experiments",), weights=False)
+    assert set(tree(paths.results_dir(*RUN))) == {"index.json", "levels.csv"}
+    assert set(read(paths.results_dir(*RUN) / "index.json")["files"]) == {"figures/fig14.png", "results/levels.csv"}
+    handover.publish(*RUN, notebooks=("06_experiments",))
+    assert "main.safetensors" in tree(paths.results_dir(*RUN))
+
+
+def test_what_ships_is_a_published_runs_networks_with_their_licence(home, monkeypatch):
+    monkeypatch.setattr(weights, "SHIPPED", home / "shipped")
+    run = ("thesis", "piano-midi", 1)
+    facts = {"preset": {"name": "thesis"}, "seed": 1, "corpus_sha256": "a", "commit": "b"}
+    finish_notebook(run, "06_experiments", "results/main_metrics.csv", **facts)
+    with pytest.raises(UserError, match="holds no published run"):
+        handover.ship(*run)
+    weights.save(weights.Weights(OctaveGenerator(), Decoder(), {}), paths.run_dir(*run) / "results")
+    networks = [f"results/{name}.safetensors" for name in ("main", "decoder")]
+    manifest = paths.run_dir(*run) / "manifests" / "06_experiments.json"
+    manifest.write_text(json.dumps({"files": {name: sha256(paths.run_dir(*run) / name) for name in networks}, **facts}))
+    handover.publish(*run, notebooks=("06_experiments",))
+    shipped = handover.ship(*run)
+    assert (shipped / "main.safetensors").read_bytes() == (paths.run_dir(*run) / networks[0]).read_bytes()
+    about = weights.load(shipped).about
+    assert about["licence"] == "CC BY-SA 4.0; trained on piano-midi"
+    assert about["run"]["commit"] == "b"
 
 
 def test_a_folder_corpus_is_published_without_its_path(home, tmp_path):

@@ -5,7 +5,6 @@ transposed. The objective depends on which class each voice happens to draw, so 
 draws that are fixed by a piece's content and the step, whatever model is judged and in whatever company.
 """
 
-
 import numpy as np
 import pandas as pd
 import torch
@@ -91,5 +90,3 @@ def random_batch(generator: OctaveGenerator, test: Pieces, length: int, size: in
     batch = Fragments(test, length).draw(np.random.default_rng(seed), size)
     u = np.random.default_rng(seed).random((DRAWS, generator.sampler.voices, length - 1, size), dtype=np.float32)
     return float(-(model_loss(generator, batch, u) * batch.weight).sum() / batch.weight.sum())
-
-

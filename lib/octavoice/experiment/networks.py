@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 
 from octavoice.corpus import Batch, Fragments
 from octavoice.experiment import provenance
 from octavoice.experiment.notebook import Run
 from octavoice.experiment.train import Task, Tensors, fit, lower_precision, seeded, to_tensors, uniforms, weighted_mean
-from octavoice.experiment.weights import save_module
+from octavoice.experiment.weights import load_module, save_module
 from octavoice.music.roll import KEYS, mask
 from octavoice.paths import atomic
 from octavoice.thesis.decoder import Decoder, pseudo_likelihood
@@ -119,7 +118,7 @@ def _trained(run: Run, task: Task, iterations: int, name: str) -> pd.DataFrame:
     weights, table = run.dir / "results" / f"{name}.safetensors", run.dir / "results" / f"{name}_metrics.csv"
     stamp, checkpoint = run.dir / "checkpoints" / f"{name}.key", run.dir / "checkpoints" / f"{name}.pt"
     if stamp.exists() and stamp.read_text() == key(run) and weights.exists() and table.exists():
-        task.module.load_state_dict(load_file(weights, device=str(run.device)))
+        load_module(task.module, weights)
         metrics = pd.read_csv(table, index_col="iteration")
     else:
         metrics = fit(task, iterations, run.seed, run.preset.evaluate_every, checkpoint, key(run))

@@ -5,7 +5,7 @@ OpenScore Lieder music21 10.5 agrees but for a note that a grace note is tied to
 long; partitura 1.9 adds 15 notes to 25 900, in six songs, and takes seven times as long. The grid is exact:
 time is counted in integer ticks, the least common multiple of all ``<divisions>`` to the quarter.
 What counts as the keyboard part is declared at :func:`keyboard_parts`, what counts as a note at
-:class:`_Part`, what a file may not do at :func:`_tree` and :func:`_unpacked`.
+:class:`_Part`, what a file may not do at :func:`_tree` and :func:`unpacked`.
 """
 
 import io
@@ -50,7 +50,7 @@ def read_musicxml(path: Path) -> Piece:
     """
     try:
         data = bounded_bytes(Path(path), MAX_BYTES)
-        root = _tree(_unpacked(data) if data[:2] == b"PK" else data)
+        root = _tree(unpacked(data) if data[:2] == b"PK" else data)
         if root.tag != "score-partwise":
             raise ValueError(f"its root is {root.tag[:40]!r}, not 'score-partwise'")
         parts, pickup = _walk(keyboard_parts(root))
@@ -212,7 +212,7 @@ def _key(element: ElementTree.Element) -> str | None:
     return key_name(int(fifths), (element.findtext("mode") or "").strip()) if re.fullmatch("-?[0-7]", fifths) else None
 
 
-def _unpacked(data: bytes) -> bytes:
+def unpacked(data: bytes) -> bytes:
     """The score in a packed file (.mxl): the first rootfile its container names, in memory, nothing else."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

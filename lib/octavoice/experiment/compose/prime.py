@@ -141,7 +141,7 @@ def _from_score(path: Path, piece: Piece) -> tuple[tuple[int, int], int, float, 
 def _text(path: Path) -> bytes:
     """The text of a score that its reader has accepted, unpacked by the reader's own rules."""
     data = path.read_bytes()
-    return musicxml._unpacked(data) if data[:2] == b"PK" else data
+    return musicxml.unpacked(data) if data[:2] == b"PK" else data
 
 
 def _metre(pair: tuple[int, int]) -> tuple[int, int]:

@@ -56,6 +56,19 @@ def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, fragments
     pd.testing.assert_frame_equal(frame, frame_resumed, check_exact=True)
 
 
+@pytest.mark.parametrize(("build", "loss"), [(OctaveGenerator, networks.main_loss), (Decoder, networks.decoder_loss)])
+def test_an_iteration_never_asks_for_a_value(build, loss, fragments):
+    """On torch's device without values every look at one raises; on a GPU each would be a wait."""
+    module = build().to("meta")
+    batch = train.Tensors(*(t.to("meta") for t in train.to_tensors(fragments.panel(4))))
+    optimiser = torch.optim.Adam(module.parameters())
+    value = loss(module)(batch, torch.Generator())
+    value.backward()
+    optimiser.step()
+    with pytest.raises(RuntimeError, match="meta"):
+        value.item()
+
+
 def test_an_interrupted_run_leaves_a_checkpoint_and_ends_the_same(fragments, tmp_path):
     module = train.seeded(OctaveGenerator, 3)
     task = networks.main_task(module, fragments, 4, fragments.panel(4))

@@ -3,7 +3,8 @@ transposition per batch, zero states at a fragment's start, no gradient clipping
 
 Everything random comes from two explicit generators, whose states are in the checkpoint, so a run
 that is interrupted, or killed, and resumed ends as an undisturbed one: to the bit on a CPU with
-the same versions, number of threads and type of processor. On a GPU torch does not promise that.
+the same versions, number of threads and type of processor. On a GPU torch does not promise that,
+and the objective's draws come from the GPU's own generator, so they differ from a CPU's.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 from octavoice.corpus import Batch
 from octavoice.errors import UserError
+from octavoice.experiment.provenance import peak_memory_mb
 from octavoice.paths import atomic
 
 CHECKPOINT_SECONDS = 30
@@ -43,9 +45,10 @@ class Tensors(NamedTuple):
 
 
 def to_tensors(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
-    """Move a batch to a device."""
-    return Tensors(*(torch.from_numpy(np.ascontiguousarray(getattr(batch, name))).to(device)
-                     for name in Tensors._fields))
+    """Move a batch to a device; to a GPU from pinned memory, so that nobody waits for the copy."""
+    on_gpu = torch.device(device).type == "cuda"
+    arrays = (torch.from_numpy(np.ascontiguousarray(getattr(batch, name))) for name in Tensors._fields)
+    return Tensors(*(a.pin_memory().to(device, non_blocking=True) if on_gpu else a.to(device) for a in arrays))
 
 
 def weighted_mean(per_step: Tensor, weight: Tensor) -> Tensor:
@@ -54,13 +57,14 @@ def weighted_mean(per_step: Tensor, weight: Tensor) -> Tensor:
 
 
 def uniforms(rng: torch.Generator, *shape: int, device="cpu") -> Tensor:
-    """Uniforms in [0, 1) drawn on the CPU, so that every device sees the same draws."""
-    return torch.rand(*shape, generator=rng).to(device)
+    """Uniforms in [0, 1) drawn where ``rng`` lives and moved to ``device``; a CPU's generator gives every device
+    the same draws."""
+    return torch.rand(*shape, generator=rng, device=rng.device).to(device)
 
 
-def lower_precision(device: torch.device, precision: str) -> torch.autocast:
+def lower_precision(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """Matrix products in bfloat16 inside this context if ``precision`` is "bf16"; weights stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
 
 
 def keep_memory() -> None:
@@ -74,6 +78,11 @@ def keep_memory() -> None:
             library = ctypes.CDLL(None)
             library.mallopt(-4, 0)   # M_MMAP_MAX: large blocks come from the heap
             library.mallopt(-1, -1)  # M_TRIM_THRESHOLD: the heap never shrinks
+
+
+def peak_memory(device: torch.device) -> float:
+    """Largest memory of this process so far, in MiB: resident size, or on a GPU what torch took there."""
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_memory_mb()
 
 
 @contextmanager
@@ -151,13 +160,13 @@ class _Loop:
         self.device = next(task.module.parameters()).device
         self.optimiser = torch.optim.Adam(task.module.parameters(), lr=task.learning_rate, eps=task.epsilon)
         self.batches = np.random.default_rng(seed)
-        self.draws = torch.Generator().manual_seed(seed)
+        self.draws = torch.Generator(self.device).manual_seed(seed)
         self.rows: list[dict] = []
         self.pending: list[Tensor] = []
         self.latest: dict[str, str] = {}
         self.stream = MetricsStream(checkpoint)
         self._streams, self._whole = self._stream_states(), True
-        self.timed = {"iterations": 0, "seconds": 0.0}
+        self.timed = {"iterations": 0, "seconds": 0.0, "peak_memory_mb": 0.0}
         self._saved = self._began = time.monotonic()
 
     @property
@@ -181,7 +190,8 @@ class _Loop:
         self._whole = True
         now = time.monotonic()
         self.timed = {"iterations": self.timed["iterations"] + 1,
-                      "seconds": self.timed["seconds"] + now - self._began}
+                      "seconds": self.timed["seconds"] + now - self._began,
+                      "peak_memory_mb": max(self.timed["peak_memory_mb"], peak_memory(self.device))}
         self._began = now
         self.stream.write(self.rows)
         if self.rows:
@@ -230,7 +240,7 @@ class _Loop:
         self._streams = self._stream_states()
 
     def note_cost(self) -> None:
-        """Write ``<checkpoint>.cost.json``: seconds of the iterations that ended in a checkpoint, and their number."""
+        """Write ``<checkpoint>.cost.json``: the iterations that ended in a checkpoint, their seconds, the memory."""
         if self.checkpoint is not None:
             with atomic(self.checkpoint.with_suffix(".cost.json")) as temporary:
                 temporary.write_text(json.dumps(self.timed) + "\n")

@@ -35,7 +35,8 @@ def mask(x12):
 
     Works on numpy arrays and torch tensors alike: axes ``(..., pitch_class)`` to ``(..., key)``.
     """
-    return x12[..., np.arange(KEYS) % CLASSES]
+    octaves = -(-KEYS // CLASSES)
+    return (np.tile(x12, octaves) if isinstance(x12, np.ndarray) else x12.tile(octaves))[..., :KEYS]
 
 
 def transpose(x: np.ndarray, semitones: int) -> np.ndarray:

@@ -34,14 +34,13 @@ class MainState(NamedTuple):
 
 
 def read_past(x: Tensor, past: Tensor, periods: tuple[int, ...] = PERIODS) -> Tensor:
-    """The steps that the candidate periods point at, as one gather (§6.3).
+    """The steps that the candidate periods point at, one shifted copy per period (§6.3).
 
     ``x`` ``(time, batch, pitch_class)``, ``past`` ``(history, batch, pitch_class)`` before it;
     returns ``(time, period, batch, pitch_class)`` whose ``[t, h]`` is ``x'_{t+1-h}``.
     """
     line = torch.cat([past, x])
-    steps = torch.arange(len(x), device=x.device)[:, None] + len(past) + 1
-    return line[steps - torch.tensor(periods, device=x.device)]
+    return torch.stack([line[len(past) + 1 - h:][:len(x)] for h in periods], dim=1)
 
 
 class HistoryReader(nn.Module):

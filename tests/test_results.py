@@ -1,6 +1,7 @@
 """What is committed under figures/ and results/ is what its run wrote; running times are for real notebooks."""
 
 import json
+import math
 import re
 
 import pandas as pd
@@ -50,16 +51,36 @@ def test_the_networks_that_ship_are_those_of_a_committed_run_and_tell_their_lice
     assert shipped in {provenance.sha256(path) for path in checkout.glob("results/thesis/*/seed-*/main.safetensors")}
 
 
-def test_the_table_takes_the_mean_over_seeds_and_their_range():
+@pytest.fixture
+def at_scale():
     def run(seed, level):
         levels = pd.DataFrame({"level": [level, -3.5, -3.4, -3.0], "low": level - 0.1, "high": level + 0.1},
                               index=list(published.LINES))
-        cost = {"processor": "any", "threads": 1, "training, main module": {"iterations": 100, "seconds": 60.0},
-                "training, decoder": {"iterations": 50, "seconds": 15.0}}
-        return published.Published("music", seed, pd.DataFrame(), levels, {"cost": cost, "preset": {"iterations": 200}})
-    row = published.table([run(1, -2.0), run(2, -2.2), run(3, -1.5)]).loc["music"]
+        noted = {"peak_memory_mb": 1024.0 * seed} if seed > 1 else {}
+        cost = {"processor": "any", "threads": 1, "training, decoder": {"iterations": 50, "seconds": 15.0, **noted},
+                "training, main module": {"iterations": 100, "seconds": 60.0 * seed, **noted}}
+        metrics = pd.DataFrame({"train": [3.0] * 25 + [2.0] * 75, "held_out": math.nan}, index=range(1, 101))
+        metrics.loc[[50, 75, 100], "held_out"] = [2.5, 2.25, 2.375]
+        return published.Published("music", seed, metrics, levels, level - 0.5,
+                                   {"cost": cost, "preset": {"iterations": 200}})
+    return [run(1, -2.0), run(2, -2.2), run(3, -1.5)]
+
+
+def test_the_table_takes_the_mean_over_seeds_and_their_range(at_scale):
+    row = published.table(at_scale).loc["music"]
     assert row["seeds"] == "1, 2, 3"
     assert row["main module and sampler"] == "-1.900"
     assert row["range over seeds"] == "-2.200 to -1.500"
     assert row["95 % over pieces (first seed)"] == "-2.100 to -1.900"
-    assert row["training of both networks"] == "3 min, any, 1 thread(s)"
+    assert row["one random batch, as in the thesis"] == "-2.400"
+    assert row["training of both networks"] == "3 to 7 min; 2.0 to 3.0 GiB; any, 1 thread(s)"
+    assert published.table(at_scale[:1]).loc["music", "training of both networks"] == "3 min; any, 1 thread(s)"
+
+
+def test_the_course_reads_levels_where_they_were_measured(at_scale):
+    course = published.course(at_scale, [(25, -2.6), (50, -2.3)])
+    row = course.loc["music", 2]
+    assert course.loc[("thesis", "–"), "training at 25"] == -2.6
+    assert (row["training at 25"], row["training at 50"], row["held-out at 50"]) == (-3.0, -2.0, -2.5)
+    assert math.isnan(row["held-out at 25"])
+    assert (row["gap at the end"], row["best held-out"], row["best at"]) == (0.375, -2.25, 75)

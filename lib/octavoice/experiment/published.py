@@ -1,6 +1,7 @@
 """Thesis-scale runs that are committed under ``results/thesis``: their curves, their table, its place in the README."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,21 +16,36 @@ LINES = {"main module": "main module and sampler", "marginal": "marginal frequen
 
 @dataclass(frozen=True)
 class Published:
-    """One committed run: its corpus, seed, metrics of the main module, held-out levels and provenance."""
+    """One committed run: its corpus, seed, metrics of the main module, held-out levels and provenance.
+
+    ``random_batch`` is the level on one random batch of transposed test fragments, as the thesis tested.
+    """
 
     corpus: str
     seed: int
     metrics: pd.DataFrame
     levels: pd.DataFrame
+    random_batch: float
     facts: dict
 
     @property
-    def cost(self) -> str:
-        """Where it was trained and how long an iteration of both networks took, as measured."""
-        cost = self.facts["cost"]
-        parts = [part for name, part in cost.items() if name.startswith("training, ")]
-        minutes = sum(part["seconds"] / part["iterations"] for part in parts) * self.facts["preset"]["iterations"] / 60
-        return f"{minutes:.0f} min, {cost['processor']}, {cost['threads']} thread(s)"
+    def minutes(self) -> float:
+        """What training both networks takes at the pace that was measured, minutes."""
+        pace = sum(part["seconds"] / part["iterations"] for part in self._training())
+        return pace * self.facts["preset"]["iterations"] / 60
+
+    @property
+    def memory(self) -> float:
+        """The training process's largest memory, GiB; NaN where it was not noted."""
+        return max(part.get("peak_memory_mb", math.nan) for part in self._training()) / 1024
+
+    @property
+    def processor(self) -> str:
+        """Where it was trained."""
+        return f"{self.facts['cost']['processor']}, {self.facts['cost']['threads']} thread(s)"
+
+    def _training(self) -> list[dict]:
+        return [part for name, part in self.facts["cost"].items() if name.startswith("training, ")]
 
 
 def runs(preset: str = "thesis") -> list[Published]:
@@ -44,7 +60,9 @@ def runs(preset: str = "thesis") -> list[Published]:
 
 def _read(folder: Path, facts: dict) -> Published:
     return Published(facts["corpus"], facts["seed"], pd.read_csv(folder / "main_metrics.csv", index_col="iteration"),
-                     pd.read_csv(folder / "test_levels.csv", index_col=0), facts["provenance"]["06_experiments"])
+                     pd.read_csv(folder / "test_levels.csv", index_col=0),
+                     json.loads((folder / "test_random_batch.json").read_text(encoding="utf-8"))["nats per step"],
+                     facts["provenance"]["06_experiments"])
 
 
 def by_corpus(found: list[Published]) -> dict[str, list[Published]]:
@@ -55,7 +73,7 @@ def by_corpus(found: list[Published]) -> dict[str, list[Published]]:
 def table(found: list[Published]) -> pd.DataFrame:
     """Held-out nats per step on each corpus's whole test set: a row per corpus.
 
-    The main module's level is the mean over seeds with its range; baselines are the same for all seeds.
+    The main module's levels are means over seeds; baselines are the same for all seeds.
     """
     rows = {}
     for corpus, group in by_corpus(found).items():
@@ -65,11 +83,41 @@ def table(found: list[Published]) -> pd.DataFrame:
         rows[corpus] = {
             "seeds": ", ".join(str(run.seed) for run in group),
             LINES["main module"]: f"{sum(ours) / len(ours):.3f}",
-            "range over seeds": f"{min(ours):.3f} to {max(ours):.3f}" if len(ours) > 1 else "one seed",
+            "range over seeds": _range(ours, ".3f") if len(ours) > 1 else "one seed",
             "95 % over pieces (first seed)": f"{spread['low']:.3f} to {spread['high']:.3f}",
+            "one random batch, as in the thesis": f"{sum(run.random_batch for run in group) / len(group):.3f}",
             **{LINES[name]: f"{first.loc[name, 'level']:.3f}" for name in LINES if name != "main module"},
-            "training of both networks": group[0].cost}
+            "training of both networks": _cost(group)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("corpus")
+
+
+def _range(values: list[float], form: str) -> str:
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def _cost(group: list[Published]) -> str:
+    """Minutes, memory and machine of some runs; memory of those that noted it."""
+    memory = [run.memory for run in group if not math.isnan(run.memory)]
+    return "; ".join([f"{_range([run.minutes for run in group], '.0f')} min",
+                      *([f"{_range(memory, '.1f')} GiB"] if memory else []),
+                      *dict.fromkeys(run.processor for run in group)])
+
+
+def course(found: list[Published], thesis_curve: list[tuple[int, float]]) -> pd.DataFrame:
+    """How training went, a row per run below the thesis's: nats per step at its points, and at the end (claim C9).
+
+    Training levels are means of the 25 batches up to the iteration, held-out ones of the fixed panel.
+    """
+    rows = {("thesis", "–"): {f"training at {i}": level for i, level in thesis_curve}}
+    for run in found:
+        train, held_out = -run.metrics["train"], -run.metrics["held_out"].dropna()
+        rows[run.corpus, run.seed] = {
+            **{f"training at {i}": train.loc[i - 24:i].mean() for i, _ in thesis_curve},
+            **{f"held-out at {i}": held_out.get(i, math.nan) for i, _ in thesis_curve},
+            "gap at the end": train.tail(len(train) // 10).mean() - held_out.iloc[-1],
+            "best held-out": held_out.max(), "best at": int(held_out.idxmax())}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["corpus", "seed"])
 
 
 def markdown(found: list[Published]) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from octavoice import __version__, paths
 from octavoice.errors import UserError
+from octavoice.experiment.presets import MAX_SEED
 
-MAX_SEED = 2**31 - 1
 BACH = "Bach's chorales that come with music21"
 
 

@@ -48,8 +48,8 @@ def check_types(namespace: dict, parameters: dict[str, type]) -> dict:
 def check_parameters(namespace: dict) -> dict:
     """As :func:`check_types`, for the notebooks of a run: sensible values too. Raises :class:`UserError`."""
     given = check_types(namespace, PARAMETERS)
-    if not 0 <= given["seed"] < 2**31:
-        raise UserError(f"parameter seed={given['seed']} must lie between 0 and {2**31 - 1}.")
+    if not 0 <= given["seed"] <= presets.MAX_SEED:
+        raise UserError(f"parameter seed={given['seed']} must lie between 0 and {presets.MAX_SEED}.")
     if given["device"] not in DEVICES:
         raise UserError(f"parameter device={given['device']!r} must be one of {', '.join(DEVICES)}.")
     corpora.check(given["corpus"])

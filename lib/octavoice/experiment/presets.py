@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from octavoice.errors import UserError
 
 PRECISIONS = ("fp32", "bf16")
+MAX_SEED = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Preset:

@@ -11,6 +11,7 @@ from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
 from octavoice.experiment import harmony, weights
 from octavoice.experiment.compose.prime import Prime
+from octavoice.experiment.presets import MAX_SEED
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLOCK_BITS, KEYS, clock, compress, transpose, transpose_classes
 from octavoice.thesis.attention import HISTORY
@@ -19,7 +20,7 @@ from octavoice.thesis.generator import CONTEXT, Composer, OctaveGenerator
 HOUR_FRAGMENTS, HOUR_PRIME, HOUR_NEW, HOUR_EMPTY, HOUR_STEPS = 120, 16, 240, 24, 28_760
 """The hour of music as the thesis's author submitted it [published program]; all but the first in steps."""
 LIMITS = {"steps": (int, 1, HOUR_STEPS), "bars": (int, 1, HOUR_STEPS), "variations": (int, 1, 1000),
-          "temperature": (float, 0.01, 100), "decoder-temperature": (float, 0.01, 100), "seed": (int, 0, 2**31 - 1)}
+          "temperature": (float, 0.01, 100), "decoder-temperature": (float, 0.01, 100), "seed": (int, 0, MAX_SEED)}
 """Kind of each number that a user gives, the smallest and the largest."""
 AT_ONCE = 30_000
 """New steps composed in one batch, over all its pieces; more would only take memory."""

@@ -1,6 +1,7 @@
 """How fast the networks train. Run by hand on an idle machine; prints ratios, all forms measured in one run, in turn.
 
     python benchmarks/training.py forms [ROUNDS]     plain steps, sequences in float32, in bfloat16: batch 140 × 256
+    python benchmarks/training.py rate [ITERATIONS]  preset thesis as it runs, on a GPU if there is one, with a profile
     python benchmarks/training.py scaling            how the cost grows with fragment length, batch and voices
     python benchmarks/training.py precision [SEEDS]  where float32 and bfloat16 end, seed by seed: preset quick, bach
     python benchmarks/training.py composing          an hour of music: all pieces at once beside one at a time
@@ -77,6 +78,25 @@ def forms(rounds: int = 5) -> None:
               f"{base / (main + decoder_time):14.1f}{decoder_time / main:14.0%}")
 
 
+def rate(iterations: int = 20) -> None:
+    """Iterations per second of preset thesis (drawing, loss, Adam) on one device, and where the time goes."""
+    p, device = presets.resolve("thesis"), notebook.pick_device("auto")
+    run = notebook.Run("rate", p, "bach", 1, device)
+    fragments = Fragments(run.splits["train"], p.fragment, p.stride)
+    tables = []
+    for build, task_of in ((OctaveGenerator, networks.main_task), (Decoder, networks.decoder_task)):
+        task = task_of(build().to(device), fragments, p.batch, precision=p.precision)
+        train.fit(task, 3, 1)
+        taken = seconds(lambda task=task: train.fit(task, iterations, 1))
+        with torch.profiler.profile() as profile:
+            train.fit(task, 3, 1)
+        column = "self_cpu_time_total" if device.type == "cpu" else "self_device_time_total"
+        tables.append(f"{task.name}: {iterations / taken:.2f} iterations per second\n"
+                      + profile.key_averages().table(sort_by=column, row_limit=8, max_name_column_width=40))
+    where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
+    print(f"{where}, {torch.get_num_threads()} thread(s), {train.peak_memory(device):.0f} MiB", *tables, sep="\n")
+
+
 def scaling() -> None:
     """One iteration of the main module (float32) beside the thesis's 140 × 256 with five voices."""
     rows = [("thesis: 140 × 256, V = 5", 256, 140, 5), *((f"{n} steps", n, 140, 5) for n in (64, 128, 512)),
@@ -123,7 +143,7 @@ def composing(pieces: int = 120, steps: int = 240) -> None:
 
 
 if __name__ == "__main__":
-    commands = {"forms": forms, "scaling": scaling, "precision": precision, "composing": composing}
+    commands = {"forms": forms, "rate": rate, "scaling": scaling, "precision": precision, "composing": composing}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     train.keep_memory()

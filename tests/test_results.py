@@ -52,7 +52,7 @@ def test_the_networks_that_ship_are_those_of_a_committed_run_and_tell_their_lice
 
 
 @pytest.fixture
-def at_scale():
+def at_scale(tmp_path):
     def run(seed, level):
         levels = pd.DataFrame({"level": [level, -3.5, -3.4, -3.0], "low": level - 0.1, "high": level + 0.1},
                               index=list(published.LINES))
@@ -62,7 +62,7 @@ def at_scale():
         metrics = pd.DataFrame({"train": [3.0] * 25 + [2.0] * 75, "held_out": math.nan}, index=range(1, 101))
         metrics.loc[[50, 75, 100], "held_out"] = [2.5, 2.25, 2.375]
         return published.Published("music", seed, metrics, levels, level - 0.5,
-                                   {"cost": cost, "preset": {"iterations": 200}})
+                                   {"cost": cost, "preset": {"iterations": 200}}, tmp_path)
     return [run(1, -2.0), run(2, -2.2), run(3, -1.5)]
 
 
@@ -75,6 +75,18 @@ def test_the_table_takes_the_mean_over_seeds_and_their_range(at_scale):
     assert row["one random batch, as in the thesis"] == "-2.400"
     assert row["training of both networks"] == "3 to 7 min; 2.0 to 3.0 GiB; any, 1 thread(s)"
     assert published.table(at_scale[:1]).loc["music", "training of both networks"] == "3 min; any, 1 thread(s)"
+
+
+def test_evidence_is_what_the_run_wrote(checkout, at_scale):
+    found = published.runs()
+    table = published.evidence(found)
+    assert list(table.columns) == [(run.corpus, run.seed) for run in found]
+    own, other = (table.loc["C15", f"onsets in {whose} key"] for whose in ("the prime's", "another prime's"))
+    written = [json.loads((run.folder / "c15_key.json").read_text())["own minus another's prime"] for run in found]
+    assert (own - other).tolist() == pytest.approx(written)
+    assert table.loc["C11":"C15"].stack([0, 1]).between(0, 1).all()
+    assert found[0].figure("fig15_voices").startswith(b"\x89PNG")
+    assert published.evidence(at_scale).empty
 
 
 def test_the_course_reads_levels_where_they_were_measured(at_scale):

@@ -63,6 +63,12 @@ def pick_device(device: str) -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def display_png(png: bytes, caption: str) -> None:
+    """Display a picture at a legible size, its caption below."""
+    display(Image(data=png, width=style.display_width(png)))
+    display(Markdown(f"*{caption}*"))
+
+
 class Run:
     """One notebook's run at one preset, corpus and seed. Made by :func:`start`."""
 
@@ -103,8 +109,7 @@ class Run:
         files = {"png": figure} if isinstance(figure, bytes) else style.render(figure)
         for suffix, data in files.items():
             self._record(f"figures/{name}.{suffix}", data)
-        display(Image(data=files["png"], width=style.display_width(files["png"])))
-        display(Markdown(f"*{caption}*"))
+        display_png(files["png"], caption)
 
     def write_svg(self, name: str, svg: str) -> None:
         """Save an SVG drawn elsewhere (an engraved page) beside the figures."""

@@ -27,6 +27,7 @@ class Published:
     levels: pd.DataFrame
     random_batch: float
     facts: dict
+    folder: Path
 
     @property
     def minutes(self) -> float:
@@ -43,6 +44,11 @@ class Published:
     def processor(self) -> str:
         """Where it was trained."""
         return f"{self.facts['cost']['processor']}, {self.facts['cost']['threads']} thread(s)"
+
+    def figure(self, name: str) -> bytes:
+        """One of its committed figures, as PNG."""
+        figures = paths.checkout() / "figures" / Path(*self.folder.parts[-3:])
+        return (figures / f"{name}.png").read_bytes()
 
     def _training(self) -> list[dict]:
         return [part for name, part in self.facts["cost"].items() if name.startswith("training, ")]
@@ -62,7 +68,7 @@ def _read(folder: Path, facts: dict) -> Published:
     return Published(facts["corpus"], facts["seed"], pd.read_csv(folder / "main_metrics.csv", index_col="iteration"),
                      pd.read_csv(folder / "test_levels.csv", index_col=0),
                      json.loads((folder / "test_random_batch.json").read_text(encoding="utf-8"))["nats per step"],
-                     facts["provenance"]["06_experiments"])
+                     facts["provenance"]["06_experiments"], folder)
 
 
 def by_corpus(found: list[Published]) -> dict[str, list[Published]]:
@@ -118,6 +124,37 @@ def course(found: list[Published], thesis_curve: list[tuple[int, float]]) -> pd.
             "gap at the end": train.tail(len(train) // 10).mean() - held_out.iloc[-1],
             "best held-out": held_out.max(), "best at": int(held_out.idxmax())}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["corpus", "seed"])
+
+
+def evidence(found: list[Published]) -> pd.DataFrame:
+    """What notebook 07 found in every run for claims C11–C16: a row per claim and quantity, a column per run."""
+    columns = {}
+    for run in found:
+        if (run.folder / "c11_c13_keys.csv").exists():
+            keys = pd.read_csv(run.folder / "c11_c13_keys.csv", index_col="set")
+            rhythm = pd.read_csv(run.folder / "c16_rhythm.csv", index_col=0)
+            pairs = pd.read_csv(run.folder / "c12_given_declined.csv", index_col=["declined", "later"])
+            decoded = json.loads((run.folder / "decoded.json").read_text(encoding="utf-8"))
+            ours, real, other = (keys.loc[name] for name in ("samples", "held-out pieces", "samples, another's prime"))
+            columns[run.corpus, run.seed] = {
+                ("C11", "triads among steps of three or more classes"): ours["triads"],
+                ("C11", "the same in held-out pieces"): real["triads"],
+                ("C12", "voice 2 sounds where voice 1 sounded"): pairs.loc[(1, 2), "sounds if sounded"],
+                ("C12", "voice 2 sounds where voice 1 declined"): pairs.loc[(1, 2), "sounds if declined"],
+                ("C12", "voice 5 sounds where voice 4 sounded"): pairs.loc[(4, 5), "sounds if sounded"],
+                ("C12", "voice 5 sounds where voice 4 declined"): pairs.loc[(4, 5), "sounds if declined"],
+                ("C13", "onsets in the key of their window"): ours["in key by window"],
+                ("C13", "the same in held-out pieces"): real["in key by window"],
+                ("C15", "onsets in the prime's key"): ours["in prime's key"],
+                ("C15", "onsets in another prime's key"): other["in prime's key"],
+                ("C15", "the same in held-out pieces, their own bar"): real["in prime's key"],
+                ("C16", "steps that strike"): rhythm.loc["samples", "struck"],
+                ("C16", "the same in held-out pieces"): rhythm.loc["held-out pieces", "struck"],
+                ("C16", "classes struck at once"): rhythm.loc["samples", "classes"],
+                ("C16", "as many in held-out pieces"): rhythm.loc["held-out pieces", "classes"],
+                ("§6.2", "decided classes that the decoder left without a key"): decoded["share"]}
+    table = pd.DataFrame(columns)
+    return table.rename_axis(["claim", "quantity"]).rename_axis(["corpus", "seed"], axis=1) if columns else table
 
 
 def markdown(found: list[Published]) -> str:

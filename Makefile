@@ -54,7 +54,7 @@ test: $(READY)  ## everything CI runs: lint, tests, and the notebooks at preset 
 	@OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n 2 tests
 	@$(IN_TEMPORARY_HOME) TQDM_DISABLE=1 "$(BIN)/python" -m pytest --nbval-lax --nbval-current-env notebooks
 
-publish: $(READY)  ## copy a finished run to figures/ and results/, to be committed; ONLY="06_experiments 07_discussion"
+publish: $(READY)  ## copy a finished run to figures/ and results/, to be committed; ONLY="06_experiments 07_discussion", NO_WEIGHTS=1, SHIP=1: its networks come with the package
 	@"$(BIN)/octavoice" publish $(RUN) $(if $(ONLY),--only $(ONLY)) $(if $(NO_WEIGHTS),--no-weights) $(if $(SHIP),--ship)
 
 notebooks: $(READY)  ## run the notebooks in place at preset smoke, so that their stored outputs are fresh

@@ -43,6 +43,12 @@ def test_the_readmes_table_is_the_committed_runs(checkout):
     assert published.markdown(published.runs()) in (checkout / "README.md").read_text()
 
 
+def test_the_readmes_figure_draws_the_committed_runs(checkout):
+    facts = json.loads((checkout / "figures" / "fig14_thesis_scale.json").read_text())
+    assert facts == published.metrics_read(published.runs())
+    assert (checkout / "figures" / "fig14_thesis_scale.png").exists()
+
+
 def test_the_networks_that_ship_are_those_of_a_committed_run_and_tell_their_licence(checkout):
     about = weights.load().about
     assert about["licence"].startswith("CC BY-SA 4.0; trained on ")

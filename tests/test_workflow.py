@@ -157,17 +157,14 @@ def test_rerun_leaves_a_published_run_alone(home):
     assert all(path.exists() for path in handover.indexes(*RUN))
 
 
-def test_publish_names_the_command_and_the_front_page(home):
+def test_publish_names_the_command_and_leaves_the_front_page(home):
     finish()
     finish_notebook(RUN, "07_discussion", "figures/front_page.png")
     said = handover.publish(*RUN)
     assert said.splitlines()[-1] == (
         "git add -f figures/quick/bach/seed-1 results/quick/bach/seed-1 costs.json"
-        " figures/front_page.png figures/front_page.json"
     )
-    facts = read(home / "figures/front_page.json")
-    assert facts["files"] == {"figures/front_page.png": sha256(home / "figures/front_page.png")}
-    assert facts["preset"] == "quick"
+    assert not (home / "figures/front_page.png").exists()
 
 
 def test_publish_notes_what_notebooks_cost(home):
@@ -208,11 +205,17 @@ def test_what_ships_is_a_published_runs_networks_with_their_licence(home, monkey
     manifest = paths.run_dir(*run) / "manifests" / "06_experiments.json"
     manifest.write_text(json.dumps({"files": {name: sha256(paths.run_dir(*run) / name) for name in networks}, **facts}))
     handover.publish(*run, notebooks=("06_experiments",))
-    shipped = handover.ship(*run)
+    assert handover.ship(*run).splitlines()[-1] == "git add -f shipped"
+    shipped = home / "shipped"
     assert (shipped / "main.safetensors").read_bytes() == (paths.run_dir(*run) / networks[0]).read_bytes()
     about = weights.load(shipped).about
     assert about["licence"] == "CC BY-SA 4.0; trained on piano-midi"
     assert about["run"]["commit"] == "b"
+    finish_notebook(run, "07_discussion", "figures/front_page.png", **facts)
+    handover.publish(*run, notebooks=("06_experiments", "07_discussion"))
+    assert handover.ship(*run).endswith("shipped figures/front_page.png figures/front_page.json")
+    facts = read(home / "figures/front_page.json")
+    assert facts["files"] == {"figures/front_page.png": sha256(home / "figures/front_page.png")}
 
 
 def test_a_folder_corpus_is_published_without_its_path(home, tmp_path):

@@ -73,7 +73,7 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
 
 
 def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS, weights: bool = True) -> str:
-    """Copy a finished run to where it is committed, with the front page's picture if it made one.
+    """Copy a finished run to where it is committed; the README's table and Fig. 14 take it in.
 
     Only what ``notebooks`` wrote is published; ``weights=False`` leaves the networks out, where one seed's are
     enough. Returns the command that stages it. Raises :class:`UserError` as :func:`index_of` does.
@@ -89,37 +89,42 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
         from octavoice.experiment import published
 
         published.write_readme(readme)
-        staged.append(readme)
-    if FRONT_PAGE in index["files"]:
-        picture = paths.home() / FRONT_PAGE
-        with paths.atomic(picture) as temporary:
-            shutil.copyfile(paths.run_dir(*run) / FRONT_PAGE, temporary)
-        facts = {**index, "files": {FRONT_PAGE: index["files"][FRONT_PAGE]}}
-        _write(picture.with_suffix(".json"), facts)
-        staged += [picture, picture.with_suffix(".json")]
-    return "published; commit it with\ngit add -f " + " ".join(shlex.quote(_short(path)) for path in staged)
+        staged += [readme, *published.write_figure(readme.parent / "figures")]
+    return f"published; {_staging(staged)}"
 
 
-def ship(preset: str, corpus: str, seed: int) -> Path:
-    """Make a published run's networks the ones that come with the package; return their folder.
+def ship(preset: str, corpus: str, seed: int) -> str:
+    """Make a published run's networks the ones that come with the package, and its picture the front page's.
 
-    ``about.json`` beside them says what they were trained on, by which run, and their licence.
-    Raises :class:`UserError` if the run was not published with its weights.
+    ``about.json`` beside the networks says what they were trained on, by which run, and their licence. Returns the
+    command that stages it. Raises :class:`UserError` if the run was not published with its weights.
     """
-    results = paths.results_dir(preset, corpus, seed)
+    results, figures = (place(preset, corpus, seed) for place in (paths.results_dir, paths.figures_dir))
     if not (results / "index.json").exists():
         raise UserError(f"{_short(results)} holds no published run; "
                         f"`make publish {_settings(preset, corpus, seed)}` first.")
     from octavoice.experiment import weights
 
-    facts = _read(results / "index.json")["provenance"][TRAINING]
+    index = _read(results / "index.json")
+    facts = index["provenance"][TRAINING]
     taught = weights.load(results)
     music = [{"corpus": part.name, "licence": part.licence, "attribution": part.attribution}
              for part in catalogue.parts(corpus)]
     about = {"licence": f"{WEIGHTS_LICENCE}; trained on {', '.join(part['corpus'] for part in music)}",
              "trained_on": music, "run": {name: facts[name] for name in ("preset", "seed", "corpus_sha256", "commit")}}
     weights.save(replace(taught, about=about), weights.SHIPPED)
-    return weights.SHIPPED
+    staged = [weights.SHIPPED]
+    if (picture := figures / "front_page.png").exists():
+        front = paths.home() / FRONT_PAGE
+        with paths.atomic(front) as temporary:
+            shutil.copyfile(picture, temporary)
+        _write(front.with_suffix(".json"), {**index, "files": {FRONT_PAGE: index["files"][FRONT_PAGE]}})
+        staged += [front, front.with_suffix(".json")]
+    return f"shipped; {_staging(staged)}"
+
+
+def _staging(staged: list[Path]) -> str:
+    return "commit it with\ngit add -f " + " ".join(shlex.quote(_short(path)) for path in staged)
 
 
 def _note_costs(index: dict) -> Path:

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from octavoice import paths
+from octavoice.experiment import provenance
+from octavoice.figures import style, training
+from octavoice.thesis import values
 
 MARKS = "<!-- results: written by `octavoice publish`, do not edit -->", "<!-- end of results -->"
 LINES = {"main module": "main module and sampler", "marginal": "marginal frequency", "first order": "first-order table",
@@ -155,6 +159,31 @@ def evidence(found: list[Published]) -> pd.DataFrame:
                 ("§6.2", "decided classes that the decoder left without a key"): decoded["share"]}
     table = pd.DataFrame(columns)
     return table.rename_axis(["claim", "quantity"]).rename_axis(["corpus", "seed"], axis=1) if columns else table
+
+
+def curves(found: list[Published]) -> Figure:
+    """Fig. 14 of all runs, beside the thesis's: a panel per corpus, its seeds in it."""
+    best = {run.corpus: run.levels["level"].drop("main module").max() for run in found}
+    metrics = {corpus: {run.seed: run.metrics for run in group} for corpus, group in by_corpus(found).items()}
+    return training.seeds_and_corpora(metrics, best, [tuple(point) for point in values.value("train_curve")])
+
+
+def metrics_read(found: list[Published]) -> dict[str, str]:
+    """The metrics that :func:`curves` draws: SHA-256 of each run's file."""
+    return {f"{run.corpus}, seed {run.seed}": provenance.sha256(run.folder / "main_metrics.csv") for run in found}
+
+
+def write_figure(folder: Path) -> list[Path]:
+    """Draw :func:`curves` of all committed runs into ``folder``, and beside it what it shows; return both files."""
+    if not (found := runs()):
+        return []
+    style.use()
+    picture, facts = folder / "fig14_thesis_scale.png", folder / "fig14_thesis_scale.json"
+    with paths.atomic(picture) as temporary:
+        temporary.write_bytes(style.render(curves(found))["png"])
+    with paths.atomic(facts) as temporary:
+        temporary.write_text(json.dumps(metrics_read(found), indent=1) + "\n", encoding="utf-8")
+    return [picture, facts]
 
 
 def markdown(found: list[Published]) -> str:

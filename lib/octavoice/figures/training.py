@@ -49,16 +49,16 @@ def seeds_and_corpora(curves: dict[str, dict[int, pd.DataFrame]], baselines: dic
     figure, axes = plt.subplots(1, len(curves), figsize=(max(6.0, 4.2 * len(curves)), 3.8), sharey=True, squeeze=False)
     for ax, (corpus, seeds) in zip(axes[0], curves.items(), strict=True):
         for i, metrics in enumerate(seeds.values()):
-            label = f", {len(seeds)} seeds" if len(seeds) > 1 else ""
+            how = {"linewidth": 1.2, "linestyle": ("-", (0, (4, 1)), (0, (1, 1)))[i % 3]}
             smooth = -metrics["train"].rolling(50, min_periods=50).mean()
-            ax.plot(smooth.index, smooth, color=BLUE, linewidth=1.2, label=f"training, mean of 50{label}" * (i == 0))
+            ax.plot(smooth.index, smooth, color=BLUE, **how, label="training, mean of 50; a line per seed" * (i == 0))
             held_out = -metrics["held_out"].dropna()
-            ax.plot(held_out.index, held_out, color=ORANGE, linewidth=1.2, label=f"held-out panel{label}" * (i == 0))
+            ax.plot(held_out.index, held_out, color=ORANGE, **how, label="held-out panel; a line per seed" * (i == 0))
         ax.axhline(baselines[corpus], color=GREY, linestyle="--", linewidth=1.2, label="best frequency table, test set")
         ax.plot(*zip(*thesis, strict=True), linestyle="none", marker="D", color=PURPLE, markersize=6,
                 label="thesis, training (other data)")
         ax.set(title=corpus, xlabel="iteration", xlim=(0, None))
-    axes[0, 0].set(ylabel="objective, nats per step", ylim=(-3.7, None))
+    axes[0, 0].set(ylabel="objective, nats per step", ylim=(min(baselines.values()) - 0.15, None))
     axes[0, 0].legend(loc="lower right")
     return figure
 

@@ -131,13 +131,14 @@ def course(found: list[Published], thesis_curve: list[tuple[int, float]]) -> pd.
 
 
 def evidence(found: list[Published]) -> pd.DataFrame:
-    """What notebook 07 found in every run for claims C11–C16: a row per claim and quantity, a column per run."""
+    """What every run found for claims C11–C16, and how its decoder predicts (nats per step): a column per run."""
     columns = {}
     for run in found:
         if (run.folder / "c11_c13_keys.csv").exists():
             keys = pd.read_csv(run.folder / "c11_c13_keys.csv", index_col="set")
             rhythm = pd.read_csv(run.folder / "c16_rhythm.csv", index_col=0)
             pairs = pd.read_csv(run.folder / "c12_given_declined.csv", index_col=["declined", "later"])
+            levels = pd.read_csv(run.folder / "decoder_levels.csv", index_col=0).iloc[:, 0]
             decoded = json.loads((run.folder / "decoded.json").read_text(encoding="utf-8"))
             ours, real, other = (keys.loc[name] for name in ("samples", "held-out pieces", "samples, another's prime"))
             columns[run.corpus, run.seed] = {
@@ -156,7 +157,9 @@ def evidence(found: list[Published]) -> pd.DataFrame:
                 ("C16", "the same in held-out pieces"): rhythm.loc["held-out pieces", "struck"],
                 ("C16", "classes struck at once"): rhythm.loc["samples", "classes"],
                 ("C16", "as many in held-out pieces"): rhythm.loc["held-out pieces", "classes"],
-                ("§6.2", "decided classes that the decoder left without a key"): decoded["share"]}
+                ("§6.2", "decided classes that the decoder left without a key"): decoded["share"],
+                ("§6.2", "decoder, log pseudo-likelihood of held-out keys"): levels["decoder, last point"],
+                ("§6.2", "the same by a table of key frequencies"): levels["key frequencies"]}
     table = pd.DataFrame(columns)
     return table.rename_axis(["claim", "quantity"]).rename_axis(["corpus", "seed"], axis=1) if columns else table
 

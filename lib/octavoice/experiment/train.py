@@ -65,7 +65,7 @@ def uniforms(rng: torch.Generator, *shape: int, device="cpu") -> Tensor:
 def lower_precision(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """Matrix products in bfloat16 inside this context if ``precision`` is "bf16"; weights stay float32.
 
-    On a CPU only: on a GPU the recurrence waits for its steps and not for matrix products, so there is little to win.
+    On a CPU only: on a GPU lower precision is untried.
     """
     lower = precision == "bf16" and device.type == "cpu"
     return torch.autocast("cpu", torch.bfloat16) if lower else contextlib.nullcontext()

@@ -100,5 +100,7 @@ def test_the_course_reads_levels_where_they_were_measured(at_scale):
     row = course.loc["music", 2]
     assert course.loc[("thesis", "–"), "training at 25"] == -2.6
     assert (row["training at 25"], row["training at 50"], row["held-out at 50"]) == (-3.0, -2.0, -2.5)
-    assert math.isnan(row["held-out at 25"])
+    assert math.isnan(course.loc[("music", 2), "held-out at 25"])
     assert (row["gap at the end"], row["best held-out"], row["best at"]) == (0.375, -2.25, 75)
+    assert course["best at"].dtype == "Int64"
+    assert published.course([], [(25, -2.6)]).loc[("thesis", "–"), "training at 25"] == -2.6

@@ -193,9 +193,10 @@ def test_some_notebooks_can_be_published_alone_and_without_weights(home):
     assert "main.safetensors" in tree(paths.results_dir(*RUN))
 
 
-def test_what_ships_is_a_published_runs_networks_with_their_licence(home, monkeypatch):
+@pytest.mark.parametrize(("corpus", "licence"), [("piano-midi", "CC BY-SA 4.0"), ("nottingham", "GPL-3.0")])
+def test_what_ships_is_a_published_runs_networks_with_their_licence(home, monkeypatch, corpus, licence):
     monkeypatch.setattr(weights, "SHIPPED", home / "shipped")
-    run = ("thesis", "piano-midi", 1)
+    run = ("thesis", corpus, 1)
     facts = {"preset": {"name": "thesis"}, "seed": 1, "corpus_sha256": "a", "commit": "b"}
     finish_notebook(run, "06_experiments", "results/main_metrics.csv", **facts)
     with pytest.raises(UserError, match="holds no published run"):
@@ -209,7 +210,7 @@ def test_what_ships_is_a_published_runs_networks_with_their_licence(home, monkey
     shipped = home / "shipped"
     assert (shipped / "main.safetensors").read_bytes() == (paths.run_dir(*run) / networks[0]).read_bytes()
     about = weights.load(shipped).about
-    assert about["licence"] == "CC BY-SA 4.0; trained on piano-midi"
+    assert about["licence"] == f"{licence}; trained on {corpus}"
     assert about["run"]["commit"] == "b"
     finish_notebook(run, "07_discussion", "figures/front_page.png", **facts)
     handover.publish(*run, notebooks=("06_experiments", "07_discussion"))

@@ -30,8 +30,6 @@ TRAINING = "06_experiments"
 """The notebook that trains the networks; others find them."""
 FOLDERS = {"figures": paths.figures_dir, "results": paths.results_dir}
 FRONT_PAGE = "figures/front_page.png"
-WEIGHTS_LICENCE = "CC BY-SA 4.0"
-"""Of the weights that ship: as free as the strictest licence among the music they learnt from allows."""
 PUBLISHED_ONLY = ("thesis",)
 """Presets whose figures and results are committed, so that only :func:`publish` writes them."""
 
@@ -110,7 +108,7 @@ def ship(preset: str, corpus: str, seed: int) -> str:
     taught = weights.load(results)
     music = [{"corpus": part.name, "licence": part.licence, "attribution": part.attribution}
              for part in catalogue.parts(corpus)]
-    about = {"licence": f"{WEIGHTS_LICENCE}; trained on {', '.join(part['corpus'] for part in music)}",
+    about = {"licence": f"{_licence(music)}; trained on {', '.join(part['corpus'] for part in music)}",
              "trained_on": music, "run": {name: facts[name] for name in ("preset", "seed", "corpus_sha256", "commit")}}
     weights.save(replace(taught, about=about), weights.SHIPPED)
     staged = [weights.SHIPPED]
@@ -121,6 +119,14 @@ def ship(preset: str, corpus: str, seed: int) -> str:
         _write(front.with_suffix(".json"), {**index, "files": {FRONT_PAGE: index["files"][FRONT_PAGE]}})
         staged += [front, front.with_suffix(".json")]
     return f"shipped; {_staging(staged)}"
+
+
+def _licence(music: list[dict]) -> str:
+    """Of networks that ship: as free as the strictest licence among the music they learnt from allows.
+
+    Two of the catalogue's licences bind what is made from the music, CC BY-SA and the GPL; the GPL takes in both.
+    """
+    return "GPL-3.0" if any(part["licence"] == "GPL-3.0" for part in music) else "CC BY-SA 4.0"
 
 
 def _staging(staged: list[Path]) -> str:

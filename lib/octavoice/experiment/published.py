@@ -126,8 +126,9 @@ def course(found: list[Published], thesis_curve: list[tuple[int, float]]) -> pd.
             **{f"training at {i}": train.loc[i - 24:i].mean() for i, _ in thesis_curve},
             **{f"held-out at {i}": held_out.get(i, math.nan) for i, _ in thesis_curve},
             "gap at the end": train.tail(len(train) // 10).mean() - held_out.iloc[-1],
-            "best held-out": held_out.max(), "best at": int(held_out.idxmax())}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["corpus", "seed"])
+            "best held-out": held_out.max(), "best at": held_out.idxmax()}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["corpus", "seed"])
+    return table.astype({"best at": "Int64"} if found else {})
 
 
 def evidence(found: list[Published]) -> pd.DataFrame:

@@ -46,7 +46,7 @@ def seeds_and_corpora(curves: dict[str, dict[int, pd.DataFrame]], baselines: dic
     ``curves`` holds metrics by corpus and seed as :func:`main_curves` takes them; ``baselines`` the best
     frequency table's held-out level per corpus; ``thesis`` ``(iteration, level)`` points of its curve.
     """
-    figure, axes = plt.subplots(1, len(curves), figsize=(max(6.0, 4.2 * len(curves)), 3.8), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(curves), figsize=(max(6.0, 3.4 * len(curves)), 4.0), sharey=True, squeeze=False)
     for ax, (corpus, seeds) in zip(axes[0], curves.items(), strict=True):
         for i, metrics in enumerate(seeds.values()):
             how = {"linewidth": 1.2, "linestyle": ("-", (0, (4, 1)), (0, (1, 1)))[i % 3]}

@@ -95,6 +95,16 @@ def test_evidence_is_what_the_run_wrote(checkout, at_scale):
     assert published.evidence(at_scale).empty
 
 
+def test_decoders_are_read_where_notebook_05_was_published(at_scale):
+    assert published.decoders(at_scale).empty
+    scores = pd.DataFrame({"pseudo-likelihood": [-2.0], "as generated": [-2.5], "one class: likelihood": [-1.0]},
+                          index=["rate 0.01"])
+    scores.to_csv(at_scale[0].folder / "decoder_scores.csv", index_label="decoder")
+    table = published.decoders(at_scale[:1])
+    assert table["music", 1].to_dict() == {("pseudo-likelihood", "rate 0.01"): -2.0,
+                                           ("as generated", "rate 0.01"): -2.5}
+
+
 def test_the_course_reads_levels_where_they_were_measured(at_scale):
     course = published.course(at_scale, [(25, -2.6), (50, -2.3)])
     row = course.loc["music", 2]

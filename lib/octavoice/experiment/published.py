@@ -139,7 +139,7 @@ def evidence(found: list[Published]) -> pd.DataFrame:
             keys = pd.read_csv(run.folder / "c11_c13_keys.csv", index_col="set")
             rhythm = pd.read_csv(run.folder / "c16_rhythm.csv", index_col=0)
             pairs = pd.read_csv(run.folder / "c12_given_declined.csv", index_col=["declined", "later"])
-            levels = pd.read_csv(run.folder / "decoder_levels.csv", index_col=0).iloc[:, 0]
+            levels = pd.read_csv(run.folder / "decoder_levels.csv", index_col=0)
             decoded = json.loads((run.folder / "decoded.json").read_text(encoding="utf-8"))
             ours, real, other = (keys.loc[name] for name in ("samples", "held-out pieces", "samples, another's prime"))
             columns[run.corpus, run.seed] = {
@@ -159,10 +159,20 @@ def evidence(found: list[Published]) -> pd.DataFrame:
                 ("C16", "classes struck at once"): rhythm.loc["samples", "classes"],
                 ("C16", "as many in held-out pieces"): rhythm.loc["held-out pieces", "classes"],
                 ("§6.2", "decided classes that the decoder left without a key"): decoded["share"],
-                ("§6.2", "decoder, log pseudo-likelihood of held-out keys"): levels["decoder, last point"],
-                ("§6.2", "the same by a table of key frequencies"): levels["key frequencies"]}
+                ("§6.2", "decoder, log pseudo-likelihood of held-out keys"): levels.loc["decoder", "pseudo-likelihood"],
+                **{("§6.2", f"{who}, log-likelihood of held-out keys as generated"): levels.loc[who, "as generated"]
+                   for who in ("decoder", "frequency", "keep the octave")}}
     table = pd.DataFrame(columns)
     return table.rename_axis(["claim", "quantity"]).rename_axis(["corpus", "seed"], axis=1) if columns else table
+
+
+def decoders(found: list[Published]) -> pd.DataFrame:
+    """How notebook 05's decoders and tables predict held-out keys, nats per step: a column per run that has them."""
+    judges = ["pseudo-likelihood", "as generated"]
+    columns = {(run.corpus, run.seed): pd.read_csv(path, index_col="decoder")[judges].T.stack()
+               for run in found if (path := run.folder / "decoder_scores.csv").exists()}
+    table = pd.DataFrame(columns)
+    return table.rename_axis(["judged by", "decoder"]).rename_axis(["corpus", "seed"], axis=1) if columns else table
 
 
 def curves(found: list[Published]) -> Figure:

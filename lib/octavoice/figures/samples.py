@@ -27,7 +27,7 @@ def voices_deciding(q: np.ndarray, classes: np.ndarray, sounds: np.ndarray) -> F
         above.bar(names, -q[v, 1], color=ORANGE)
         above.axhline(0, color=INK, linewidth=0.8)
         above.set(title=f"voice {v + 1}", ylim=(-top, top))
-        above.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.1f}")
+        above.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.3g}")
         for p in decided:
             above.axvspan(p - 0.5, p + 0.5, color=LIGHT, zorder=0)
         decided[int(classes[v])] = bool(sounds[v])

@@ -24,6 +24,10 @@ def test_committed_files_are_the_ones_their_run_wrote(checkout, folder):
                 assert provenance.sha256(index.parent / name.removeprefix(folder + "/")) == digest
 
 
+def test_committed_music_was_composed_by_networks(checkout):
+    assert {path.stem[:7] for path in checkout.glob("results/thesis/**/*.mid")} == {"sample_"}
+
+
 def test_committed_facts_name_versions_commit_and_no_path(checkout):
     for index in {path for folder in ("figures", "results") for path in committed(checkout, f"{folder}/**/index.json")}:
         text = index.read_text()

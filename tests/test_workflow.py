@@ -182,6 +182,12 @@ def test_a_training_that_was_found_done_counts_among_its_notebooks_costs_only(ho
     assert provenance.costs()["07_discussion"]["quick"]["seconds"] == 10
 
 
+def test_music_of_a_corpus_is_not_published(home):
+    finish_notebook(RUN, "05_decoder", "results/decoder_fragment_true.mid", "results/scores.csv")
+    handover.publish(*RUN, notebooks=("05_decoder",))
+    assert set(tree(paths.results_dir(*RUN))) == {"index.json", "scores.csv"}
+
+
 def test_some_notebooks_can_be_published_alone_and_without_weights(home):
     finish_notebook(RUN, "06_experiments", "figures/fig14.png", "results/main.safetensors", "results/levels.csv")
     with pytest.raises(UserError, match="01_data has not finished"):

@@ -30,6 +30,8 @@ TRAINING = "06_experiments"
 """The notebook that trains the networks; others find them."""
 FOLDERS = {"figures": paths.figures_dir, "results": paths.results_dir}
 FRONT_PAGE = "figures/front_page.png"
+CORPUS_MUSIC = ("/decoder_fragment_true.mid", "/decoder_fragment_decoded.mid")
+"""Results that hold more of a corpus's piece than a sample's bar of prime; they are not published."""
 PUBLISHED_ONLY = ("thesis",)
 """Presets whose figures and results are committed, so that only :func:`publish` writes them."""
 
@@ -73,13 +75,13 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
 def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS, weights: bool = True) -> str:
     """Copy a finished run to where it is committed; the README's table and Fig. 14 take it in.
 
-    Only what ``notebooks`` wrote is published; ``weights=False`` leaves the networks out, where one seed's are
-    enough. Returns the command that stages it. Raises :class:`UserError` as :func:`index_of` does.
+    Only what ``notebooks`` wrote is published, and none of a corpus's music; ``weights=False`` leaves the networks
+    out, where one seed's are enough. Returns the command that stages it. Raises :class:`UserError` as :func:`index_of` does.
     """
     run = preset, corpus, seed
     index = index_of(*run, notebooks)
-    if not weights:
-        index["files"] = {name: sha for name, sha in index["files"].items() if not name.endswith(".safetensors")}
+    left_out = CORPUS_MUSIC + (() if weights else (".safetensors",))
+    index["files"] = {name: sha for name, sha in index["files"].items() if not name.endswith(left_out)}
     _copy({**index, "published": True}, run)
     _write(paths.run_dir(*run) / "index.json", index)
     staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]

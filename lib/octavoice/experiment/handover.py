@@ -76,7 +76,8 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
     """Copy a finished run to where it is committed; the README's table and Fig. 14 take it in.
 
     Only what ``notebooks`` wrote is published, and none of a corpus's music; ``weights=False`` leaves the networks
-    out, where one seed's are enough. Returns the command that stages it. Raises :class:`UserError` as :func:`index_of` does.
+    out, where one seed's are enough. Returns the command that stages it. Raises :class:`UserError` as
+    :func:`index_of` does.
     """
     run = preset, corpus, seed
     index = index_of(*run, notebooks)

@@ -398,13 +398,15 @@ def test_two_hours_and_two_notes(run, tmp_path):
     assert {velocity for *_, velocity in notes_of_mido("two.mid")} == {34}
 
 
-def test_temperature_reaches_both_networks(run, song):
+def test_temperature_and_gibbs_steps_reach_the_networks(run, song):
     files = {}
-    for name, words in {"plain": (), "hot": ("--temperature", 5), "wide": ("--decoder-temperature", 5)}.items():
+    for name, words in {"plain": (), "hot": ("--temperature", 5), "wide": ("--decoder-temperature", 5),
+                        "one": ("--gibbs-steps", 1), "long": ("--gibbs-steps", 8)}.items():
         assert run("compose", song, "-o", f"{name}.mid", "--drop-prime", "--steps", 64, *words)[0] == 0
         files[name] = notes_of_mido(f"{name}.mid")
     assert files["hot"] != files["plain"]
     assert files["wide"] != files["plain"]
+    assert files["one"] == files["plain"] != files["long"]
 
 
 def test_seeds_repeat(run, song):
@@ -432,6 +434,7 @@ def test_a_third_reader_agrees_on_tempo_and_metre(composer):
     (("song.mid", "--variations", "-1"), "variations '-1'"), (("song.mid", "--seed", "1.5"), "seed '1.5'"),
     (("song.mid", "--temperature", "nan"), "temperature 'nan'"), (("song.mid", "--temperature", "0"), "ure '0' is not"),
     (("song.mid", "--decoder-temperature", "hot"), "decoder-temperature 'hot'"),
+    (("song.mid", "--gibbs-steps", "0"), "gibbs-steps '0' is not a whole"),
     (("song.mid", "--audio", "o.flac"), r"o\.flac: is no name for audio; end it in \.wav or \.mp3"),
     (("song.mid", "--png", "o.svg"), r"o\.svg: is no name for png"), (("deep.mid",), "holds no note on the 88 keys"),
     (("song.mid", "--svg", "song.mid/o.svg"), "is no folder that can be written to")])

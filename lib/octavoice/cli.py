@@ -168,13 +168,14 @@ def _number(arguments: argparse.Namespace, name: str) -> int | float:
 
 
 def _composer(arguments: argparse.Namespace):
-    """The networks of ``--weights``, and a composer of the temperatures asked for."""
+    """The networks of ``--weights``, and a composer of the temperatures and Gibbs steps asked for."""
     from octavoice.experiment import compose as composing
     from octavoice.thesis.generator import Composer
 
-    heat = {name.replace("-", "_"): _number(arguments, name) for name in ("temperature", "decoder-temperature")}
+    options = {name.replace("-", "_"): _number(arguments, name)
+               for name in ("temperature", "decoder-temperature", "gibbs-steps")}
     networks = composing.load_weights(arguments.weights)
-    return networks, Composer(networks.generator, networks.decoder, **heat)
+    return networks, Composer(networks.generator, networks.decoder, **options)
 
 
 def _tell_licence(networks) -> None:
@@ -254,6 +255,8 @@ def _add_compose(commands) -> None:
         parser.add_argument("--temperature", metavar="T", default="1",
                             help="of the pitch classes; above 1 is more adventurous [%(default)s]")
         parser.add_argument("--decoder-temperature", metavar="T", default="1", help="of the octaves [%(default)s]")
+        parser.add_argument("--gibbs-steps", metavar="K", default="1",
+                            help="for each step's octaves: 1 as in the thesis; 8 lose fewer notes [%(default)s]")
         parser.add_argument("--weights", metavar="DIR", default="", help="networks other than those that come along")
 
 

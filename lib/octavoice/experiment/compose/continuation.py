@@ -20,7 +20,8 @@ from octavoice.thesis.generator import CONTEXT, Composer, OctaveGenerator
 HOUR_FRAGMENTS, HOUR_PRIME, HOUR_NEW, HOUR_EMPTY, HOUR_STEPS = 120, 16, 240, 24, 28_760
 """The hour of music as the thesis's author submitted it [published program]; all but the first in steps."""
 LIMITS = {"steps": (int, 1, HOUR_STEPS), "bars": (int, 1, HOUR_STEPS), "variations": (int, 1, 1000),
-          "temperature": (float, 0.01, 100), "decoder-temperature": (float, 0.01, 100), "seed": (int, 0, MAX_SEED)}
+          "temperature": (float, 0.01, 100), "decoder-temperature": (float, 0.01, 100), "gibbs-steps": (int, 1, 64),
+          "seed": (int, 0, MAX_SEED)}
 """Kind of each number that a user gives, the smallest and the largest."""
 AT_ONCE = 30_000
 """New steps composed in one batch, over all its pieces; more would only take memory."""

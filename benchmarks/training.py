@@ -7,9 +7,11 @@
     python benchmarks/training.py composing          an hour of music: all pieces at once beside one at a time
 """
 
+import itertools
 import statistics
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -51,18 +53,21 @@ def plain_decoder(decoder, t):
     train.weighted_mean(plain.decoder_objective(decoder, t.x12, t.x, u), t.weight).backward()
 
 
-def sequences(loss, module, precision, t):
-    loss(module, precision=precision)(t, torch.Generator().manual_seed(0)).backward()
+def sequences(loss, module, precision, t, cut=True):
+    """One part of the batch a thread, or uncut: every operation shared out among the threads."""
+    threads = torch.get_num_threads() if cut else 1
+    task = train.Task("", module, loss(module, precision=precision), None, threads=threads)
+    train.gradients(task, t, torch.Generator().manual_seed(0))
 
 
 def forms(rounds: int = 5) -> None:
     """One iteration of both networks, forward and backward, in each form."""
     t, generator, decoder = batch(), OctaveGenerator(), Decoder()
     work = {"plain, step by step": (lambda: plain_main(generator, t), lambda: plain_decoder(decoder, t))}
-    for precision in ("fp32", "bf16"):
-        work[f"sequences, {precision}"] = (
-            lambda precision=precision: sequences(networks.main_loss, generator, precision, t),
-            lambda precision=precision: sequences(networks.decoder_loss, decoder, precision, t))
+    for precision, cut in itertools.product(("fp32", "bf16"), (False, True)):
+        work[f"sequences, {precision}{'' if cut else ', uncut'}"] = (
+            lambda how=(precision, t, cut): sequences(networks.main_loss, generator, *how),
+            lambda how=(precision, t, cut): sequences(networks.decoder_loss, decoder, *how))
     times = {name: ([], []) for name in work}
     for _ in range(rounds + 1):
         for name, pair in work.items():
@@ -80,21 +85,21 @@ def forms(rounds: int = 5) -> None:
 
 def rate(iterations: int = 20) -> None:
     """Iterations per second of preset thesis (drawing, loss, Adam) on one device, and where the time goes."""
-    p, device = presets.resolve("thesis"), notebook.pick_device("auto")
+    p, device, threads = presets.resolve("thesis"), notebook.pick_device("auto"), torch.get_num_threads()
     run = notebook.Run("rate", p, "bach", 1, device)
     fragments = Fragments(run.splits["train"], p.fragment, p.stride)
     tables = []
     for build, task_of in ((OctaveGenerator, networks.main_task), (Decoder, networks.decoder_task)):
-        task = task_of(build().to(device), fragments, p.batch, precision=p.precision)
+        task = task_of(build().to(device), fragments, p.batch, precision=p.precision, threads=threads)
         train.fit(task, 3, 1)
         taken = seconds(lambda task=task: train.fit(task, iterations, 1))
-        with torch.profiler.profile() as profile:
-            train.fit(task, 3, 1)
+        with torch.profiler.profile() as profile:  # which sees its own thread only
+            train.fit(replace(task, threads=1), 3, 1)
         column = "self_cpu_time_total" if device.type == "cpu" else "self_device_time_total"
         tables.append(f"{task.name}: {iterations / taken:.2f} iterations per second\n"
                       + profile.key_averages().table(sort_by=column, row_limit=8, max_name_column_width=40))
     where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    print(f"{where}, {torch.get_num_threads()} thread(s), {train.peak_memory(device):.0f} MiB", *tables, sep="\n")
+    print(f"{where}, {threads} thread(s), {train.peak_memory(device):.0f} MiB", *tables, sep="\n")
 
 
 def scaling() -> None:

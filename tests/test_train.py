@@ -20,7 +20,7 @@ from octavoice.music.piece import Piece
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.enumeration import vector_index, voice_paths
 from octavoice.thesis.generator import OctaveGenerator
-from octavoice.thesis.voices import VoiceSampler
+from octavoice.thesis.voices import VoiceSampler, objective
 
 
 def pieces(count=4, steps=80):
@@ -37,19 +37,20 @@ def weights(module):
     return torch.cat([p.detach().flatten() for p in module.parameters()])
 
 
-def run(build, task, fragments, iterations, **options):
-    module = train.seeded(build, 3)
-    frame = train.fit(task(module, fragments, 4, fragments.panel(4)), iterations, 3, evaluate_every=2, **options)
-    return module, frame
+def run(build, task, fragments, iterations, threads=1, **options):
+    task = task(train.seeded(build, 3), fragments, 4, fragments.panel(4), threads=threads)
+    frame = train.fit(task, iterations, 3, evaluate_every=2, **options)
+    return task.module, frame
 
 
+@pytest.mark.parametrize("threads", [1, 2, 9])
 @pytest.mark.parametrize(("build", "task"), [(OctaveGenerator, networks.main_task), (Decoder, networks.decoder_task)])
-def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, fragments, tmp_path):
-    whole, frame = run(build, task, fragments, 6)
-    again, frame_again = run(build, task, fragments, 6)
+def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, threads, fragments, tmp_path):
+    whole, frame = run(build, task, fragments, 6, threads)
+    again, frame_again = run(build, task, fragments, 6, threads)
     assert torch.equal(weights(whole), weights(again))
     pd.testing.assert_frame_equal(frame, frame_again, check_exact=True)
-    options = {"checkpoint": tmp_path / "c.pt", "key": "k"}
+    options = {"threads": threads, "checkpoint": tmp_path / "c.pt", "key": "k"}
     run(build, task, fragments, 2, **options)
     resumed, frame_resumed = run(build, task, fragments, 6, **options)
     assert torch.equal(weights(whole), weights(resumed))
@@ -67,6 +68,28 @@ def test_an_iteration_never_asks_for_a_value(build, loss, fragments):
     optimiser.step()
     with pytest.raises(RuntimeError, match="meta"):
         value.item()
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(threads, fragments):
+    """Without draws in the loss; fragments with and without padding, so that parts weigh differently."""
+    batch = train.to_tensors(fragments.panel(5))
+    batch.weight[4:, :2] = 0
+
+    def loss(t, rng):
+        voices, steps, size = module.sampler.voices, len(t.x12) - 1, t.x12.shape[1]
+        log_q = module.log_q(t.x12, t.clock, t.history, torch.zeros(voices, steps, size))
+        return train.weighted_mean(objective(log_q, t.x12[1:]), t.weight)
+
+    found = []
+    for count in (1, threads):
+        module = train.seeded(OctaveGenerator, 3)
+        value = train.gradients(train.Task("", module, loss, None, threads=count), batch, torch.Generator())
+        found.append((value, torch.cat([p.grad.flatten() for p in module.parameters()])))
+    (value, whole), (value_of_parts, parts) = found
+    torch.testing.assert_close(value_of_parts, value, rtol=1e-5, atol=0)
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
+    assert whole.abs().max() > 0.01
 
 
 def test_an_interrupted_run_leaves_a_checkpoint_and_ends_the_same(fragments, tmp_path):
@@ -224,16 +247,17 @@ from octavoice.experiment import networks, train
 torch.set_num_threads(int(sys.argv[4]))
 train.CHECKPOINT_SECONDS = float(sys.argv[3])
 here.run(here.OctaveGenerator, networks.main_task, Fragments(here.pieces(), 24, 8), here.LONG,
-         checkpoint=Path(sys.argv[2]), key="k")
+         int(sys.argv[5]), checkpoint=Path(sys.argv[2]), key="k")
 """
 LONG = 40
 
 
-@pytest.mark.parametrize("checkpoint_seconds", [0, 0.1])
-def test_a_killed_run_resumes_and_ends_as_an_undisturbed_one(fragments, tmp_path, checkpoint_seconds):
+@pytest.mark.parametrize(("checkpoint_seconds", "threads"), [(0, 1), (0.1, 1), (0.1, 2)])
+def test_a_killed_run_resumes_and_ends_as_an_undisturbed_one(fragments, tmp_path, checkpoint_seconds, threads):
     checkpoint, stream = tmp_path / "c.pt", tmp_path / "c.jsonl"
     child = subprocess.Popen([sys.executable, "-c", KILLED, str(Path(__file__).parent), str(checkpoint),
-                              str(checkpoint_seconds), str(torch.get_num_threads())], stderr=subprocess.DEVNULL)
+                              str(checkpoint_seconds), str(torch.get_num_threads()), str(threads)],
+                             stderr=subprocess.DEVNULL)
     while not (checkpoint.exists() and stream.read_text().count("\n") >= 5):
         assert child.poll() is None, "the run ended before it could be killed"
         time.sleep(0.005)
@@ -241,8 +265,8 @@ def test_a_killed_run_resumes_and_ends_as_an_undisturbed_one(fragments, tmp_path
     assert child.wait() == -signal.SIGKILL
     stopped_at = len(json.loads(torch.load(checkpoint, weights_only=True)["rows"]))
     assert 0 < stopped_at < LONG
-    resumed, frame = run(OctaveGenerator, networks.main_task, fragments, LONG, checkpoint=checkpoint, key="k")
-    whole, expected = run(OctaveGenerator, networks.main_task, fragments, LONG)
+    resumed, frame = run(OctaveGenerator, networks.main_task, fragments, LONG, threads, checkpoint=checkpoint, key="k")
+    whole, expected = run(OctaveGenerator, networks.main_task, fragments, LONG, threads)
     assert torch.equal(weights(whole), weights(resumed))
     pd.testing.assert_frame_equal(frame, expected, check_exact=True)
     assert [json.loads(line)["iteration"] for line in stream.read_text().splitlines()] == list(range(1, LONG + 1))

@@ -61,7 +61,7 @@ def decoder_pseudo_likelihood(decoder: Decoder, t: Tensors) -> float:
 
 
 def main_task(generator: OctaveGenerator, fragments: Fragments, size: int, panel: Batch | None = None,
-              forcing: str = "truth", precision: str = "fp32", **adam) -> Task:
+              forcing: str = "truth", precision: str = "fp32", **settings) -> Task:
     """Training of main module and sampler on ``fragments``, ``size`` a batch, judged on ``panel`` in float32."""
     judge = main_loss(generator, forcing)
     held_out = None if panel is None else to_tensors(panel, next(generator.parameters()).device)
@@ -69,11 +69,11 @@ def main_task(generator: OctaveGenerator, fragments: Fragments, size: int, panel
     def evaluate() -> dict[str, float]:
         return {"held_out": judge(held_out, torch.Generator().manual_seed(PANEL_SEED)).item()}
     return Task("main module", generator, main_loss(generator, forcing, precision),
-                lambda rng: fragments.draw(rng, size), evaluate if held_out else dict, **adam)
+                lambda rng: fragments.draw(rng, size), evaluate if held_out else dict, **settings)
 
 
 def decoder_task(decoder: Decoder, fragments: Fragments, size: int, panel: Batch | None = None,
-                 masked: bool = True, precision: str = "fp32", **adam) -> Task:
+                 masked: bool = True, precision: str = "fp32", **settings) -> Task:
     """Training of the decoder on ``fragments``, judged by CD-1 and pseudo-likelihood on ``panel`` in float32."""
     judge = decoder_loss(decoder, masked)
     held_out = None if panel is None else to_tensors(panel, next(decoder.parameters()).device)
@@ -82,7 +82,7 @@ def decoder_task(decoder: Decoder, fragments: Fragments, size: int, panel: Batch
         return {"held_out": judge(held_out, torch.Generator().manual_seed(PANEL_SEED)).item(),
                 "held_out_pseudo": decoder_pseudo_likelihood(decoder, held_out)}
     return Task("decoder", decoder, decoder_loss(decoder, masked, precision), lambda rng: fragments.draw(rng, size),
-                evaluate if held_out else dict, **adam)
+                evaluate if held_out else dict, **settings)
 
 
 def obtain(run: Run) -> Networks:
@@ -95,9 +95,9 @@ def obtain(run: Run) -> Networks:
     generator = seeded(OctaveGenerator, run.seed).to(run.device)
     decoder = seeded(Decoder, run.seed).to(run.device)
     tasks = [(main_task(generator, train, p.batch, panel, precision=p.precision, learning_rate=p.learning_rate,
-                        epsilon=p.epsilon), p.iterations, "main"),
+                        epsilon=p.epsilon, threads=p.threads), p.iterations, "main"),
              (decoder_task(decoder, train, p.batch, panel, precision=p.precision, learning_rate=p.decoder_learning_rate,
-                           epsilon=p.decoder_epsilon), p.decoder_iterations, "decoder")]
+                           epsilon=p.decoder_epsilon, threads=p.threads), p.decoder_iterations, "decoder")]
     metrics = [_trained(run, task, iterations, name) for task, iterations, name in tasks]
     return Networks(generator.eval(), decoder.eval(), *metrics)
 

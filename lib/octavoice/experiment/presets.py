@@ -50,7 +50,7 @@ PRESETS = {preset.name: preset for preset in (
     Preset("ablation", files=0, fragment=256, batch=140, iterations=300, decoder_iterations=300, evaluate_every=25,
            panel=140, study_iterations=300, study_batch=32, study_fragment=128, study_seeds=3,
            samples=48, new_steps=240, particles=16, threads=1, precision="bf16"),
-    # §7.2 as printed; one thread, so that the runs of two seeds fill two cores better than one run would
+    # §7.2 as printed; one thread, so that runs of two seeds go side by side on two cores
     Preset("thesis", files=0, fragment=256, batch=140, iterations=2400, decoder_iterations=2400, evaluate_every=25,
            panel=140, study_iterations=600, study_batch=32, study_fragment=128, study_seeds=3,
            samples=120, new_steps=240, particles=32, threads=1, precision="bf16"),

@@ -9,6 +9,7 @@ and the objective's draws come from the GPU's own generator, so they differ from
 
 import contextlib
 import ctypes
+import functools
 import json
 import sys
 import time
@@ -122,6 +123,12 @@ class Task:
     threads: int = 1
 
 
+@functools.cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    """Threads that compute without sharing out; kept, as new ones would fetch their memory anew from the system."""
+    return ThreadPoolExecutor(count, "part of a batch", torch.set_num_threads, (1,))
+
+
 def gradients(task: Task, batch: Tensors, draws: torch.Generator) -> Tensor:
     """Put the gradients of a batch's loss into the module's parameters; return the loss.
 
@@ -145,8 +152,7 @@ def gradients(task: Task, batch: Tensors, draws: torch.Generator) -> Tensor:
 
     parts = zip(*(field.tensor_split(count, dim=1) for field in batch), strict=True)
     seeds = torch.randint(2**62, (count,), generator=draws).tolist()
-    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        losses, gradients_of_parts = zip(*pool.map(part, parts, seeds), strict=True)
+    losses, gradients_of_parts = zip(*_workers(count).map(part, parts, seeds), strict=True)
     for parameter, summands in zip(parameters, zip(*gradients_of_parts, strict=True), strict=True):
         parameter.grad = sum(summands)
     return sum(losses)

@@ -92,6 +92,12 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(threads, fragments):
     assert whole.abs().max() > 0.01
 
 
+def test_threads_of_parts_share_nothing():
+    facts = set(train._workers(2).map(lambda _: (torch.get_num_threads(), torch.is_autocast_cache_enabled()), range(8)))
+    assert facts == {(1, False)}
+    assert torch.is_autocast_cache_enabled()
+
+
 def test_an_interrupted_run_leaves_a_checkpoint_and_ends_the_same(fragments, tmp_path):
     module = train.seeded(OctaveGenerator, 3)
     task = networks.main_task(module, fragments, 4, fragments.panel(4))

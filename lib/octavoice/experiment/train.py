@@ -125,8 +125,14 @@ class Task:
 
 @functools.cache
 def _workers(count: int) -> ThreadPoolExecutor:
-    """Threads that compute without sharing out; kept, as new ones would fetch their memory anew from the system."""
-    return ThreadPoolExecutor(count, "part of a batch", torch.set_num_threads, (1,))
+    """Threads that compute alone; kept, as new ones would fetch their memory anew from the system."""
+    return ThreadPoolExecutor(count, "part of a batch", _alone)
+
+
+def _alone() -> None:
+    """Let this thread share out nothing, and nothing of torch's one cache of weights in bfloat16: a race for bits."""
+    torch.set_num_threads(1)
+    torch.set_autocast_cache_enabled(False)
 
 
 def gradients(task: Task, batch: Tensors, draws: torch.Generator) -> Tensor:

@@ -183,8 +183,10 @@ def test_a_training_that_was_found_done_counts_among_its_notebooks_costs_only(ho
 
 
 def test_music_of_a_corpus_is_not_published(home):
-    finish_notebook(RUN, "05_decoder", "results/decoder_fragment_true.mid", "results/scores.csv")
+    finish_notebook(RUN, "05_decoder", "results/decoder_fragment_true.mid", "results/scores.csv",
+                    "figures/decoded_fragment.svg", "figures/curves.svg")
     handover.publish(*RUN, notebooks=("05_decoder",))
+    assert set(tree(paths.figures_dir(*RUN))) == {"index.json", "curves.svg"}
     assert set(tree(paths.results_dir(*RUN))) == {"index.json", "scores.csv"}
 
 

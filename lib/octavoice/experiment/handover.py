@@ -30,8 +30,9 @@ TRAINING = "06_experiments"
 """The notebook that trains the networks; others find them."""
 FOLDERS = {"figures": paths.figures_dir, "results": paths.results_dir}
 FRONT_PAGE = "figures/front_page.png"
-CORPUS_MUSIC = ("/decoder_fragment_true.mid", "/decoder_fragment_decoded.mid")
-"""Results that hold more of a corpus's piece than a sample's bar of prime; they are not published."""
+CORPUS_MUSIC = ("/decoder_fragment_true.mid", "/decoder_fragment_decoded.mid", "/decoded_fragment.png",
+                "/decoded_fragment.svg")
+"""Files that hold more of a corpus's piece than a sample's bar of prime; they are not published."""
 PUBLISHED_ONLY = ("thesis",)
 """Presets whose figures and results are committed, so that only :func:`publish` writes them."""
 

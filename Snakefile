@@ -10,7 +10,8 @@ from pathlib import Path
 
 from octavoice import cli, paths
 from octavoice.errors import UserError
-from octavoice.experiment import handover, presets
+from octavoice.laboratory import handover
+from octavoice.training import presets
 
 # Snakemake's remarks on its own scheduling; errors and what the notebooks say remain.
 CHATTER = ("Building DAG", "Using shell", "Select jobs", "Execute ", "Job rate limit", "Complete log", "Elapsed time")
@@ -30,7 +31,7 @@ run = paths.run_dir(preset, corpus, seed)
 run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
 
 # What the notebooks import. The tools around them are left out: changing those reruns no training.
-TOOLS = {"cli.py", "handover.py", "relay.py", "author.py", "compose", "compose.py", "listening.py", "listening_panel.py"}
+TOOLS = {"cli.py", "handover.py", "relay.py", "author.py", "composing", "piano_roll.py"}
 LIBRARY = sorted(
     str(file)
     for file in Path("lib/octavoice").rglob("*")

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import torch
 
-from octavoice.experiment import compose
+from octavoice import composing
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import Composer, OctaveGenerator
 
@@ -22,7 +22,7 @@ TARGET = 3.0
 
 def latencies(composer: Composer, steps: int) -> np.ndarray:
     """Milliseconds of each of ``steps`` steps after the first bar of a chord; the first hundred warm up."""
-    prime = compose.named("A minor").roll[:, None]
+    prime = composing.named("A minor").roll[:, None]
     draws = composer.draws(1, 0, 1, len(prime) + steps + 100)
     state, taken = composer.listen(prime, draws), []
     for draw in draws[len(prime):]:
@@ -36,7 +36,7 @@ def main(steps: str = "2000", folder: str = "") -> None:
     """Measure and print."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    networks = compose.load_weights(folder) if folder else None
+    networks = composing.load_weights(folder) if folder else None
     composer = Composer(networks.generator, networks.decoder) if networks else Composer(OctaveGenerator(), Decoder())
     taken = latencies(composer, int(steps))
     median, slow = np.percentile(taken, (50, 99))

@@ -17,22 +17,23 @@ import numpy as np
 import torch
 
 from octavoice.corpus import Batch, Fragments
-from octavoice.experiment import networks, notebook, presets, train
-from octavoice.experiment.provenance import processor
 from octavoice.music.roll import clock, compress
+from octavoice.provenance import processor
 from octavoice.thesis import plain
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import Composer, OctaveGenerator
 from octavoice.thesis.voices import objective
+from octavoice.training import fit, networks, presets
+from octavoice.training.run import Run, pick_device
 
 
-def batch(steps: int = 256, size: int = 140) -> train.Tensors:
+def batch(steps: int = 256, size: int = 140) -> fit.Tensors:
     """A made-up batch as dense as real music."""
     rng = np.random.default_rng(0)
     x = (rng.random((steps, size, 88)) < 0.02).astype(np.float32)
     history = (rng.random((128, size, 12)) < 0.12).astype(np.float32)
     ticks = np.broadcast_to(clock(np.arange(steps))[:, None], (steps, size, 6)).astype(np.float32)
-    return train.to_tensors(Batch(x, compress(x).astype(np.float32), history, ticks.copy(),
+    return fit.to_tensors(Batch(x, compress(x).astype(np.float32), history, ticks.copy(),
                                   np.ones((steps - 1, size), np.float32)))
 
 
@@ -45,19 +46,19 @@ def seconds(work) -> float:
 def plain_main(generator, t):
     u = torch.rand(generator.sampler.voices, len(t.x12) - 1, t.x12.shape[1])
     log_q, _ = plain.log_q(generator, t.x12, t.clock, t.history, u)
-    train.weighted_mean(objective(log_q, t.x12[1:]), t.weight).backward()
+    fit.weighted_mean(objective(log_q, t.x12[1:]), t.weight).backward()
 
 
 def plain_decoder(decoder, t):
     u = torch.rand(len(t.x) - 1, t.x.shape[1], decoder.hidden + 88)
-    train.weighted_mean(plain.decoder_objective(decoder, t.x12, t.x, u), t.weight).backward()
+    fit.weighted_mean(plain.decoder_objective(decoder, t.x12, t.x, u), t.weight).backward()
 
 
 def sequences(loss, module, precision, t, cut=True):
     """One part of the batch a thread, or uncut: every operation shared out among the threads."""
     threads = torch.get_num_threads() if cut else 1
-    task = train.Task("", module, loss(module, precision=precision), None, threads=threads)
-    train.gradients(task, t, torch.Generator().manual_seed(0))
+    task = fit.Task("", module, loss(module, precision=precision), None, threads=threads)
+    fit.gradients(task, t, torch.Generator().manual_seed(0))
 
 
 def forms(rounds: int = 5) -> None:
@@ -85,21 +86,21 @@ def forms(rounds: int = 5) -> None:
 
 def rate(iterations: int = 20) -> None:
     """Iterations per second of preset thesis (drawing, loss, Adam) on one device, and where the time goes."""
-    p, device, threads = presets.resolve("thesis"), notebook.pick_device("auto"), torch.get_num_threads()
-    run = notebook.Run("rate", p, "bach", 1, device)
+    p, device, threads = presets.resolve("thesis"), pick_device("auto"), torch.get_num_threads()
+    run = Run(p, "bach", 1, device)
     fragments = Fragments(run.splits["train"], p.fragment, p.stride)
     tables = []
     for build, task_of in ((OctaveGenerator, networks.main_task), (Decoder, networks.decoder_task)):
         task = task_of(build().to(device), fragments, p.batch, precision=p.precision, threads=threads)
-        train.fit(task, 3, 1)
-        taken = seconds(lambda task=task: train.fit(task, iterations, 1))
+        fit.fit(task, 3, 1)
+        taken = seconds(lambda task=task: fit.fit(task, iterations, 1))
         with torch.profiler.profile() as profile:  # which sees its own thread only
-            train.fit(replace(task, threads=1), 3, 1)
+            fit.fit(replace(task, threads=1), 3, 1)
         column = "self_cpu_time_total" if device.type == "cpu" else "self_device_time_total"
         tables.append(f"{task.name}: {iterations / taken:.2f} iterations per second\n"
                       + profile.key_averages().table(sort_by=column, row_limit=8, max_name_column_width=40))
     where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    print(f"{where}, {threads} thread(s), {train.peak_memory(device):.0f} MiB", *tables, sep="\n")
+    print(f"{where}, {threads} thread(s), {fit.peak_memory(device):.0f} MiB", *tables, sep="\n")
 
 
 def scaling() -> None:
@@ -123,11 +124,11 @@ def precision(seeds: int = 3) -> None:
     ends = {}
     for name in ("fp32", "bf16"):
         for seed in range(1, seeds + 1):
-            run = notebook.Run("precision", presets.resolve("quick", precision=name), "bach", seed, torch.device("cpu"))
-            p, generator = run.preset, train.seeded(OctaveGenerator, seed)
+            run = Run(presets.resolve("quick", precision=name), "bach", seed, torch.device("cpu"))
+            p, generator = run.preset, fit.seeded(OctaveGenerator, seed)
             task = networks.main_task(generator, Fragments(run.splits["train"], p.fragment, p.stride), p.batch,
                                       networks.panel_of(run), precision=name)
-            ends[name, seed] = train.fit(task, p.iterations, seed, p.iterations)["held_out"].iloc[-1]
+            ends[name, seed] = fit.fit(task, p.iterations, seed, p.iterations)["held_out"].iloc[-1]
             print(f"{name} seed {seed}: {-ends[name, seed]:.4f}", flush=True)
     levels = {name: [-ends[name, seed] for seed in range(1, seeds + 1)] for name in ("fp32", "bf16")}
     for name, values in levels.items():
@@ -151,5 +152,5 @@ if __name__ == "__main__":
     commands = {"forms": forms, "rate": rate, "scaling": scaling, "precision": precision, "composing": composing}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
-    train.keep_memory()
+    fit.keep_memory()
     commands[sys.argv[1]](*map(int, sys.argv[2:]))

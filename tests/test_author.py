@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from octavoice import cli
-from octavoice.experiment import author, weights
 from octavoice.music.roll import clock
 from octavoice.thesis.attention import MainState
 from octavoice.thesis.decoder import free_energy
 from octavoice.thesis.generator import Composer
+from octavoice.training import author, weights
 
 
 def lstm(inputs: int, hidden: int) -> dict:

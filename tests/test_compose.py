@@ -14,16 +14,17 @@ import soundfile
 import torch
 from music21 import converter
 
-from octavoice import cli
+from octavoice import cli, composing
+from octavoice.composing import continuation, output
+from octavoice.composing.parameters import parameters
 from octavoice.errors import UserError
-from octavoice.experiment import compose, harmony, weights
-from octavoice.experiment.compose import continuation, output
-from octavoice.experiment.compose import notebook as compose_notebook
-from octavoice.music.midi import chord_notes, read_midi
+from octavoice.evidence import harmony
+from octavoice.music.formats.midi import chord_notes, read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, compress
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import Composer, OctaveGenerator
+from octavoice.training import weights
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +89,7 @@ def run(folder, tmp_path, monkeypatch, capsys):
 def test_a_midi_prime_brings_its_metre_tempo_and_loudness(tmp_path):
     path = write_song(tmp_path / "a.mid", scale(60), tempos=((0, 60), (24, 90), (400, 200)),
                       signatures=((0, 4, 4), (20, 3, 4), (400, 7, 8)))
-    prime = compose.read(path)
+    prime = composing.read(path)
     assert prime.metre == (3, 4)
     assert prime.tempo == pytest.approx(90, abs=0.01)
     assert prime.velocity == 60
@@ -97,7 +98,7 @@ def test_a_midi_prime_brings_its_metre_tempo_and_loudness(tmp_path):
 
 
 def test_silence_before_the_first_onset_is_cut_and_the_bar_line_kept(tmp_path):
-    prime = compose.read(write_song(tmp_path / "a.mid", scale(first=28)))
+    prime = composing.read(write_song(tmp_path / "a.mid", scale(first=28)))
     assert prime.roll[0].any()
     assert prime.lead == 12
 
@@ -107,7 +108,7 @@ def test_silence_before_the_first_onset_is_cut_and_the_bar_line_kept(tmp_path):
     ([(70, 60 + i % 7, 1.3 * i, 1.3 * i + 1) for i in range(50)], (4, 4), "of its onsets off the grid of sixteenths"),
     ([*scale(), (70, 12, 3, 4)], (4, 4), "1 notes outside the piano's 88 keys")])
 def test_what_the_filters_would_drop_is_told_in_one_sentence_and_read(tmp_path, notes, signature, said):
-    prime = compose.read(write_song(tmp_path / "odd.mid", notes, signatures=((0, *signature),)))
+    prime = composing.read(write_song(tmp_path / "odd.mid", notes, signatures=((0, *signature),)))
     assert prime.roll.any()
     assert prime.metre == signature
     assert said in prime.remark
@@ -116,7 +117,7 @@ def test_what_the_filters_would_drop_is_told_in_one_sentence_and_read(tmp_path, 
 
 
 def test_an_ordinary_prime_needs_no_remark(song):
-    assert not compose.read(song).remark
+    assert not composing.read(song).remark
 
 
 MUSICXML = """<score-partwise version="4.0"><part-list><score-part id="P1"><part-name>Piano</part-name></score-part>
@@ -131,7 +132,7 @@ ABC = "X:1\nT:A tune\nM:3/4\nL:1/4\nQ:1/4=60\nK:C\nC D E|\nQ:3/8=48.3\nQ: \"slow
 @pytest.mark.parametrize(("name", "text"), [("a.musicxml", MUSICXML), ("a.krn", KERN), ("a.abc", ABC)])
 def test_scores_are_primes_too_with_the_last_tempo_they_tell(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    prime = compose.read(tmp_path / name)
+    prime = composing.read(tmp_path / name)
     assert prime.metre == (3, 4)
     assert prime.tempo == 72.5
     assert prime.lead == 0
@@ -139,19 +140,19 @@ def test_scores_are_primes_too_with_the_last_tempo_they_tell(tmp_path, name, tex
 
 
 def test_a_packed_score_tells_its_tempo_and_a_pickup_stays_one(tmp_path):
-    prime = compose.built_in()
+    prime = composing.built_in()
     assert prime.lead == 12
     assert len(prime.roll) == 36
     assert prime.roll[[0, 4]].any(axis=-1).all()
     data = converter.parse(MUSICXML, format="musicxml").write("mxl", tmp_path / "a.mxl")
-    assert compose.read(data).tempo == 72.5
+    assert composing.read(data).tempo == 72.5
 
 
 @pytest.mark.parametrize(("name", "pitches"), [
     ("C", [60]), ("f#", [66]), ("Bb", [58]), ("A minor", [57, 60, 64]), ("C major", [60, 64, 67]), ("Am", [57, 60, 64]),
     ("G7", [55, 59, 62, 65]), ("B♭maj7", [58, 62, 65, 69])])
 def test_named_primes(name, pitches):
-    prime = compose.resolve(name)
+    prime = composing.resolve(name)
     assert len(prime.roll) == 16
     assert (np.flatnonzero(prime.roll[0]) + LOWEST_MIDI).tolist() == pitches
     assert not prime.roll[1:].any()
@@ -160,7 +161,7 @@ def test_named_primes(name, pitches):
 @pytest.mark.parametrize("text", ["H", "C nonsense", "song", "?", "A minor major"])
 def test_no_name_of_a_chord(text):
     with pytest.raises(UserError, match="neither a music file nor a pitch class or chord"):
-        compose.resolve(text)
+        composing.resolve(text)
 
 
 # --- continuing -------------------------------------------------------------------------------------------------------
@@ -182,21 +183,21 @@ def test_what_is_heard_of_a_long_prime_leaves_the_composer_in_the_same_state(com
 
 
 def test_same_seed_same_notes_however_many(composer, monkeypatch):
-    prime = compose.named("A minor")
-    together = compose.continuations(composer, prime, 24, 5, seed=3)
-    alone = compose.continuations(composer, prime, 24, 1, seed=3)
+    prime = composing.named("A minor")
+    together = composing.continuations(composer, prime, 24, 5, seed=3)
+    alone = composing.continuations(composer, prime, 24, 1, seed=3)
     assert np.array_equal(alone[0].new, together[0].new)
     monkeypatch.setattr(continuation, "AT_ONCE", 48)
-    pieces = compose.continuations(composer, prime, 24, 5, seed=3)
+    pieces = composing.continuations(composer, prime, 24, 5, seed=3)
     assert all(np.array_equal(a.new, b.new) for a, b in zip(together, pieces, strict=True))
     assert len({piece.new.tobytes() for piece in pieces}) == 5
-    assert not np.array_equal(compose.continuations(composer, prime, 24, 1, seed=4)[0].new, alone[0].new)
+    assert not np.array_equal(composing.continuations(composer, prime, 24, 1, seed=4)[0].new, alone[0].new)
 
 
 def test_the_live_step_plays_what_compose_writes(composer):
     """The example in the package's documentation."""
-    prime = compose.named("G7")
-    (piece,) = compose.continuations(composer, prime, 12, 1, seed=5)
+    prime = composing.named("G7")
+    (piece,) = composing.continuations(composer, prime, 12, 1, seed=5)
     draws = composer.draws(5, 0, 1, 15 + 12)
     state = composer.listen(prime.roll[:, None], draws)
     for draw, keys in zip(draws[15:], piece.new, strict=True):
@@ -208,9 +209,9 @@ def test_the_live_step_plays_what_compose_writes(composer):
 
 
 def test_what_is_written_begins_at_a_bar_line(composer, tmp_path):
-    prime = compose.read(write_song(tmp_path / "a.mid", scale(40, first=12)))
-    (kept,) = compose.continuations(composer, prime, 20, 1, 1)
-    (dropped,) = compose.continuations(composer, prime, 20, 1, 1, keep=False)
+    prime = composing.read(write_song(tmp_path / "a.mid", scale(40, first=12)))
+    (kept,) = composing.continuations(composer, prime, 20, 1, 1)
+    (dropped,) = composing.continuations(composer, prime, 20, 1, 1, keep=False)
     assert kept.mark == 52
     assert len(kept.roll) == 72
     assert np.array_equal(kept.roll[12:52], prime.roll)
@@ -221,9 +222,9 @@ def test_what_is_written_begins_at_a_bar_line(composer, tmp_path):
 
 
 def test_an_excerpt_keeps_bar_lines_and_mark(composer, tmp_path):
-    prime = compose.read(write_song(tmp_path / "a.mid", scale(150), signatures=((0, 3, 4),)))
-    (piece,) = compose.continuations(composer, prime, 20, 1, 1)
-    short = compose.excerpt(piece, bars=2)
+    prime = composing.read(write_song(tmp_path / "a.mid", scale(150), signatures=((0, 3, 4),)))
+    (piece,) = composing.continuations(composer, prime, 20, 1, 1)
+    short = composing.excerpt(piece, bars=2)
     assert short.mark == 24 + 150 % 12 + 2  # the last of the notes begins at 148 and lasts until 152
     assert np.array_equal(short.roll[short.mark:], piece.new)
     assert np.array_equal(short.roll[:short.mark], prime.roll[len(prime.roll) - short.mark:])
@@ -242,18 +243,18 @@ def test_search_finds_one_and_the_same_transposition_for_all_transpositions(comp
     generator = weights.load(folder).generator
     roll = np.zeros((300, KEYS), np.uint8)
     roll[::3, 40] = roll[::4, 45] = roll[5::7, 50] = 1
-    best = compose.best_shift(generator, roll, seed=1)
+    best = composing.best_shift(generator, roll, seed=1)
     for moved in (-5, 2, 6):
-        found = compose.best_shift(generator, continuation.transposed(roll, moved), seed=1)
+        found = composing.best_shift(generator, continuation.transposed(roll, moved), seed=1)
         assert (found + moved - best) % 12 == 0
-    assert compose.best_shift(generator, roll[:1], seed=1) == 0
+    assert composing.best_shift(generator, roll[:1], seed=1) == 0
 
 
 def test_a_shifted_composition_is_moved_back(composer):
-    prime = compose.named("A minor")
-    (shifted,) = compose.continuations(composer, prime, 16, 1, 1, shift=3)
-    moved = compose.Prime("moved", continuation.transposed(prime.roll, 3))
-    (there,) = compose.continuations(composer, moved, 16, 1, 1)
+    prime = composing.named("A minor")
+    (shifted,) = composing.continuations(composer, prime, 16, 1, 1, shift=3)
+    moved = composing.Prime("moved", continuation.transposed(prime.roll, 3))
+    (there,) = composing.continuations(composer, moved, 16, 1, 1)
     assert np.array_equal(shifted.new, continuation.transposed(there.new, -3))
     assert np.array_equal(shifted.roll[:16], prime.roll)
 
@@ -272,7 +273,7 @@ def test_the_hour_is_the_thesiss():
     keys = np.eye(KEYS, dtype=np.uint8)
     pieces = [Piece(str(i), keys[i:i + 1].repeat(9 + i, axis=0), 1, ((4, 4),)) for i in range(9)]
     echo = Echo()
-    roll = compose.hour(echo, pieces, seed=1)
+    roll = composing.hour(echo, pieces, seed=1)
     assert roll.shape == (28_760, KEYS)
     assert echo.prime.shape == (16, 120, KEYS)
     assert sorted(set(np.argmax(echo.prime[0], axis=-1))) == list(range(9))
@@ -281,7 +282,7 @@ def test_the_hour_is_the_thesiss():
         assert sounding[start:start + 240].all()
         assert not sounding[start + 240:start + 264].any()
         assert (roll[start:start + 240].argmax(axis=-1) == echo.prime[0, start // 264].argmax()).all()
-    assert not np.array_equal(compose.hour(Echo(), pieces, seed=2), roll)
+    assert not np.array_equal(composing.hour(Echo(), pieces, seed=2), roll)
 
 
 def test_the_hours_command(run, tmp_path, monkeypatch):
@@ -360,10 +361,10 @@ def test_sound_begins_where_the_midi_does(run, song, monkeypatch):
 
 
 def test_pages_after_the_first_are_numbered(tmp_path):
-    prime, new = compose.named("C"), np.zeros((50 * 16, KEYS), np.uint8)
+    prime, new = composing.named("C"), np.zeros((50 * 16, KEYS), np.uint8)
     new[::4, 40] = new[2::8, 45] = 1
-    piece = compose.Continuation(prime, np.concatenate([prime.roll, new]), new, 16, None)
-    ((first, *others),) = compose.write([piece], {"svg": tmp_path / "o.svg"})
+    piece = composing.Continuation(prime, np.concatenate([prime.roll, new]), new, 16, None)
+    ((first, *others),) = composing.write([piece], {"svg": tmp_path / "o.svg"})
     assert first.name == "o.svg"
     assert [path.name for path in others] == [f"o-page-{n}.svg" for n in range(2, 2 + len(others))]
     assert others
@@ -379,11 +380,11 @@ def test_silence_is_a_prime_and_is_never_written(run):
 
 def test_silent_music_can_be_written_too(tmp_path):
     silent = np.zeros((32, KEYS), np.uint8)
-    piece = compose.Continuation(compose.named("C"), silent, silent, None, None)
-    compose.write([piece], {"midi": tmp_path / "s.mid", "svg": tmp_path / "s.svg", "audio": tmp_path / "s.wav"})
+    piece = composing.Continuation(composing.named("C"), silent, silent, None, None)
+    composing.write([piece], {"midi": tmp_path / "s.mid", "svg": tmp_path / "s.svg", "audio": tmp_path / "s.wav"})
     assert not mido.MidiFile(tmp_path / "s.mid").tracks[-1][0].type.startswith("note")
     assert soundfile.info(tmp_path / "s.wav").duration == 4
-    assert compose.describe(piece) == "32 new steps, 0 of them struck, silent"
+    assert composing.describe(piece) == "32 new steps, 0 of them struck, silent"
 
 
 def test_two_hours_and_two_notes(run, tmp_path):
@@ -417,8 +418,8 @@ def test_seeds_repeat(run, song):
 
 
 def test_a_third_reader_agrees_on_tempo_and_metre(composer):
-    prime = compose.Prime("p", compose.named("C").roll, metre=(6, 8), tempo=93.0)
-    (piece,) = compose.continuations(composer, prime, 8, 1, 1)
+    prime = composing.Prime("p", composing.named("C").roll, metre=(6, 8), tempo=93.0)
+    (piece,) = composing.continuations(composer, prime, 8, 1, 1)
     song = pretty_midi.PrettyMIDI(io.BytesIO(output.midi(piece)))
     assert song.get_tempo_changes()[1] == pytest.approx([93], abs=0.01)
     assert [(s.numerator, s.denominator) for s in song.time_signature_changes] == [(6, 8)]
@@ -507,11 +508,11 @@ GOOD = {"prime": "", "variations": 2, "steps": 16, "seed": 1, "temperature": 1.0
     ({"variations": 0}, "variations 0 is not"), ({"temperature": True}, "must be a float"), ({"seed": -1}, "seed -1")])
 def test_the_notebooks_parameters_are_checked(change, message):
     with pytest.raises(UserError, match=message):
-        compose_notebook.parameters({**GOOD, **change})
+        parameters({**GOOD, **change})
 
 
 def test_a_whole_number_is_a_temperature_too():
-    assert compose_notebook.parameters({**GOOD, "temperature": 2})["temperature"] == 2.0
+    assert parameters({**GOOD, "temperature": 2})["temperature"] == 2.0
 
 
 def test_the_notebook_plays_shows_and_writes(checkout, tmp_path, song, folder, octavoice_home):

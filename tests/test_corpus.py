@@ -10,7 +10,7 @@ from octavoice.corpus import Pieces, catalogue, duplicates, filters, fragments, 
 from octavoice.corpus.filters import REASONS, cut_silence, judge, judge_strictly
 from octavoice.corpus.pieces import facts_of, pack
 from octavoice.errors import UserError
-from octavoice.music.midi import write_midi
+from octavoice.music.formats.midi import write_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import compress, transpose, transpose_classes
 

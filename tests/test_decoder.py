@@ -8,13 +8,13 @@ import torch
 from scipy import stats
 from torch.nn import functional
 
-from octavoice.experiment import decoding
-from octavoice.experiment.train import Tensors, seeded
+from octavoice.evidence import decoding
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask
 from octavoice.thesis import decoder as rbm
 from octavoice.thesis import exact
 from octavoice.thesis.decoder import Decoder
+from octavoice.training.fit import Tensors, seeded
 
 SIZES = [(4, 3), (5, 1), (1, 4)]
 

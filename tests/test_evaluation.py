@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from octavoice.corpus import Fragments, Pieces
-from octavoice.experiment import baselines, evaluation, train
+from octavoice.evidence import baselines, evaluation
 from octavoice.music.piece import Piece
 from octavoice.music.roll import clock, compress
 from octavoice.thesis.generator import OctaveGenerator
+from octavoice.training import fit
 
 
 def piece(steps, seed):
@@ -24,7 +25,7 @@ def pieces():
 
 @pytest.fixture(scope="module")
 def generator():
-    return train.seeded(OctaveGenerator, 1)
+    return fit.seeded(OctaveGenerator, 1)
 
 
 def test_tiles_predict_every_step_but_the_first_once(pieces):

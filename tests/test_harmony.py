@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from music21 import chord
 
-from octavoice.experiment.harmony import (
+from octavoice.evidence.harmony import (
     TRIADS,
     chord_names,
     chord_table,

@@ -12,13 +12,15 @@ import soundfile
 import torch
 from ipywidgets import Audio
 
+from octavoice.composing import listening
+from octavoice.composing.listening import ListeningTest, Sitting, head_to_head, ratings, schedule
+from octavoice.composing.listening_panel import panel
 from octavoice.errors import UserError
-from octavoice.experiment import listening, notebook, weights
-from octavoice.experiment.listening import ListeningTest, Sitting, head_to_head, ratings, schedule
-from octavoice.experiment.listening_panel import panel
-from octavoice.music import midi
+from octavoice.laboratory import notebook
+from octavoice.music.formats import midi
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
+from octavoice.training import weights
 
 NAMES = ("bach", "ours", "chance")
 
@@ -293,9 +295,13 @@ PARAMETERS = {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "cpu",
               "clips": 2, "steps": 20, "rounds": 3, "listener": "ann", "reveal": False}
 
 
+def begin(given):
+    return notebook.start("listening_test", listening.parameters(given))
+
+
 @pytest.fixture
 def run():
-    return listening.start(PARAMETERS)
+    return begin(PARAMETERS)
 
 
 @pytest.mark.parametrize("source", ["data", "run", "table"])
@@ -321,7 +327,7 @@ def test_other_seeds_take_other_clips():
 
 
 def test_chance_has_the_rates_of_the_music():
-    piece = notebook.start("99_test", {k: PARAMETERS[k] for k in notebook.PARAMETERS}).splits["train"][0]
+    piece = notebook.start("99_test", listening.parameters(PARAMETERS)).splits["train"][0]
     clips = listening.table_clips([piece], 40, 200, 1)
     assert clips.mean() == pytest.approx(piece.roll.mean(), rel=0.2)
     often = piece.roll.mean(axis=0).argmax()
@@ -359,4 +365,4 @@ def test_unknown_sources_get_one_sentence(run, source):
     ({"listener": "../me"}, "listener"), ({"seed": -1}, "between 0 and"), ({"reveal": 1}, "must be a bool")])
 def test_bad_parameters_get_one_sentence(change, message):
     with pytest.raises(UserError, match=message):
-        listening.start({**PARAMETERS, **change})
+        begin({**PARAMETERS, **change})

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from octavoice.errors import UserError
-from octavoice.music import musicxml
-from octavoice.music.musicxml import read_musicxml
+from octavoice.music.formats import musicxml
+from octavoice.music.formats.musicxml import read_musicxml
 
 CONTAINER = '<container><rootfiles><rootfile full-path="{}"/></rootfiles></container>'
 

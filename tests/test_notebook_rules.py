@@ -8,7 +8,7 @@ from statistics import median
 import nbformat
 import pytest
 
-from octavoice.experiment.handover import NOTEBOOKS
+from octavoice.laboratory.handover import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))

@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from octavoice import provenance
 from octavoice.errors import UserError
-from octavoice.experiment import networks, notebook, presets, provenance, samples, statistics
+from octavoice.evidence import samples, statistics
 from octavoice.figures import model, style, training
+from octavoice.laboratory import notebook
 from octavoice.thesis import values
+from octavoice.training import networks, presets
+from octavoice.training.run import check_parameters
 
 GOOD = {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "cpu", "overrides": {}}
 
@@ -20,7 +24,7 @@ def run():
 
 
 def test_good_parameters_pass_and_what_ipython_adds_is_ignored():
-    assert notebook.check_parameters({**GOOD, "In": [""], "Out": {}, "_dh": [], "__name__": "x", "exit": print}) == GOOD
+    assert check_parameters({**GOOD, "In": [""], "Out": {}, "_dh": [], "__name__": "x", "exit": print}) == GOOD
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -30,12 +34,12 @@ def test_good_parameters_pass_and_what_ipython_adds_is_ignored():
     ({"corpus": "bahc"}, "unknown corpus 'bahc'"), ({"overrides": "iterations"}, "must be a dict")])
 def test_bad_parameters_get_one_sentence(change, message):
     with pytest.raises(UserError, match=message):
-        notebook.check_parameters({**GOOD, **change})
+        check_parameters({**GOOD, **change})
 
 
 def test_a_missing_parameter_is_named():
     with pytest.raises(UserError, match="'seed' is not set"):
-        notebook.check_parameters({k: v for k, v in GOOD.items() if k != "seed"})
+        check_parameters({k: v for k, v in GOOD.items() if k != "seed"})
 
 
 def test_a_user_error_shows_as_one_line_in_ipython():
@@ -91,7 +95,7 @@ def test_the_manifest_names_every_file_with_its_hash(run, capsys):
 
 
 def test_a_folder_corpus_leaves_no_path_in_the_manifest(tmp_path):
-    from octavoice.music.midi import write_midi
+    from octavoice.music.formats.midi import write_midi
     for i in range(3):
         chords = np.eye(40, 88, 20 + i, dtype=np.uint8) | np.eye(40, 88, 25 - 2 * i, dtype=np.uint8)
         write_midi(chords, tmp_path / f"{i}.mid")
@@ -159,7 +163,7 @@ def test_samples_read_back_the_decoding_of_a_step():
     """Fig. 18's stages, computed again from the step's own draws, end in the very keys that were played."""
     run = notebook.start("96_test", {**GOOD, "overrides": {"iterations": 2, "decoder_iterations": 6, "new_steps": 24}})
     _, prime = samples.primes(run)
-    composer, music = samples.compose(run, networks.obtain(run), prime)
+    composer, music = samples.continue_primes(run, networks.obtain(run), prime)
     for sample, step in ((0, 0), (1, 5), (2, 23)):
         stages = samples.decoding_stages(composer, music, run.seed, sample, step)
         np.testing.assert_allclose(stages["masked"], music.probability[step, sample], atol=1e-12)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from octavoice.experiment import networks, train
 from octavoice.music.roll import clock, compress
 from octavoice.thesis import plain
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.voices import objective
+from octavoice.training import fit, networks
 
 TIME, BATCH = 24, 5
 CLOSE = 1e-5
@@ -22,7 +22,7 @@ def tensors():
     history = (rng.random((128, BATCH, 12)) < 0.2).astype(np.float32)
     ticks = np.broadcast_to(clock(np.arange(TIME))[:, None], (TIME, BATCH, 6)).astype(np.float32)
     arrays = x, compress(x).astype(np.float32), history, np.ascontiguousarray(ticks), np.ones((TIME - 1, BATCH))
-    return train.Tensors(*(torch.from_numpy(array).float() for array in arrays))
+    return fit.Tensors(*(torch.from_numpy(array).float() for array in arrays))
 
 
 def gradients(module):
@@ -35,7 +35,7 @@ def assert_close(ours, reference):
 
 
 def test_voices_over_sequences_give_the_plain_values_and_gradients(tensors):
-    generator = train.seeded(OctaveGenerator, 4)
+    generator = fit.seeded(OctaveGenerator, 4)
     u = torch.rand(generator.sampler.voices, TIME - 1, BATCH, generator=torch.Generator().manual_seed(1))
     expected, choices = plain.log_q(generator, tensors.x12, tensors.clock, tensors.history, u)
     objective(expected, tensors.x12[1:]).sum().backward()
@@ -51,7 +51,7 @@ def test_voices_over_sequences_give_the_plain_values_and_gradients(tensors):
 
 
 def test_the_decoder_over_sequences_gives_the_plain_values_and_gradients(tensors):
-    decoder = train.seeded(Decoder, 4)
+    decoder = fit.seeded(Decoder, 4)
     u = torch.rand(TIME - 1, BATCH, decoder.hidden + 88, generator=torch.Generator().manual_seed(1))
     expected = plain.decoder_objective(decoder, tensors.x12, tensors.x, u)
     expected.sum().backward()
@@ -65,7 +65,7 @@ def test_the_decoder_over_sequences_gives_the_plain_values_and_gradients(tensors
 
 @pytest.mark.parametrize(("build", "loss"), [(OctaveGenerator, networks.main_loss), (Decoder, networks.decoder_loss)])
 def test_bfloat16_is_the_same_loss_to_its_own_precision_and_no_more(build, loss, tensors):
-    module = train.seeded(build, 4)
+    module = fit.seeded(build, 4)
     full, half = (loss(module, precision=precision)(tensors, torch.Generator().manual_seed(2))
                   for precision in ("fp32", "bf16"))
     assert half.dtype == torch.float32
@@ -73,8 +73,8 @@ def test_bfloat16_is_the_same_loss_to_its_own_precision_and_no_more(build, loss,
 
 
 def test_log_q_stays_normalised_to_float32_under_bfloat16(tensors):
-    generator = train.seeded(OctaveGenerator, 4)
+    generator = fit.seeded(OctaveGenerator, 4)
     u = torch.rand(generator.sampler.voices, TIME - 1, BATCH)
-    with train.lower_precision(torch.device("cpu"), "bf16"):
+    with fit.lower_precision(torch.device("cpu"), "bf16"):
         log_q = generator.log_q(tensors.x12, tensors.clock, tensors.history, u)
     assert (torch.logsumexp(log_q.flatten(-2), dim=-1)).abs().max() < 1e-5

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from music21 import converter, expressions, key
 
 from octavoice.errors import UserError
-from octavoice.music.midi import chord_notes
+from octavoice.music.formats.midi import chord_notes
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, compress, transpose
 from octavoice.music.score import (
     VALUES,

@@ -15,12 +15,13 @@ import torch
 
 from octavoice.corpus import Fragments
 from octavoice.errors import UserError
-from octavoice.experiment import baselines, likelihood, networks, train
+from octavoice.evidence import baselines, likelihood
 from octavoice.music.piece import Piece
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.enumeration import vector_index, voice_paths
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.voices import VoiceSampler, objective
+from octavoice.training import fit, networks
 
 
 def pieces(count=4, steps=80):
@@ -38,8 +39,8 @@ def weights(module):
 
 
 def run(build, task, fragments, iterations, threads=1, **options):
-    task = task(train.seeded(build, 3), fragments, 4, fragments.panel(4), threads=threads)
-    frame = train.fit(task, iterations, 3, evaluate_every=2, **options)
+    task = task(fit.seeded(build, 3), fragments, 4, fragments.panel(4), threads=threads)
+    frame = fit.fit(task, iterations, 3, evaluate_every=2, **options)
     return task.module, frame
 
 
@@ -61,7 +62,7 @@ def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, threads, 
 def test_an_iteration_never_asks_for_a_value(build, loss, fragments):
     """On torch's device without values every look at one raises; on a GPU each would be a wait."""
     module = build().to("meta")
-    batch = train.Tensors(*(t.to("meta") for t in train.to_tensors(fragments.panel(4))))
+    batch = fit.Tensors(*(t.to("meta") for t in fit.to_tensors(fragments.panel(4))))
     optimiser = torch.optim.Adam(module.parameters())
     value = loss(module)(batch, torch.Generator())
     value.backward()
@@ -73,18 +74,18 @@ def test_an_iteration_never_asks_for_a_value(build, loss, fragments):
 @pytest.mark.parametrize("threads", [2, 3])
 def test_parts_of_a_batch_give_the_gradients_of_the_whole(threads, fragments):
     """Without draws in the loss; fragments with and without padding, so that parts weigh differently."""
-    batch = train.to_tensors(fragments.panel(5))
+    batch = fit.to_tensors(fragments.panel(5))
     batch.weight[4:, :2] = 0
 
     def loss(t, rng):
         voices, steps, size = module.sampler.voices, len(t.x12) - 1, t.x12.shape[1]
         log_q = module.log_q(t.x12, t.clock, t.history, torch.zeros(voices, steps, size))
-        return train.weighted_mean(objective(log_q, t.x12[1:]), t.weight)
+        return fit.weighted_mean(objective(log_q, t.x12[1:]), t.weight)
 
     found = []
     for count in (1, threads):
-        module = train.seeded(OctaveGenerator, 3)
-        value = train.gradients(train.Task("", module, loss, None, threads=count), batch, torch.Generator())
+        module = fit.seeded(OctaveGenerator, 3)
+        value = fit.gradients(fit.Task("", module, loss, None, threads=count), batch, torch.Generator())
         found.append((value, torch.cat([p.grad.flatten() for p in module.parameters()])))
     (value, whole), (value_of_parts, parts) = found
     torch.testing.assert_close(value_of_parts, value, rtol=1e-5, atol=0)
@@ -93,13 +94,13 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(threads, fragments):
 
 
 def test_threads_of_parts_share_nothing():
-    facts = set(train._workers(2).map(lambda _: (torch.get_num_threads(), torch.is_autocast_cache_enabled()), range(8)))
+    facts = set(fit._workers(2).map(lambda _: (torch.get_num_threads(), torch.is_autocast_cache_enabled()), range(8)))
     assert facts == {(1, False)}
     assert torch.is_autocast_cache_enabled()
 
 
 def test_an_interrupted_run_leaves_a_checkpoint_and_ends_the_same(fragments, tmp_path):
-    module = train.seeded(OctaveGenerator, 3)
+    module = fit.seeded(OctaveGenerator, 3)
     task = networks.main_task(module, fragments, 4, fragments.panel(4))
     draws = []
 
@@ -109,9 +110,9 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_ends_the_same(fragments, tmp
             raise KeyboardInterrupt
         return fragments.draw(rng, 4)
 
-    cut = train.Task(task.name, module, task.loss, interrupted, task.evaluate)
+    cut = fit.Task(task.name, module, task.loss, interrupted, task.evaluate)
     with pytest.raises(KeyboardInterrupt):
-        train.fit(cut, 6, 3, 2, tmp_path / "c.pt", "k")
+        fit.fit(cut, 6, 3, 2, tmp_path / "c.pt", "k")
     resumed, _ = run(OctaveGenerator, networks.main_task, fragments, 6, checkpoint=tmp_path / "c.pt", key="k")
     whole, _ = run(OctaveGenerator, networks.main_task, fragments, 6)
     assert torch.equal(weights(whole), weights(resumed))
@@ -135,16 +136,16 @@ def test_a_truncated_checkpoint_gets_one_sentence(fragments, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_iteration(fragments):
-    module = train.seeded(Decoder, 0)
+    module = fit.seeded(Decoder, 0)
     task = networks.decoder_task(module, fragments, 4)
-    broken = train.Task(task.name, module, lambda t, rng: task.loss(t, rng) * math.nan, task.draw)
+    broken = fit.Task(task.name, module, lambda t, rng: task.loss(t, rng) * math.nan, task.draw)
     with pytest.raises(UserError, match="nan at iteration 1"):
-        train.fit(broken, 2, 0)
+        fit.fit(broken, 2, 0)
 
 
 def test_padding_carries_no_weight_in_either_loss():
     padded = Fragments(pieces(2, 10), 24, 8).panel(2)
-    t = train.to_tensors(padded)
+    t = fit.to_tensors(padded)
     noisy = t._replace(x=t.x.clone(), x12=t.x12.clone())
     noisy.x[12:] = 1
     noisy.x12[12:] = 1
@@ -162,8 +163,8 @@ def test_training_learns_a_planted_pattern():
     x[::8, [39, 43, 46]] = x[4::8, [41, 44, 48]] = 1
     planted = [Piece(str(i), np.roll(x, i * 3, axis=1), 2, ((4, 4),)) for i in range(3)]
     pool = Fragments(planted, 32, 8)
-    module = train.seeded(OctaveGenerator, 0)
-    frame = train.fit(networks.main_task(module, pool, 8, pool.panel(6)), 100, 0, 100)
+    module = fit.seeded(OctaveGenerator, 0)
+    frame = fit.fit(networks.main_task(module, pool, 8, pool.panel(6)), 100, 0, 100)
     marginal = -baselines.score(planted, pool.panel(6))["marginal"]
     assert frame["held_out"].iloc[-1] < 0.6 * marginal < marginal < frame["train"].iloc[0]
 
@@ -216,7 +217,7 @@ def test_two_step_estimates_average_to_the_enumerated_likelihood(tiny):
 
 
 def test_the_bound_rises_with_particles_and_impossible_steps_are_counted(fragments):
-    module, t = OctaveGenerator(), train.to_tensors(fragments.panel(4))
+    module, t = OctaveGenerator(), fit.to_tensors(fragments.panel(4))
     few, many = (likelihood.shared_likelihood(module, t, k, seed=0) for k in (1, 32))
     assert few["log_likelihood"] < many["log_likelihood"] < 0
     crowded = (t.x12[1:].sum(-1) > 5) & (t.weight > 0)
@@ -249,9 +250,9 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_train as here
 from octavoice.corpus import Fragments
-from octavoice.experiment import networks, train
+from octavoice.training import fit, networks
 torch.set_num_threads(int(sys.argv[4]))
-train.CHECKPOINT_SECONDS = float(sys.argv[3])
+fit.CHECKPOINT_SECONDS = float(sys.argv[3])
 here.run(here.OctaveGenerator, networks.main_task, Fragments(here.pieces(), 24, 8), here.LONG,
          int(sys.argv[5]), checkpoint=Path(sys.argv[2]), key="k")
 """
@@ -279,21 +280,21 @@ def test_a_killed_run_resumes_and_ends_as_an_undisturbed_one(fragments, tmp_path
 
 
 def test_a_break_amid_a_step_leaves_the_last_whole_iteration(fragments, tmp_path, monkeypatch):
-    module = train.seeded(Decoder, 3)
+    module = fit.seeded(Decoder, 3)
     task, steps = networks.decoder_task(module, fragments, 4, fragments.panel(4)), []
 
-    class Cut(train._Loop):
+    class Cut(fit._Loop):
         def settle(self):
             super().settle()
             steps.append(1)
             if len(steps) == 4:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", -1)
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_Loop", Cut)
+        patch.setattr(fit, "_Loop", Cut)
         with pytest.raises(KeyboardInterrupt):
-            train.fit(task, 6, 3, 2, tmp_path / "c.pt", "k")
+            fit.fit(task, 6, 3, 2, tmp_path / "c.pt", "k")
     resumed, _ = run(Decoder, networks.decoder_task, fragments, 6, checkpoint=tmp_path / "c.pt", key="k")
     assert torch.equal(weights(resumed), weights(run(Decoder, networks.decoder_task, fragments, 6)[0]))
 
@@ -303,15 +304,15 @@ def test_a_break_amid_a_step_leaves_the_last_whole_iteration(fragments, tmp_path
 def test_running_out_of_memory_names_the_settings_to_lower(fragments, error):
     def loss(t, rng):
         raise error
-    module = train.seeded(Decoder, 0)
-    task = train.Task("decoder", module, loss, lambda rng: fragments.draw(rng, 2))
+    module = fit.seeded(Decoder, 0)
+    task = fit.Task("decoder", module, loss, lambda rng: fragments.draw(rng, 2))
     with pytest.raises(UserError, match="lower the preset's batch or fragment"):
-        train.fit(task, 2, 0)
+        fit.fit(task, 2, 0)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(fragments):
     def loss(t, rng):
         raise RuntimeError("shapes differ")
-    task = train.Task("decoder", train.seeded(Decoder, 0), loss, lambda rng: fragments.draw(rng, 2))
+    task = fit.Task("decoder", fit.seeded(Decoder, 0), loss, lambda rng: fragments.draw(rng, 2))
     with pytest.raises(RuntimeError, match="shapes differ"):
-        train.fit(task, 2, 0)
+        fit.fit(task, 2, 0)

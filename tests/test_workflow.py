@@ -10,10 +10,11 @@ import pytest
 
 from octavoice import cli, paths
 from octavoice.errors import UserError
-from octavoice.experiment import handover, provenance, relay, weights
-from octavoice.experiment.provenance import sha256
+from octavoice.laboratory import costs, handover, relay
+from octavoice.provenance import sha256
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
+from octavoice.training import weights
 
 RUN = ("quick", "bach", 1)
 
@@ -25,7 +26,7 @@ def home(tmp_path, monkeypatch):
     home.mkdir()
     monkeypatch.setenv("OCTAVOICE_HOME", str(home))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(provenance, "COSTS", home / "costs.json")
+    monkeypatch.setattr(costs, "COSTS", home / "costs.json")
     return home
 
 
@@ -172,14 +173,14 @@ def test_publish_notes_what_notebooks_cost(home):
     handover.publish(*RUN)
     finish(("smoke", "bach", 1), cost={"seconds": 1.5})
     handover.publish("smoke", "bach", 1)
-    assert provenance.costs()["05_decoder"] == {"quick": {"seconds": 12.5}, "smoke": {"seconds": 1.5}}
+    assert costs.measured()["05_decoder"] == {"quick": {"seconds": 12.5}, "smoke": {"seconds": 1.5}}
 
 
 def test_a_training_that_was_found_done_counts_among_its_notebooks_costs_only(home):
     finish(cost={"seconds": 10, "training, decoder": {"iterations": 5, "seconds": 500.0}})
     handover.publish(*RUN)
-    assert provenance.costs()["06_experiments"]["quick"]["seconds"] == 510
-    assert provenance.costs()["07_discussion"]["quick"]["seconds"] == 10
+    assert costs.measured()["06_experiments"]["quick"]["seconds"] == 510
+    assert costs.measured()["07_discussion"]["quick"]["seconds"] == 10
 
 
 def test_music_of_a_corpus_is_not_published(home):

@@ -2,11 +2,16 @@
 
 Rooms, lowest floor first; imports run downward only:
 
-``music``       what a piece is here: rolls, octave compression, the clock, MIDI, score, sound
+``music``       what a piece is here: rolls, octave compression, the clock, score, sound; its file formats
 ``corpus``      where pieces come from: reading, filters, the packed store, fragments
 ``thesis``      the proposed model, one file per subsection of §6
-``experiment``  presets, training, likelihoods, statistics, provenance
-``figures``     drawing only: data in, a matplotlib Figure out
+``training``    presets, runs, the training loop, weights
+``evidence``    likelihoods, baselines, statistics, harmony, the small studies
+``composing``   continuations of a user's own piece, and the listening test
+``laboratory``  what notebooks are driven by: parameters, manifests, hand-over, committed runs
+
+Beside them ``figures``, drawing only: data in, a matplotlib Figure out. Below all lie ``errors``, ``paths`` and
+``provenance``; above them ``cli``. What may import what is a table in ``tests/test_rooms.py``.
 """
 
 __version__ = "0.1.0"

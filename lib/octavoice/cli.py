@@ -11,7 +11,7 @@ from pathlib import Path
 
 from octavoice import __version__, paths
 from octavoice.errors import UserError
-from octavoice.experiment.presets import MAX_SEED
+from octavoice.training.presets import MAX_SEED
 
 BACH = "Bach's chorales that come with music21"
 
@@ -39,7 +39,7 @@ def seed_number(text: str) -> int:
 def check(arguments: argparse.Namespace) -> None:
     """Raise :class:`UserError` unless preset, corpus and seed are ones that can be run."""
     from octavoice import corpus
-    from octavoice.experiment import presets
+    from octavoice.training import presets
 
     presets.resolve(arguments.preset)
     corpus.check(arguments.corpus)
@@ -49,7 +49,7 @@ def check(arguments: argparse.Namespace) -> None:
 def build_corpus(arguments: argparse.Namespace) -> None:
     """Read and pack a corpus, say what was kept, and write a marker with its hash if asked to."""
     from octavoice import corpus
-    from octavoice.experiment import presets
+    from octavoice.training import presets
 
     built = corpus.load(arguments.name, limit=presets.resolve(arguments.preset).files or None)
     print(f"{arguments.name}: {len(built.pieces)} of {len(built.report)} files kept", file=sys.stderr)
@@ -90,14 +90,14 @@ def show_corpus(arguments: argparse.Namespace) -> None:
 
 def hand_over(arguments: argparse.Namespace) -> None:
     """Copy a finished run's figures and results to where a reader looks for them."""
-    from octavoice.experiment import handover
+    from octavoice.laboratory import handover
 
     print(handover.hand_over(arguments.preset, arguments.corpus, seed_number(arguments.seed)))
 
 
 def publish(arguments: argparse.Namespace) -> None:
     """Copy a finished run to where it is committed, and say how."""
-    from octavoice.experiment import handover
+    from octavoice.laboratory import handover
 
     notebooks = tuple(arguments.only) or handover.NOTEBOOKS
     print(handover.publish(arguments.preset, arguments.corpus, seed_number(arguments.seed), notebooks,
@@ -108,7 +108,7 @@ def publish(arguments: argparse.Namespace) -> None:
 
 def relay(arguments: argparse.Namespace) -> None:
     """Pass on a notebook's progress, each line with the notebook's name before it."""
-    from octavoice.experiment import relay
+    from octavoice.laboratory import relay
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the notebook's to answer; what it says then is passed on
     relay.relay(arguments.name, sys.stdin.fileno(), sys.stdout)
@@ -116,14 +116,14 @@ def relay(arguments: argparse.Namespace) -> None:
 
 def import_author(arguments: argparse.Namespace) -> None:
     """Convert the author's published weights, two pickled state dicts, without executing a pickle's code."""
-    from octavoice.experiment import author
+    from octavoice.training import author
 
     print(author.import_author(arguments.model, arguments.decoder, arguments.output))
 
 
 def compose(arguments: argparse.Namespace) -> None:
     """Continue a music file of your own, a named chord, or silence, with trained networks."""
-    from octavoice.experiment import compose as composing
+    from octavoice import composing
     from octavoice.music import sound
 
     source = arguments.file or arguments.prime or ""
@@ -147,9 +147,8 @@ def compose(arguments: argparse.Namespace) -> None:
 
 def hour(arguments: argparse.Namespace) -> None:
     """Compose an hour of music as the thesis's author submitted it: 120 fragments, primes dropped."""
-    from octavoice import corpus
-    from octavoice.experiment import compose as composing
-    from octavoice.music.midi import write_midi
+    from octavoice import composing, corpus
+    from octavoice.music.formats.midi import write_midi
 
     composing.check_places({"midi": Path(arguments.midi)})
     corpus.check(arguments.corpus)
@@ -162,14 +161,14 @@ def hour(arguments: argparse.Namespace) -> None:
 
 def _number(arguments: argparse.Namespace, name: str) -> int | float:
     """The number given as option ``--name``; raises :class:`UserError` for one that makes no sense."""
-    from octavoice.experiment import compose as composing
+    from octavoice import composing
 
     return composing.check_number(name, vars(arguments)[name.replace("-", "_")])
 
 
 def _composer(arguments: argparse.Namespace):
     """The networks of ``--weights``, and a composer of the temperatures and Gibbs steps asked for."""
-    from octavoice.experiment import compose as composing
+    from octavoice import composing
     from octavoice.thesis.generator import Composer
 
     options = {name.replace("-", "_"): _number(arguments, name)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
-from octavoice.music.abc import read_abc
-from octavoice.music.kern import read_kern
-from octavoice.music.midi import read_midi
-from octavoice.music.musicxml import read_musicxml
+from octavoice.music.formats.abc import read_abc
+from octavoice.music.formats.kern import read_kern
+from octavoice.music.formats.midi import read_midi
+from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.notes import from_notes, key_name, title_of, to_step
 from octavoice.music.piece import Piece
 

@@ -12,9 +12,8 @@ from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
-from octavoice.corpus.filters import STRICT_OFF_GRID
 from octavoice.figures.style import BLUE, GREEN, GREY, INK, ORANGE, RED, SKY
-from octavoice.music.midi import chord_notes
+from octavoice.music.formats.midi import chord_notes
 from octavoice.music.roll import CLASS_NAMES, CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER
 from octavoice.music.score import to_png
 
@@ -165,11 +164,13 @@ def grid_rule(rows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], quarte
     return figure
 
 
-def corpus_overview(table: pd.DataFrame, keys: np.ndarray, classes: np.ndarray, marks: dict[str, float]) -> Figure:
+def corpus_overview(table: pd.DataFrame, keys: np.ndarray, classes: np.ndarray, marks: dict[str, float],
+                    limit: float) -> Figure:
     """Lengths, polyphony, off-grid shares and places of the first onset.
 
     ``table`` has one row per piece with ``steps``, ``off_grid`` and ``place``; ``keys`` and ``classes`` are shares of
-    struck steps with 1, 2, … of them; ``marks`` are lengths in steps to draw beside the histogram.
+    struck steps with 1, 2, … of them; ``marks`` are lengths in steps to draw beside the histogram; ``limit`` is the
+    largest off-grid share of the strict view.
     """
     figure, ((lengths, poly), (grid, place)) = plt.subplots(2, 2, figsize=(WIDTH, 6.0))
     top = max(table.steps.max(), *marks.values())
@@ -186,7 +187,7 @@ def corpus_overview(table: pd.DataFrame, keys: np.ndarray, classes: np.ndarray, 
              xlim=(0.4, max(len(keys), len(classes)) + 0.6))
     at_most = np.arange(1, len(table) + 1) / len(table)
     grid.plot(np.sort(table.off_grid), at_most, color=BLUE, drawstyle="steps-post", lw=2)
-    grid.axvline(STRICT_OFF_GRID, color=ORANGE, ls="--", label="limit of the strict view")
+    grid.axvline(limit, color=ORANGE, ls="--", label="limit of the strict view")
     grid.legend(loc="lower right")
     grid.set(title="(c) onsets off the grid", xlabel="off-grid share of a piece's onsets",
              ylabel="pieces with at most that", ylim=(0, 1.03), xlim=(-0.001, max(0.06, table.off_grid.max() * 1.05)))

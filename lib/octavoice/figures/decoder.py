@@ -103,7 +103,7 @@ def masking(distributions: dict[str, np.ndarray], labels: list[str], distances: 
 
 
 def training(curves: dict, baselines: dict[str, float], window: int) -> Figure:
-    """Training of some decoders: ``curves`` name → metrics of :func:`~octavoice.experiment.train.fit`.
+    """Training of some decoders: ``curves`` name → metrics of :func:`~octavoice.training.fit.fit`.
 
     Left the CD-1 loss, a running mean over ``window`` batches (held-out: every point); right the held-out log
     pseudo-likelihood with the baselines as lines.

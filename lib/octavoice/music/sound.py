@@ -21,7 +21,7 @@ import soundfile
 from IPython.display import HTML
 
 from octavoice.errors import UserError
-from octavoice.music.midi import chord_notes, to_pretty_midi
+from octavoice.music.formats.midi import chord_notes, to_pretty_midi
 from octavoice.music.roll import STEPS_PER_QUARTER
 from octavoice.paths import atomic
 

@@ -13,7 +13,7 @@ import symusic
 import torch
 
 from octavoice.corpus.splits import content_hash
-from octavoice.music.midi import read_midi, write_midi
+from octavoice.music.formats.midi import read_midi, write_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import (
     CLASSES,

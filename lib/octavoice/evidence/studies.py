@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from octavoice.corpus import Fragments
-from octavoice.experiment.likelihood import shared_likelihood
-from octavoice.experiment.networks import main_task, panel_of
-from octavoice.experiment.notebook import Run
-from octavoice.experiment.train import Task, Tensors, fit, seeded, to_tensors, uniforms, weighted_mean
+from octavoice.evidence.likelihood import shared_likelihood
 from octavoice.music.piece import Piece
 from octavoice.music.roll import clock, compress
 from octavoice.thesis.attention import MainModule, MainState
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.rivals import FirstScheme, JointSoftmax, first_scheme_objective
+from octavoice.training.fit import Task, Tensors, fit, seeded, to_tensors, uniforms, weighted_mean
+from octavoice.training.networks import main_task, panel_of
+from octavoice.training.run import Run
 
 
 def planted_repeat(pieces: list[Piece], period: int, times: int, seed: int) -> Piece:

@@ -15,7 +15,7 @@ from music21 import harmony
 from octavoice.corpus.filters import DERIVED, MAX_TRACKS, STRICT_OFF_GRID
 from octavoice.corpus.sources import READERS, read_score
 from octavoice.errors import UserError
-from octavoice.music import musicxml
+from octavoice.music.formats import musicxml
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
 from octavoice.music.score import bar_steps

@@ -1,9 +1,7 @@
-"""What a notebook needs from its surroundings: checked parameters, a place to write, a manifest."""
+"""What a notebook needs from its surroundings: a run that shows and records what it makes, and a manifest."""
 
 import json
 import time
-from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,55 +10,13 @@ import torch
 from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
 
-from octavoice import corpus as corpora
-from octavoice import paths
-from octavoice.errors import UserError
-from octavoice.experiment import presets, provenance
+from octavoice import paths, provenance
 from octavoice.figures import style
-from octavoice.music.midi import write_midi
+from octavoice.laboratory import costs
+from octavoice.music.formats.midi import write_midi
 from octavoice.thesis import values
-
-PARAMETERS = {"preset": str, "corpus": str, "seed": int, "device": str, "overrides": dict}
-DEVICES = ("auto", "cpu", "cuda")
-
-
-def check_types(namespace: dict, parameters: dict[str, type]) -> dict:
-    """The parameters of a notebook by name, checked against the types they must have.
-
-    ``namespace`` is the notebook's ``globals()`` right after its parameters cell. papermill only
-    warns of a misspelt parameter and passes ``false`` as a string; here both are errors.
-    Raises :class:`UserError`.
-    """
-    plain = (str, int, float, bool, list, dict, tuple, type(None))
-    given = {name: value for name, value in namespace.items()
-             if isinstance(value, plain) and not name.startswith("_") and name not in ("In", "Out")}
-    for name, value in given.items():
-        if name not in parameters:
-            raise UserError(f"unknown parameter {name!r}; this notebook takes {', '.join(parameters)}.")
-        if type(value) is not parameters[name] and (parameters[name], type(value)) != (float, int):
-            raise UserError(f"parameter {name}={value!r} must be a {parameters[name].__name__}, "
-                            f"not a {type(value).__name__}.")
-    if missing := [name for name in parameters if name not in given]:
-        raise UserError(f"parameter {missing[0]!r} is not set; restore it in the parameters cell.")
-    return given
-
-
-def check_parameters(namespace: dict) -> dict:
-    """As :func:`check_types`, for the notebooks of a run: sensible values too. Raises :class:`UserError`."""
-    given = check_types(namespace, PARAMETERS)
-    if not 0 <= given["seed"] <= presets.MAX_SEED:
-        raise UserError(f"parameter seed={given['seed']} must lie between 0 and {presets.MAX_SEED}.")
-    if given["device"] not in DEVICES:
-        raise UserError(f"parameter device={given['device']!r} must be one of {', '.join(DEVICES)}.")
-    corpora.check(given["corpus"])
-    return given
-
-
-def pick_device(device: str) -> torch.device:
-    """``auto`` is a GPU if torch sees one. Raises :class:`UserError` for ``cuda`` where there is none."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device 'cuda' was asked for but torch sees no GPU; use device 'cpu' or 'auto'.")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+from octavoice.training import presets
+from octavoice.training.run import PARAMETERS, Run, check_parameters, check_types, pick_device
 
 
 def display_png(png: bytes, caption: str) -> None:
@@ -69,34 +25,14 @@ def display_png(png: bytes, caption: str) -> None:
     display(Markdown(f"*{caption}*"))
 
 
-class Run:
-    """One notebook's run at one preset, corpus and seed. Made by :func:`start`."""
+class NotebookRun(Run):
+    """A run as one notebook does it: shows and records what it makes. Made by :func:`start`."""
 
     def __init__(self, notebook: str, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
                  variant: str = ""):
-        self.notebook, self.preset, self.corpus_name = notebook, preset, corpus
-        self.seed, self.device, self.variant = seed, device, variant
-        self.dir = paths.run_dir(preset.name, corpus, seed) / variant
-        self.files: dict[str, str] = {}
-        self.costs: dict[str, dict] = {}
+        super().__init__(preset, corpus, seed, device, variant)
+        self.notebook = notebook
         self._began = time.perf_counter()
-        torch.set_num_threads(preset.threads)
-
-    @cached_property
-    def corpus(self) -> corpora.Corpus:
-        """The corpus after the filters, read when first asked for."""
-        return corpora.load(self.corpus_name, self.preset.files or None)
-
-    @cached_property
-    def splits(self) -> dict:
-        """Pieces by side: train, valid, test."""
-        return self.corpus.splits()
-
-    def facts(self) -> dict:
-        """Everything that decides this run's numbers, for provenance and for keys."""
-        return {"preset": asdict(self.preset), "corpus": self.corpus_name if ":" not in self.corpus_name
-                else paths.slug(self.corpus_name), "corpus_sha256": self.corpus.sha256, "seed": self.seed,
-                "device": self.device.type, "versions": provenance.versions()}
 
     def compare(self, *names: str, **ours) -> pd.DataFrame:
         """A table of the thesis's values (by their names in ``values.toml``) beside ours of the same name."""
@@ -131,10 +67,6 @@ class Run:
         self.files[f"results/{name}.mid"] = provenance.sha256(path)
         return path
 
-    def adopt(self, path: Path) -> None:
-        """Count a file that was written below the run's folder by other means (weights)."""
-        self.files[path.relative_to(self.dir).as_posix()] = provenance.sha256(path)
-
     def finish(self) -> None:
         """Write the manifest: files with their hashes, provenance, cost. Says how long it took."""
         seconds = time.perf_counter() - self._began
@@ -153,8 +85,8 @@ class Run:
         self.files[name] = provenance.sha256(self.dir / name)
 
 
-def start(notebook: str, namespace: dict, **own: type) -> Run:
-    """Begin a notebook: check its parameters, pick the device, show the preset. Returns the :class:`Run`.
+def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
+    """Begin a notebook: check its parameters, pick the device, show the preset. Returns the :class:`NotebookRun`.
 
     ``namespace`` is ``globals()`` right after the parameters cell; ``own`` are parameters that this notebook has
     besides the common ones, with their types. Networks from a folder, ``weights``, are not the run's, so what is
@@ -165,12 +97,12 @@ def start(notebook: str, namespace: dict, **own: type) -> Run:
     preset = presets.resolve(given["preset"], **given["overrides"])
     folder = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
     variant = "_".join(f"{name}-{value}" for name, value in sorted((given["overrides"] | folder).items()))
-    run = Run(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), variant)
+    run = NotebookRun(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), variant)
     style.use()
     pd.options.display.max_colwidth = None
     settings = {"preset": preset.name, "corpus": paths.slug(run.corpus_name), "seed": run.seed,
                 "device": run.device.type, **given["overrides"]}
-    measured = [f"{scale} {_duration(cost['seconds'])}" for scale, cost in provenance.costs().get(notebook, {}).items()]
+    measured = [f"{scale} {_duration(cost['seconds'])}" for scale, cost in costs.measured().get(notebook, {}).items()]
     display(HTML("<b>" + " · ".join(f"{name} {value}" for name, value in settings.items()) + "</b><br>"
                  "Running time as last measured: " + (", ".join(measured) or "not yet") + "."))
     return run

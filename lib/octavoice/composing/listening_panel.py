@@ -2,8 +2,8 @@
 
 from ipywidgets import Audio, Button, HBox, Label, Layout, ToggleButtons, VBox
 
+from octavoice.composing.listening import ListeningTest, Sitting
 from octavoice.errors import UserError
-from octavoice.experiment.listening import ListeningTest, Sitting
 
 ANSWERS = (("left is better", "left"), ("right is better", "right"), ("cannot say", "cannot say"))
 

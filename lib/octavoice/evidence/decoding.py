@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from octavoice.experiment.networks import decoder_pseudo_likelihood
-from octavoice.experiment.train import Tensors, uniforms, weighted_mean
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask
 from octavoice.thesis import exact
@@ -21,6 +19,8 @@ from octavoice.thesis.decoder import (
     pseudo_likelihood,
     visible_given_hidden,
 )
+from octavoice.training.fit import Tensors, uniforms, weighted_mean
+from octavoice.training.networks import decoder_pseudo_likelihood
 
 OCTAVES = 8
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from octavoice import paths
-from octavoice.experiment import provenance
+from octavoice import paths, provenance
 from octavoice.figures import style, training
 from octavoice.thesis import values
 

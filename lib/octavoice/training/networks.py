@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
+from octavoice import provenance
 from octavoice.corpus import Batch, Fragments
-from octavoice.experiment import provenance
-from octavoice.experiment.notebook import Run
-from octavoice.experiment.train import Task, Tensors, fit, lower_precision, seeded, to_tensors, uniforms, weighted_mean
-from octavoice.experiment.weights import load_module, save_module
 from octavoice.music.roll import KEYS, mask
 from octavoice.paths import atomic
 from octavoice.thesis.decoder import Decoder, pseudo_likelihood
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.voices import objective
+from octavoice.training.fit import Task, Tensors, fit, lower_precision, seeded, to_tensors, uniforms, weighted_mean
+from octavoice.training.run import Run
+from octavoice.training.weights import load_module, save_module
 
 PANEL_SEED = 2018
 """Seed of the fixed draws on the held-out panel, the same in every run."""
@@ -33,7 +33,7 @@ class Networks:
 
 
 def main_loss(generator: OctaveGenerator, forcing: str = "truth", precision: str = "fp32") -> Callable:
-    """The objective of §6.4 as a loss for :class:`~octavoice.experiment.train.Task`."""
+    """The objective of §6.4 as a loss for :class:`~octavoice.training.fit.Task`."""
     def loss(t: Tensors, rng: torch.Generator):
         u = uniforms(rng, generator.sampler.voices, len(t.x12) - 1, t.x12.shape[1], device=t.x12.device)
         with lower_precision(t.x12.device, precision):
@@ -43,7 +43,7 @@ def main_loss(generator: OctaveGenerator, forcing: str = "truth", precision: str
 
 
 def decoder_loss(decoder: Decoder, masked: bool = True, precision: str = "fp32") -> Callable:
-    """CD-1 (5) as a loss for :class:`~octavoice.experiment.train.Task`."""
+    """CD-1 (5) as a loss for :class:`~octavoice.training.fit.Task`."""
     def loss(t: Tensors, rng: torch.Generator):
         u = uniforms(rng, len(t.x) - 1, t.x.shape[1], decoder.hidden + KEYS, device=t.x.device)
         with lower_precision(t.x.device, precision):

@@ -7,14 +7,15 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from octavoice.experiment import harmony, networks, weights
-from octavoice.experiment.networks import Networks
-from octavoice.experiment.notebook import Run
-from octavoice.experiment.statistics import decisions, roll_summary
+from octavoice.evidence import harmony
+from octavoice.evidence.statistics import decisions, roll_summary
 from octavoice.music.piece import Piece
 from octavoice.music.roll import compress, mask
 from octavoice.thesis.decoder import hidden_given_visible, visible_given_hidden
 from octavoice.thesis.generator import Composer, Composition
+from octavoice.training import networks, weights
+from octavoice.training.networks import Networks
+from octavoice.training.run import Run
 
 
 def networks_of(run: Run, folder: str = "") -> Networks:
@@ -42,7 +43,8 @@ def primes(run: Run) -> tuple[list[Piece], np.ndarray]:
     return chosen, np.stack(rolls, axis=1)
 
 
-def compose(run: Run, networks: Networks, prime: np.ndarray, truthful: bool = True) -> tuple[Composer, Composition]:
+def continue_primes(run: Run, networks: Networks, prime: np.ndarray,
+                    truthful: bool = True) -> tuple[Composer, Composition]:
     """Continue each prime ``(prime, sample, key)`` by the preset's new steps, all at once.
 
     ``truthful=False`` feeds the voices their own samples while the prime is read [published program].
@@ -118,7 +120,7 @@ def _key_row(prime12: np.ndarray, x12: np.ndarray) -> dict[str, float]:
 
 
 def judge_rhythm(composition: Composition, pieces: list[Piece]) -> pd.DataFrame:
-    """Density and rhythm (see :func:`~octavoice.experiment.statistics.roll_summary`), samples beside real pieces."""
+    """Density and rhythm (see :func:`~octavoice.evidence.statistics.roll_summary`), samples beside real pieces."""
     new = composition.x12[composition.start:]
     ours = [roll_summary(new[:, i]) for i in range(new.shape[1]) if new[:, i].any()]
     real = [roll_summary(compress(piece.roll)) for piece in pieces]

@@ -13,15 +13,8 @@ from octavoice import paths
 PACKAGES = ("torch", "numpy", "music21", "symusic", "pretty_midi", "matplotlib", "seaborn", "verovio", "octavoice")
 TRAINING_CODE = ("music/roll.py", "corpus/pieces.py", "corpus/splits.py", "corpus/fragments.py", "thesis/attention.py",
                  "thesis/decoder.py", "thesis/generator.py", "thesis/lstm.py", "thesis/voices.py",
-                 "experiment/train.py", "experiment/networks.py")
+                 "training/fit.py", "training/networks.py")
 """What the weights depend on besides the pieces, whose hash stands beside it."""
-COSTS = paths.PACKAGE / "experiment" / "costs.json"
-"""Running times that notebooks open with; written by ``octavoice publish``, never by hand."""
-
-
-def costs() -> dict[str, dict[str, dict]]:
-    """What each notebook cost when last published: ``{notebook: {preset: {"seconds": …, "processor": …}}}``."""
-    return json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.exists() else {}
 
 
 def sha256(path: Path) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from octavoice.figures.style import BLUE, INK, ORANGE
-from octavoice.music.midi import chord_notes
+from octavoice.music.formats.midi import chord_notes
 
 
 def piano_roll(roll: np.ndarray, mark: int | None, bar: int, title: str) -> Figure:

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from octavoice import paths
+from octavoice import paths, provenance
 from octavoice.errors import UserError
-from octavoice.experiment import provenance, weights
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
+from octavoice.training import weights
 
 LOUDNESS = ("velocity_lstm.", "velocity_linear.")
 """How the names of the parameters begin that only the published decoder has."""

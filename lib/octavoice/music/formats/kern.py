@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from octavoice.errors import UserError
-from octavoice.music.humdrum import Line, Strand, decoded, read_lines
-from octavoice.music.musicxml import KEYBOARD_NAME
+from octavoice.music.formats.humdrum import Line, Strand, decoded, read_lines
+from octavoice.music.formats.musicxml import KEYBOARD_NAME
 from octavoice.music.notes import (
     MAX_STEPS,
     MODES,

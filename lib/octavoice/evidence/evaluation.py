@@ -12,9 +12,9 @@ from scipy.stats import bootstrap
 
 from octavoice.corpus import Batch, Fragments, Pieces
 from octavoice.corpus.splits import content_hash
-from octavoice.experiment import baselines
-from octavoice.experiment.train import to_tensors
+from octavoice.evidence import baselines
 from octavoice.thesis.generator import OctaveGenerator
+from octavoice.training.fit import to_tensors
 
 WINDOW = 256
 DRAWS = 4

@@ -10,10 +10,10 @@ filter estimates it without bias; the log of an unbiased estimate is a lower bou
 import torch
 from torch import Tensor
 
-from octavoice.experiment.train import Tensors
 from octavoice.thesis.attention import MainState
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.voices import VoiceSampler, choose
+from octavoice.training.fit import Tensors
 
 
 @torch.no_grad()

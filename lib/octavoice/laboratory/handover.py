@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from octavoice import paths
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
-from octavoice.experiment import provenance
+from octavoice.laboratory import costs
 
 NOTEBOOKS = (
     "01_data",
@@ -88,7 +88,7 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
     _write(paths.run_dir(*run) / "index.json", index)
     staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]
     if (readme := paths.home() / "README.md").exists():
-        from octavoice.experiment import published
+        from octavoice.laboratory import published
 
         published.write_readme(readme)
         staged += [readme, *published.write_figure(readme.parent / "figures")]
@@ -105,7 +105,7 @@ def ship(preset: str, corpus: str, seed: int) -> str:
     if not (results / "index.json").exists():
         raise UserError(f"{_short(results)} holds no published run; "
                         f"`make publish {_settings(preset, corpus, seed)}` first.")
-    from octavoice.experiment import weights
+    from octavoice.training import weights
 
     index = _read(results / "index.json")
     facts = index["provenance"][TRAINING]
@@ -139,15 +139,15 @@ def _staging(staged: list[Path]) -> str:
 
 def _note_costs(index: dict) -> Path:
     """Write what each notebook cost at this preset into the table that notebooks open with."""
-    table = provenance.costs()
+    table = costs.measured()
     for name, manifest in index["provenance"].items():
         cost = manifest.get("cost", {})
         earlier = sum(part["seconds"] for part in cost.values() if isinstance(part, dict))
         if name == TRAINING and earlier > cost.get("seconds", 0):  # the notebook found its networks trained
             cost = {**cost, "seconds": round(cost["seconds"] + earlier, 1)}
         table.setdefault(name, {})[index["preset"]] = cost
-    _write(provenance.COSTS, table)
-    return provenance.COSTS
+    _write(costs.COSTS, table)
+    return costs.COSTS
 
 
 def index_of(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS) -> dict:

@@ -28,8 +28,8 @@ from tqdm import tqdm
 
 from octavoice.corpus import Batch
 from octavoice.errors import UserError
-from octavoice.experiment.provenance import peak_memory_mb
 from octavoice.paths import atomic
+from octavoice.provenance import peak_memory_mb
 
 CHECKPOINT_SECONDS = 30
 SYNC_EVERY = 25

@@ -1,7 +1,7 @@
 """A blind listening test: which of two clips is better, heard without knowing where they come from (C22).
 
 The thesis had its music judged on the CrowdAI platform, in pairs, by TrueSkill. Here are the pairs, the
-answers and the ratings; :mod:`~octavoice.experiment.listening_panel` plays them. What a rating's interval covers are
+answers and the ratings; :mod:`~octavoice.composing.listening_panel` plays them. What a rating's interval covers are
 these clips and listeners, not all that a model could compose.
 """
 
@@ -24,13 +24,15 @@ from scipy.stats import binomtest
 
 from octavoice import paths
 from octavoice.errors import UserError
-from octavoice.experiment import networks, notebook, samples, weights
-from octavoice.experiment.notebook import Run
+from octavoice.evidence import samples
 from octavoice.music import sound
-from octavoice.music.midi import read_midi
+from octavoice.music.formats.midi import read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, trim
 from octavoice.thesis.generator import Composer
+from octavoice.training import networks, weights
+from octavoice.training.run import PARAMETERS as RUN_PARAMETERS
+from octavoice.training.run import Run, check_types
 
 PARAMETERS = {"sets": dict, "clips": int, "rounds": int, "steps": int, "listener": str, "reveal": bool}
 """What the notebook takes besides the parameters of a run."""
@@ -57,16 +59,19 @@ class Pair(NamedTuple):
     right: Clip
 
 
-def start(namespace: dict) -> Run:
-    """Begin the notebook as :func:`octavoice.experiment.notebook.start` does, with :data:`PARAMETERS` checked too."""
-    given = notebook.check_types(namespace, notebook.PARAMETERS | PARAMETERS)
+def parameters(namespace: dict) -> dict:
+    """Check :data:`PARAMETERS` in the notebook's ``globals()``, and return what is left of them for its run.
+
+    Raises :class:`UserError` for an unknown name, a wrong type or a senseless value.
+    """
+    given = check_types(namespace, RUN_PARAMETERS | PARAMETERS)
     if len(given["sets"]) < 2 or not all(isinstance(text, str) for pair in given["sets"].items() for text in pair):
         raise UserError(f"parameter sets={given['sets']!r} must name two sets or more and say where each comes from.")
     if small := [name for name in ("clips", "rounds", "steps") if given[name] < 1]:
         raise UserError(f"parameter {small[0]}={given[small[0]]} must be at least 1.")
     if not re.fullmatch(r"[\w-]{1,64}", given["listener"]):
         raise UserError(f"parameter listener={given['listener']!r} names a file; use letters, digits, - and _ only.")
-    return notebook.start("listening_test", {k: v for k, v in namespace.items() if k not in PARAMETERS})
+    return {name: value for name, value in namespace.items() if name not in PARAMETERS}
 
 
 def clips(run: Run, source: str, count: int, steps: int) -> np.ndarray:

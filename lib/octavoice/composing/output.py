@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 
+from octavoice.composing.continuation import Continuation
+from octavoice.composing.prime import Prime
 from octavoice.errors import UserError
-from octavoice.experiment.compose.continuation import Continuation
-from octavoice.experiment.compose.prime import Prime
-from octavoice.experiment.harmony import key_of
+from octavoice.evidence.harmony import key_of
 from octavoice.music import score, sound
-from octavoice.music.midi import to_pretty_midi
+from octavoice.music.formats.midi import to_pretty_midi
 from octavoice.music.roll import CLOCK_BITS, compress
 from octavoice.paths import atomic
 from octavoice.thesis.attention import HISTORY

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from octavoice.composing.prime import Prime
 from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
-from octavoice.experiment import harmony, weights
-from octavoice.experiment.compose.prime import Prime
-from octavoice.experiment.presets import MAX_SEED
+from octavoice.evidence import harmony
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLOCK_BITS, KEYS, clock, compress, transpose, transpose_classes
 from octavoice.thesis.attention import HISTORY
 from octavoice.thesis.generator import CONTEXT, Composer, OctaveGenerator
+from octavoice.training import weights
+from octavoice.training.presets import MAX_SEED
 
 HOUR_FRAGMENTS, HOUR_PRIME, HOUR_NEW, HOUR_EMPTY, HOUR_STEPS = 120, 16, 240, 24, 28_760
 """The hour of music as the thesis's author submitted it [published program]; all but the first in steps."""

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from octavoice.errors import UserError
-from octavoice.music.musicxml import MAX_TICKS
+from octavoice.music.formats.musicxml import MAX_TICKS
 from octavoice.music.notes import MAX_STEPS, MODES, bounded_bytes, from_notes, title_of, to_step, tonic_name
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_QUARTER

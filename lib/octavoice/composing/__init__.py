@@ -12,7 +12,7 @@ While somebody else plays, ``composer.step(state, draw, truth=(x12, keys))`` lis
 what was played and go on from there. A state is never changed: keep one, and come back to it.
 """
 
-from octavoice.experiment.compose.continuation import (
+from octavoice.composing.continuation import (
     Continuation,
     best_shift,
     check_number,
@@ -21,8 +21,8 @@ from octavoice.experiment.compose.continuation import (
     hour,
     load_weights,
 )
-from octavoice.experiment.compose.output import SUFFIXES, check_places, describe, engraving, introduce, write
-from octavoice.experiment.compose.prime import Prime, built_in, named, read, resolve, silence
+from octavoice.composing.output import SUFFIXES, check_places, describe, engraving, introduce, write
+from octavoice.composing.prime import Prime, built_in, named, read, resolve, silence
 
 __all__ = ["SUFFIXES", "Continuation", "Prime", "best_shift", "built_in", "check_number", "check_places",
            "continuations", "describe", "engraving", "excerpt", "hour", "introduce", "load_weights", "named",

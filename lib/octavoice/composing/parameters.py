@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from octavoice import paths
-from octavoice.experiment.compose.continuation import check_number
-from octavoice.experiment.notebook import check_types
+from octavoice.composing.continuation import check_number
+from octavoice.training.run import check_types
 
 PARAMETERS = {"prime": str, "variations": int, "steps": int, "seed": int, "temperature": float, "weights": str}
 

@@ -1,0 +1,1 @@
+"""What runs show: likelihoods, baselines, statistics of samples, harmony, the small studies."""

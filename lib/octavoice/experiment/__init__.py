@@ -1,1 +1,0 @@
-"""Presets, training, likelihoods, statistics of samples, harmony, provenance: what the notebooks drive."""

@@ -1,0 +1,1 @@
+"""File formats of music, each read into a piece; MIDI is written too."""

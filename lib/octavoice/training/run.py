@@ -1,0 +1,89 @@
+"""A run: its parameters checked, its device, its corpus, the place where it works."""
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from octavoice import corpus as corpora
+from octavoice import paths, provenance
+from octavoice.errors import UserError
+from octavoice.training import presets
+
+PARAMETERS = {"preset": str, "corpus": str, "seed": int, "device": str, "overrides": dict}
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def check_types(namespace: dict, parameters: dict[str, type]) -> dict:
+    """The parameters of a notebook by name, checked against the types they must have.
+
+    ``namespace`` is the notebook's ``globals()`` right after its parameters cell. papermill only
+    warns of a misspelt parameter and passes ``false`` as a string; here both are errors.
+    Raises :class:`UserError`.
+    """
+    plain = (str, int, float, bool, list, dict, tuple, type(None))
+    given = {name: value for name, value in namespace.items()
+             if isinstance(value, plain) and not name.startswith("_") and name not in ("In", "Out")}
+    for name, value in given.items():
+        if name not in parameters:
+            raise UserError(f"unknown parameter {name!r}; this notebook takes {', '.join(parameters)}.")
+        if type(value) is not parameters[name] and (parameters[name], type(value)) != (float, int):
+            raise UserError(f"parameter {name}={value!r} must be a {parameters[name].__name__}, "
+                            f"not a {type(value).__name__}.")
+    if missing := [name for name in parameters if name not in given]:
+        raise UserError(f"parameter {missing[0]!r} is not set; restore it in the parameters cell.")
+    return given
+
+
+def check_parameters(namespace: dict) -> dict:
+    """As :func:`check_types`, for the notebooks of a run: sensible values too. Raises :class:`UserError`."""
+    given = check_types(namespace, PARAMETERS)
+    if not 0 <= given["seed"] <= presets.MAX_SEED:
+        raise UserError(f"parameter seed={given['seed']} must lie between 0 and {presets.MAX_SEED}.")
+    if given["device"] not in DEVICES:
+        raise UserError(f"parameter device={given['device']!r} must be one of {', '.join(DEVICES)}.")
+    corpora.check(given["corpus"])
+    return given
+
+
+def pick_device(device: str) -> torch.device:
+    """``auto`` is a GPU if torch sees one. Raises :class:`UserError` for ``cuda`` where there is none."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device 'cuda' was asked for but torch sees no GPU; use device 'cpu' or 'auto'.")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+class Run:
+    """One run at a preset, corpus and seed: what training and judging need to know of it, and what came of them.
+
+    ``files`` are those that it made, with their hashes; ``costs`` what it took to make them, as plain facts.
+    """
+
+    def __init__(self, preset: presets.Preset, corpus: str, seed: int, device: torch.device, variant: str = ""):
+        self.preset, self.corpus_name = preset, corpus
+        self.seed, self.device, self.variant = seed, device, variant
+        self.dir = paths.run_dir(preset.name, corpus, seed) / variant
+        self.files: dict[str, str] = {}
+        self.costs: dict[str, dict] = {}
+        torch.set_num_threads(preset.threads)
+
+    @cached_property
+    def corpus(self) -> corpora.Corpus:
+        """The corpus after the filters, read when first asked for."""
+        return corpora.load(self.corpus_name, self.preset.files or None)
+
+    @cached_property
+    def splits(self) -> dict:
+        """Pieces by side: train, valid, test."""
+        return self.corpus.splits()
+
+    def facts(self) -> dict:
+        """Everything that decides this run's numbers, for provenance and for keys."""
+        return {"preset": asdict(self.preset), "corpus": self.corpus_name if ":" not in self.corpus_name
+                else paths.slug(self.corpus_name), "corpus_sha256": self.corpus.sha256, "seed": self.seed,
+                "device": self.device.type, "versions": provenance.versions()}
+
+    def adopt(self, path: Path) -> None:
+        """Count a file that was written below the run's folder by other means (weights)."""
+        self.files[path.relative_to(self.dir).as_posix()] = provenance.sha256(path)

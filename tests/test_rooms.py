@@ -1,0 +1,104 @@
+"""The rooms of the package: imports run downward only, never in a circle, and training draws nothing."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import octavoice
+
+PACKAGE = Path(octavoice.__file__).parent
+GROUND = {"errors", "paths", "provenance"}
+ROOMS = {
+    "": set(),  # the package's own __init__.py
+    "errors": set(),
+    "paths": set(),
+    "provenance": {"errors", "paths"},
+    "model": set(),
+    "music": {*GROUND},
+    "corpus": {*GROUND, "music"},
+    "thesis": {"music"},
+    "beyond": {"music", "model", "thesis"},
+    "survey": {"music", "model"},
+    "figures": {"music"},
+    "training": {*GROUND, "model", "music", "corpus", "thesis"},
+    "evidence": {*GROUND, "model", "music", "corpus", "thesis", "training"},
+    "composing": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence"},
+    "laboratory": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence", "composing", "figures"},
+    "cli": {*GROUND, "", "music", "corpus", "thesis", "training", "evidence", "composing", "laboratory"},
+}
+"""Every room, lowest first, and the rooms that it may import besides itself. Some are still to be built."""
+DRAWING = ("IPython", "matplotlib")
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+
+
+def room_of(module: str) -> str:
+    return (module + ".").split(".")[1]
+
+
+def imported(statement: ast.AST) -> set[str]:
+    """Modules of the package that a statement imports; ``name`` of ``from room import name`` is one if it can be."""
+    if isinstance(statement, ast.Import):
+        return {alias.name for alias in statement.names} & FILES.keys()
+    if not isinstance(statement, ast.ImportFrom) or not statement.module.startswith("octavoice"):
+        return set()
+    named = {f"{statement.module}.{alias.name}" for alias in statement.names}
+    return (named & FILES.keys()) | ({statement.module} if named - FILES.keys() else set())
+
+
+def imports_of(module: str) -> set[str]:
+    """What a module imports, at its top and inside its functions."""
+    return set().union(*map(imported, ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8")))))
+
+
+def test_imports_name_their_modules_in_full():
+    for module, file in FILES.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), module
+
+
+def test_the_table_runs_downward():
+    assert list(TopologicalSorter(ROOMS).static_order())
+    for room, below in ROOMS.items():
+        assert all(list(ROOMS).index(lower) < list(ROOMS).index(room) for lower in below), room
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_run_downward_only(module):
+    room = room_of(module)
+    assert room in ROOMS, f"{room} is a new room: give it its place in the table"
+    for other in imports_of(module):
+        assert room_of(other) in {room, *ROOMS[room]}, f"{module} imports {other}"
+
+
+def test_no_import_runs_in_a_circle():
+    """Not even one inside a function."""
+    TopologicalSorter({module: imports_of(module) - {module} for module in FILES}).prepare()
+
+
+def drawing_modules_after(names: list[str]) -> set[str]:
+    """Which of :data:`DRAWING` a fresh Python has loaded after importing ``names``."""
+    code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n" \
+           f"print(*(name for name in {DRAWING} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_training_needs_neither_ipython_nor_matplotlib():
+    assert not drawing_modules_after([module for module in FILES if room_of(module) == "training"])
+
+
+def test_music21_does_not_load_them_either():
+    """It is loaded by readers in the middle of training's own imports of a corpus."""
+    names = ["music21", "music21.converter", "music21.corpus", "music21.abcFormat", "music21.harmony"]
+    assert not drawing_modules_after(names)

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from octavoice import composing
+from octavoice.composer import Composer
 from octavoice.thesis.decoder import Decoder
-from octavoice.thesis.generator import Composer, OctaveGenerator
+from octavoice.thesis.generator import OctaveGenerator
 
 SIXTEENTH = 125.0
 """Milliseconds of a step at 120 quarters a minute."""

@@ -16,12 +16,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from octavoice.composer import Composer
 from octavoice.corpus import Batch, Fragments
 from octavoice.music.roll import clock, compress
 from octavoice.provenance import processor
 from octavoice.thesis import plain
 from octavoice.thesis.decoder import Decoder
-from octavoice.thesis.generator import Composer, OctaveGenerator
+from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.voices import objective
 from octavoice.training import fit, networks, presets
 from octavoice.training.run import Run, pick_device
@@ -67,8 +68,8 @@ def forms(rounds: int = 5) -> None:
     work = {"plain, step by step": (lambda: plain_main(generator, t), lambda: plain_decoder(decoder, t))}
     for precision, cut in itertools.product(("fp32", "bf16"), (False, True)):
         work[f"sequences, {precision}{'' if cut else ', uncut'}"] = (
-            lambda how=(precision, t, cut): sequences(networks.main_loss, generator, *how),
-            lambda how=(precision, t, cut): sequences(networks.decoder_loss, decoder, *how))
+            lambda how=(precision, t, cut): sequences(networks.mean_loss, generator, *how),
+            lambda how=(precision, t, cut): sequences(networks.mean_loss, decoder, *how))
     times = {name: ([], []) for name in work}
     for _ in range(rounds + 1):
         for name, pair in work.items():
@@ -110,8 +111,8 @@ def scaling() -> None:
     taken = {}
     for name, steps, size, voices in rows:
         t, generator = batch(steps, size), OctaveGenerator(voices=voices)
-        sequences(networks.main_loss, generator, "fp32", t)
-        taken[name] = statistics.median(seconds(lambda t=t, g=generator: sequences(networks.main_loss, g, "fp32", t))
+        sequences(networks.mean_loss, generator, "fp32", t)
+        taken[name] = statistics.median(seconds(lambda t=t, g=generator: sequences(networks.mean_loss, g, "fp32", t))
                                         for _ in range(3))
     base = taken[rows[0][0]]
     print(f"{processor()}, {torch.get_num_threads()} thread(s)")

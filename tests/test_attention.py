@@ -5,10 +5,11 @@ from copy import deepcopy
 import pytest
 import torch
 
+from octavoice.composer import StepLSTM
 from octavoice.music.roll import clock
 from octavoice.thesis.attention import HISTORY, PERIODS, MainModule, MainState, read_past
 from octavoice.thesis.generator import OctaveGenerator
-from octavoice.thesis.lstm import StepLSTM, lstm_step
+from octavoice.thesis.lstm import lstm_step
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from octavoice import cli
+from octavoice.composer import Composer
 from octavoice.music.roll import clock
 from octavoice.thesis.attention import MainState
 from octavoice.thesis.decoder import free_energy
-from octavoice.thesis.generator import Composer
 from octavoice.training import author, weights
 
 

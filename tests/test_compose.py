@@ -15,6 +15,7 @@ import torch
 from music21 import converter
 
 from octavoice import cli, composing
+from octavoice.composer import Composer
 from octavoice.composing import continuation, output
 from octavoice.composing.parameters import parameters
 from octavoice.errors import UserError
@@ -23,7 +24,7 @@ from octavoice.music.formats.midi import chord_notes, read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, compress
 from octavoice.thesis.decoder import Decoder
-from octavoice.thesis.generator import Composer, OctaveGenerator
+from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import weights
 
 

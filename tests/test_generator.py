@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from octavoice.composer import Composer
 from octavoice.music.roll import clock, compress, mask
 from octavoice.thesis import generator
 from octavoice.thesis.attention import MainState
 from octavoice.thesis.decoder import Decoder
-from octavoice.thesis.generator import Composer, OctaveGenerator
+from octavoice.thesis.generator import OctaveGenerator
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +28,10 @@ def test_shapes_and_the_prime_kept(composer):
     assert piece.roll.shape == (36, 3, 88)
     assert piece.x12.shape == (36, 3, 12)
     assert piece.start == 16
-    assert piece.choices.shape == (20, 3, 5)
-    assert piece.log_q.shape == (20, 3, 5, 2, 12)
-    assert piece.attention.shape == (20, 3, 8)
-    assert piece.probability.shape == (20, 3, 88)
+    assert piece.trace["choices"].shape == (20, 3, 5)
+    assert piece.trace["log_q"].shape == (20, 3, 5, 2, 12)
+    assert piece.trace["attention"].shape == (20, 3, 8)
+    assert piece.trace["probability"].shape == (20, 3, 88)
     assert np.array_equal(piece.roll[:16], prime)
 
 
@@ -51,7 +52,7 @@ def test_the_generator_goes_on_from_its_own_classes(composer):
     ticks = torch.from_numpy(clock(np.arange(len(line)))).double()[:, None].expand(-1, 4, -1)
     with torch.no_grad():
         _, attention, _ = composer.generator(line[:-1], ticks[:-1], MainState(torch.zeros(128, 4, 12).double()))
-    np.testing.assert_allclose(attention[15:].numpy(), piece.attention, atol=1e-12)
+    np.testing.assert_allclose(attention[15:].numpy(), piece.trace["attention"], atol=1e-12)
 
 
 def test_same_notes_whatever_the_batch(composer):

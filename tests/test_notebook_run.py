@@ -166,7 +166,7 @@ def test_samples_read_back_the_decoding_of_a_step():
     composer, music = samples.continue_primes(run, networks.obtain(run), prime)
     for sample, step in ((0, 0), (1, 5), (2, 23)):
         stages = samples.decoding_stages(composer, music, run.seed, sample, step)
-        np.testing.assert_allclose(stages["masked"], music.probability[step, sample], atol=1e-12)
+        np.testing.assert_allclose(stages["masked"], music.trace["probability"][step, sample], atol=1e-12)
         assert not stages["keys"][stages["mask"] == 0].any()
     which, step = samples.triad_step(music)
     decided = samples.voice_order(music, which, step)

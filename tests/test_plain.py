@@ -63,7 +63,7 @@ def test_the_decoder_over_sequences_gives_the_plain_values_and_gradients(tensors
     assert_close(gradients(decoder), reference)
 
 
-@pytest.mark.parametrize(("build", "loss"), [(OctaveGenerator, networks.main_loss), (Decoder, networks.decoder_loss)])
+@pytest.mark.parametrize(("build", "loss"), [(OctaveGenerator, networks.mean_loss), (Decoder, networks.mean_loss)])
 def test_bfloat16_is_the_same_loss_to_its_own_precision_and_no_more(build, loss, tensors):
     module = fit.seeded(build, 4)
     full, half = (loss(module, precision=precision)(tensors, torch.Generator().manual_seed(2))

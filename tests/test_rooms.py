@@ -19,16 +19,17 @@ ROOMS = {
     "provenance": {"errors", "paths"},
     "model": set(),
     "music": {*GROUND},
+    "composer": {"model", "music"},
     "corpus": {*GROUND, "music"},
-    "thesis": {"music"},
+    "thesis": {"music", "model"},
     "beyond": {"music", "model", "thesis"},
     "survey": {"music", "model"},
     "figures": {"music"},
-    "training": {*GROUND, "model", "music", "corpus", "thesis"},
-    "evidence": {*GROUND, "model", "music", "corpus", "thesis", "training"},
-    "composing": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence"},
+    "training": {*GROUND, "model", "music", "corpus", "thesis", "beyond"},
+    "evidence": {*GROUND, "model", "music", "corpus", "thesis", "beyond", "composer", "training"},
+    "composing": {*GROUND, "model", "music", "corpus", "thesis", "composer", "training", "evidence"},
     "laboratory": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence", "composing", "figures"},
-    "cli": {*GROUND, "", "music", "corpus", "thesis", "training", "evidence", "composing", "laboratory"},
+    "cli": {*GROUND, "", "music", "corpus", "composer", "training", "evidence", "composing", "laboratory"},
 }
 """Every room, lowest first, and the rooms that it may import besides itself. Some are still to be built."""
 DRAWING = ("IPython", "matplotlib")

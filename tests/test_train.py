@@ -58,7 +58,7 @@ def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, threads, 
     pd.testing.assert_frame_equal(frame, frame_resumed, check_exact=True)
 
 
-@pytest.mark.parametrize(("build", "loss"), [(OctaveGenerator, networks.main_loss), (Decoder, networks.decoder_loss)])
+@pytest.mark.parametrize(("build", "loss"), [(OctaveGenerator, networks.mean_loss), (Decoder, networks.mean_loss)])
 def test_an_iteration_never_asks_for_a_value(build, loss, fragments):
     """On torch's device without values every look at one raises; on a GPU each would be a wait."""
     module = build().to("meta")
@@ -149,7 +149,7 @@ def test_padding_carries_no_weight_in_either_loss():
     noisy = t._replace(x=t.x.clone(), x12=t.x12.clone())
     noisy.x[12:] = 1
     noisy.x12[12:] = 1
-    for module, loss in ((OctaveGenerator(), networks.main_loss), (Decoder(), networks.decoder_loss)):
+    for module, loss in ((OctaveGenerator(), networks.mean_loss), (Decoder(), networks.mean_loss)):
         a, b = (loss(module)(x, torch.Generator().manual_seed(1)).item() for x in (t, noisy))
         assert a == b
 
@@ -186,7 +186,7 @@ def test_one_step_estimates_average_to_the_enumerated_likelihood(tiny):
     for index in range(8):
         y = torch.tensor([[[index >> p & 1 for p in range(3)]]]).double()
         assert vector_index(y).item() == index
-        wide = likelihood.particle_log_likelihood(tiny, F, y, 4000, torch.Generator().manual_seed(0))
+        wide = particles.particle_log_likelihood(tiny, F, y, 4000, torch.Generator().manual_seed(0))
         if index == 7:
             assert wide.item() == -math.inf
             assert exact[7] == 0
@@ -212,7 +212,7 @@ def enumerated_likelihood(sampler, F, y):
 
 def test_two_step_estimates_average_to_the_enumerated_likelihood(tiny):
     F, y = torch.randn(2, 1, 4, dtype=torch.float64), torch.tensor([[[1., 0, 1]], [[0., 1, 0]]]).double()
-    estimate = likelihood.particle_log_likelihood(tiny, F, y, 20_000, torch.Generator().manual_seed(1)).sum()
+    estimate = particles.particle_log_likelihood(tiny, F, y, 20_000, torch.Generator().manual_seed(1)).sum()
     assert estimate.exp().item() == pytest.approx(enumerated_likelihood(tiny, F, y), rel=0.03)
 
 

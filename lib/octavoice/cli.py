@@ -169,7 +169,7 @@ def _number(arguments: argparse.Namespace, name: str) -> int | float:
 def _composer(arguments: argparse.Namespace):
     """The networks of ``--weights``, and a composer of the temperatures and Gibbs steps asked for."""
     from octavoice import composing
-    from octavoice.thesis.generator import Composer
+    from octavoice.composer import Composer
 
     options = {name.replace("-", "_"): _number(arguments, name)
                for name in ("temperature", "decoder-temperature", "gibbs-steps")}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from octavoice.composer import CONTEXT, Composer
 from octavoice.composing.prime import Prime
 from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
@@ -14,7 +15,7 @@ from octavoice.evidence import harmony
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLOCK_BITS, KEYS, clock, compress, transpose, transpose_classes
 from octavoice.thesis.attention import HISTORY
-from octavoice.thesis.generator import CONTEXT, Composer, OctaveGenerator
+from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import weights
 from octavoice.training.presets import MAX_SEED
 

@@ -23,13 +23,13 @@ from openskill.models import ThurstoneMostellerFull
 from scipy.stats import binomtest
 
 from octavoice import paths
+from octavoice.composer import Composer
 from octavoice.errors import UserError
 from octavoice.evidence import samples
 from octavoice.music import sound
 from octavoice.music.formats.midi import read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, trim
-from octavoice.thesis.generator import Composer
 from octavoice.training import networks, weights
 from octavoice.training.run import PARAMETERS as RUN_PARAMETERS
 from octavoice.training.run import Run, check_types

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 
+from octavoice.composer import CONTEXT
 from octavoice.composing.continuation import Continuation
 from octavoice.composing.prime import Prime
 from octavoice.errors import UserError
@@ -16,7 +17,6 @@ from octavoice.music.formats.midi import to_pretty_midi
 from octavoice.music.roll import CLOCK_BITS, compress
 from octavoice.paths import atomic
 from octavoice.thesis.attention import HISTORY
-from octavoice.thesis.generator import CONTEXT
 
 SUFFIXES = {"midi": (".mid", ".midi"), "musicxml": (".musicxml", ".xml"), "svg": (".svg",), "png": (".png",),
             "audio": tuple(sound.SUFFIXES)}

@@ -25,6 +25,8 @@ class Batch:
     ``history``  the 128 compressed steps before ``(128, batch, pitch_class)``, zero before the piece
     ``clock``    ``(time, batch, 6)``, counted from the fragment's start
     ``weight``   ``(time - 1, batch)``: 1 where the *next* step belongs to the piece, 0 in padding
+    ``past``     the 128 steps before as onset rolls ``(128, batch, key)``, zero before the piece
+    ``position`` ``(1, batch)``: the fragments' first steps, counted from their pieces' starts
     """
 
     x: np.ndarray
@@ -32,6 +34,8 @@ class Batch:
     history: np.ndarray
     clock: np.ndarray
     weight: np.ndarray
+    past: np.ndarray
+    position: np.ndarray
 
 
 class Fragments:
@@ -89,8 +93,9 @@ class Fragments:
         left = self.pieces.lengths[places[:, 0]] - places[:, 1]
         time = np.arange(self.length)
         ticks = np.broadcast_to(clock(time)[:, None], (self.length, len(which), 6))
-        return Batch(transpose(x[HISTORY:], shift).astype(np.float32), x12[HISTORY:], x12[:HISTORY],
-                     ticks.copy(), (time[1:, None] < left).astype(np.float32))
+        x = transpose(x, shift).astype(np.float32)
+        return Batch(x[HISTORY:], x12[HISTORY:], x12[:HISTORY], ticks.copy(),
+                     (time[1:, None] < left).astype(np.float32), x[:HISTORY], places[None, :, 1])
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
         """A training batch (§7.1): fragments drawn with replacement, one random shift for all."""

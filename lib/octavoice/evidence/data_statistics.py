@@ -372,7 +372,7 @@ def decode(decoder: Decoder, roll: np.ndarray, heard: int, seed: int) -> tuple[n
     keys, steps = x[heard - 1], []
     for t in range(heard, len(roll)):
         u = torch.rand(1, 1, decoder.hidden + KEYS, generator=rng)
-        keys, probability, state = decoder.step(x12[t], keys, u, state)
+        keys, probability, state = decoder.decode(x12[t], keys, u, state)
         steps.append(torch.stack([keys[0], probability[0]]))
     return tuple(torch.stack(steps, dim=1).numpy())
 

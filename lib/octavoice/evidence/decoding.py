@@ -4,10 +4,13 @@ Everything here is about x_{t+1} given the true classes x'_{t+1} and the true ke
 the mask: outside it silence is certain. Log-likelihoods are in nats per step.
 """
 
+from copy import copy
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from octavoice.model import Tensors, uniforms
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask
 from octavoice.thesis import exact
@@ -15,12 +18,10 @@ from octavoice.thesis.decoder import (
     Decoder,
     free_energy,
     gibbs_step,
-    hidden_given_visible,
+    keys_log_likelihood,
     pseudo_likelihood,
-    visible_given_hidden,
 )
-from octavoice.training.fit import Tensors, uniforms, weighted_mean
-from octavoice.training.networks import decoder_pseudo_likelihood
+from octavoice.training.fit import weighted_mean
 
 OCTAVES = 8
 
@@ -66,11 +67,6 @@ def baseline_probability(pieces: list[Piece], t: Tensors, remember: bool) -> Ten
     return torch.from_numpy(p).to(t.x) * mask(t.x12[1:])
 
 
-def keys_log_likelihood(p: Tensor, x: Tensor, allowed: Tensor) -> Tensor:
-    """Log-likelihood of the allowed keys, independent with probability ``p``: ``(…, key)`` to ``(…)``."""
-    return (allowed * torch.where(x > 0.5, p, 1 - p).clamp_min(1e-12).log()).sum(dim=-1)
-
-
 def judge_baseline(p: Tensor, t: Tensors) -> dict[str, float]:
     """The entries of :func:`judge` for independent keys of probability ``p``, for which all likelihoods agree."""
     per_step = keys_log_likelihood(p, t.x[1:], mask(t.x12[1:]))
@@ -88,33 +84,18 @@ def judge(decoder: Decoder, t: Tensors, chains: int, seed: int) -> dict[str, flo
     """
     likelihood, pseudo = one_class_log_likelihood(decoder, t)
     as_generated = sampling_log_likelihood(decoder, t, 1, chains, seed)
-    return {"pseudo-likelihood": decoder_pseudo_likelihood(decoder, t),
+    everywhere = decoder.on_panel(t, torch.Generator())["held_out_pseudo"]
+    return {"pseudo-likelihood": weighted_mean(everywhere, t.weight).item(),
             "as generated": weighted_mean(as_generated, t.weight).item(),
             "one class: pseudo-likelihood": pseudo.mean().item(), "one class: likelihood": likelihood.mean().item(),
             "one class: as generated": as_generated[_one_class(t)].mean().item()}
 
 
-@torch.no_grad()
 def sampling_log_likelihood(decoder: Decoder, t: Tensors, gibbs_steps: int, chains: int, seed: int) -> Tensor:
-    """How probable the true keys are under what generation does, ``(time - 1, batch)``.
-
-    Generation draws h, then x, ``gibbs_steps`` times, starting from the keys before (here the true
-    ones). Given the last h the keys are independent, so p is the mean of a product over draws of
-    h: estimated without bias from ``chains`` of them. Its log is too low on average, less so with
-    more chains.
-    """
-    rng = torch.Generator().manual_seed(seed)
-    b, c, _ = decoder(t.x12[1:], t.x[:-1])
-    allowed, W = mask(t.x12[1:]), decoder.W
-    total = torch.full_like(t.weight, -torch.inf)
-    for _ in range(chains):
-        x = t.x[:-1]
-        for _ in range(gibbs_steps - 1):
-            x, _ = gibbs_step(x, b, c, W, uniforms(rng, *b.shape[:2], W.shape[0] + KEYS, device=b.device), allowed)
-        h = uniforms(rng, *c.shape, device=b.device) < hidden_given_visible(x, c, W)
-        p = visible_given_hidden(h.to(b.dtype), b, W)
-        total = torch.logaddexp(total, keys_log_likelihood(p, t.x[1:], allowed))
-    return total - np.log(chains)
+    """:meth:`octavoice.thesis.decoder.Decoder.log_likelihood` at these settings, ``(time - 1, batch)``."""
+    judged = copy(decoder)
+    judged.gibbs_steps, judged.chains = gibbs_steps, chains
+    return judged.log_likelihood(t, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
@@ -152,7 +133,7 @@ def decode(decoder: Decoder, t: Tensors, gibbs_steps: int, seed: int) -> tuple[T
     x, state, steps = t.x[0], None, []
     for x12 in t.x12[1:]:
         u = uniforms(rng, gibbs_steps, len(x), decoder.hidden + KEYS, device=x.device)
-        x, probability, state = decoder.step(x12, x, u, state)
+        x, probability, state = decoder.decode(x12, x, u, state)
         steps.append((x, probability))
     return tuple(torch.stack(series) for series in zip(*steps, strict=True))
 

@@ -7,12 +7,12 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from octavoice.composer import Composer, Composition
 from octavoice.evidence import harmony
 from octavoice.evidence.statistics import decisions, roll_summary
 from octavoice.music.piece import Piece
 from octavoice.music.roll import compress, mask
 from octavoice.thesis.decoder import hidden_given_visible, visible_given_hidden
-from octavoice.thesis.generator import Composer, Composition
 from octavoice.training import networks, weights
 from octavoice.training.networks import Networks
 from octavoice.training.run import Run
@@ -49,9 +49,9 @@ def continue_primes(run: Run, networks: Networks, prime: np.ndarray,
 
     ``truthful=False`` feeds the voices their own samples while the prime is read [published program].
     """
-    composer = Composer(networks.generator, networks.decoder)
+    composer = Composer(networks.generator, networks.decoder, truthful=truthful)
     bar = lambda steps: tqdm(steps, desc="composing", unit="step", mininterval=2.0)  # noqa: E731
-    return composer, composer.compose(prime, run.preset.new_steps, run.seed, truthful=truthful, progress=bar)
+    return composer, composer.compose(prime, run.preset.new_steps, run.seed, progress=bar)
 
 
 def triad_step(composition: Composition) -> tuple[int, int]:
@@ -76,14 +76,14 @@ def decoding_stages(composer: Composer, composition: Composition, seed: int, sam
     give its hidden units. Returns ``classes (pitch_class,)``, and ``mask``, ``unmasked``,
     ``masked``, ``keys``, each ``(key,)``.
     """
-    t = composition.start + step
+    t, decoder = composition.start + step, composer.networks[1]
     x12, keys = (torch.from_numpy(a[:, sample:sample + 1]).double() for a in (composition.x12, composition.roll))
     with torch.no_grad():
-        b, c, _ = composer.decoder(x12[1:], keys[:-1])
-        draws = composer.draws(seed, sample, 1, t)[t - 1, 0, composer.voices:]
-        p_hidden = hidden_given_visible(keys[t - 1], c[t - 1], composer.decoder.W)
-        h = (draws[: composer.decoder.hidden] < p_hidden).double()
-        unmasked = visible_given_hidden(h, b[t - 1], composer.decoder.W)[0].numpy()
+        b, c, _ = decoder(x12[1:], keys[:-1])
+        draws = composer.draws(seed, sample, 1, t)[t - 1, 0, composer.sizes[0]:]
+        p_hidden = hidden_given_visible(keys[t - 1], c[t - 1], decoder.W)
+        h = (draws[: decoder.hidden] < p_hidden).double()
+        unmasked = visible_given_hidden(h, b[t - 1], decoder.W)[0].numpy()
     allowed = mask(composition.x12[t, sample])
     return {"classes": composition.x12[t, sample], "mask": allowed, "unmasked": unmasked,
             "masked": unmasked * allowed, "keys": composition.roll[t, sample]}
@@ -129,8 +129,8 @@ def judge_rhythm(composition: Composition, pieces: list[Piece]) -> pd.DataFrame:
 
 def voice_order(composition: Composition, sample: int, step: int) -> pd.DataFrame:
     """What each voice decided at one step: pitch class index and whether it sounds, with its probability."""
-    classes, sounds = decisions(composition.choices[step, sample])
-    log_q = composition.log_q[step, sample]
+    classes, sounds = decisions(composition.trace["choices"][step, sample])
+    log_q = composition.trace["log_q"][step, sample]
     q = [float(np.exp(log_q[v, 0 if sounds[v] else 1, classes[v]])) for v in range(len(classes))]
     return pd.DataFrame({"pitch class": classes, "sounds": sounds, "probability": q},
                         index=pd.Index(np.arange(1, len(classes) + 1), name="voice"))

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from octavoice.corpus import Fragments
 from octavoice.evidence.likelihood import shared_likelihood
+from octavoice.model import Tensors, uniforms
 from octavoice.music.piece import Piece
 from octavoice.music.roll import clock, compress
 from octavoice.thesis.attention import MainModule, MainState
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.rivals import FirstScheme, JointSoftmax, first_scheme_objective
-from octavoice.training.fit import Task, Tensors, fit, seeded, to_tensors, uniforms, weighted_mean
+from octavoice.training.fit import Task, fit, seeded, to_tensors, weighted_mean
 from octavoice.training.networks import main_task, panel_of
 from octavoice.training.run import Run
 

@@ -31,22 +31,3 @@ def lstm_sequence(lstm: nn.LSTM, x: Tensor) -> Tensor:
         h, c = lstm_step(lstm, x_t, h, c)
         outputs.append(h)
     return torch.stack(outputs)
-
-
-class StepLSTM(nn.LSTM):
-    """A one-layer ``nn.LSTM`` that takes a single step with less ado: same weights, same axes, same numbers."""
-
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None):
-        """As ``nn.LSTM``: ``x`` ``(time, batch, input)`` and ``(h, c)``, each ``(1, batch, hidden)``."""
-        if len(x) > 1:
-            return super().forward(x, state)
-        if state is None:
-            state = (x.new_zeros(1, x.shape[1], self.hidden_size),) * 2
-        h, c = torch.lstm_cell(x[0], (state[0][0], state[1][0]), self.weight_ih_l0, self.weight_hh_l0,
-                               self.bias_ih_l0, self.bias_hh_l0)
-        return h[None], (h[None], c[None])
-
-
-def precise(x: Tensor) -> Tensor:
-    """At least float32: logits that a lower precision computed are not rounded again in what follows."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.thesis.lstm import precise
+from octavoice.model import precise
 
 VOICES = 5
 FORCING = ("truth", "own", "ordered")

@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,22 +27,13 @@ from tqdm import tqdm
 
 from octavoice.corpus import Batch
 from octavoice.errors import UserError
+from octavoice.model import Tensors
 from octavoice.paths import atomic
 from octavoice.provenance import peak_memory_mb
 
 CHECKPOINT_SECONDS = 30
 SYNC_EVERY = 25
 """Iterations between looks at the losses on a GPU, so that it never waits for the CPU in between."""
-
-
-class Tensors(NamedTuple):
-    """A :class:`~octavoice.corpus.Batch` on the training device, same fields and axes."""
-
-    x: Tensor
-    x12: Tensor
-    history: Tensor
-    clock: Tensor
-    weight: Tensor
 
 
 def to_tensors(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
@@ -56,21 +46,6 @@ def to_tensors(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
 def weighted_mean(per_step: Tensor, weight: Tensor) -> Tensor:
     """Mean over the real steps of a batch: ``(time - 1, batch)`` twice, to a scalar."""
     return (per_step * weight).sum() / weight.sum()
-
-
-def uniforms(rng: torch.Generator, *shape: int, device="cpu") -> Tensor:
-    """Uniforms in [0, 1) drawn where ``rng`` lives and moved to ``device``; a CPU's generator gives every device
-    the same draws."""
-    return torch.rand(*shape, generator=rng, device=rng.device).to(device)
-
-
-def lower_precision(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """Matrix products in bfloat16 inside this context if ``precision`` is "bf16"; weights stay float32.
-
-    On a CPU only: on a GPU lower precision is untried.
-    """
-    lower = precision == "bf16" and device.type == "cpu"
-    return torch.autocast("cpu", torch.bfloat16) if lower else contextlib.nullcontext()
 
 
 def keep_memory() -> None:
@@ -110,7 +85,8 @@ class Task:
 
     ``loss(tensors, rng)`` returns a scalar in nats per step, the mean over real steps; ``draw(rng)`` a training
     batch; ``evaluate()`` a dictionary of held-out numbers on a fixed panel with fixed draws. On ``threads`` of a
-    CPU a batch is computed in as many parts, see :func:`gradients`.
+    CPU a batch is computed in as many parts, see :func:`gradients`. ``schedule(iteration)`` multiplies the
+    learning rate; gradients longer than ``clip`` are shortened to it (0: never).
     """
 
     name: str
@@ -121,6 +97,8 @@ class Task:
     learning_rate: float = 0.01
     epsilon: float = 1e-8
     threads: int = 1
+    schedule: Callable[[int], float] | None = None
+    clip: float = 0.0
 
 
 @functools.cache
@@ -227,6 +205,7 @@ class _Loop:
         """One step of Adam; now and then an evaluation and a checkpoint."""
         loss = gradients(self.task, to_tensors(self.task.draw(self.batches), self.device), self.draws)
         self._whole = False
+        self._prepare()
         self.optimiser.step()
         self.pending.append(loss)
         if self.device.type == "cpu" or evaluate or len(self.pending) >= SYNC_EVERY:
@@ -246,6 +225,14 @@ class _Loop:
             self.latest |= {name: f"{value:.3f}" for name, value in self.rows[-1].items() if name != "iteration"}
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
             self.save()
+
+    def _prepare(self) -> None:
+        """The rate of this iteration, and gradients that are not too long."""
+        if self.task.schedule is not None:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.task.learning_rate * self.task.schedule(self.done)
+        if self.task.clip:
+            nn.utils.clip_grad_norm_(self.task.module.parameters(), self.task.clip)
 
     def settle(self) -> None:
         """Read the losses that wait; raise :class:`UserError` at the first that is not finite."""

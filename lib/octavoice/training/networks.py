@@ -1,20 +1,22 @@
 """The thesis's two networks at a preset: trained once, stored, and loaded again only if nothing changed (§7.2)."""
 
 import json
+import math
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from octavoice import provenance
 from octavoice.corpus import Batch, Fragments
-from octavoice.music.roll import KEYS, mask
+from octavoice.model import Network, Recipe, Tensors
 from octavoice.paths import atomic
-from octavoice.thesis.decoder import Decoder, pseudo_likelihood
+from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
-from octavoice.thesis.voices import objective
-from octavoice.training.fit import Task, Tensors, fit, lower_precision, seeded, to_tensors, uniforms, weighted_mean
+from octavoice.training.fit import Task, fit, seeded, to_tensors, weighted_mean
 from octavoice.training.run import Run
 from octavoice.training.weights import load_module, save_module
 
@@ -32,57 +34,62 @@ class Networks:
     decoder_metrics: pd.DataFrame
 
 
-def main_loss(generator: OctaveGenerator, forcing: str = "truth", precision: str = "fp32") -> Callable:
-    """The objective of §6.4 as a loss for :class:`~octavoice.training.fit.Task`."""
-    def loss(t: Tensors, rng: torch.Generator):
-        u = uniforms(rng, generator.sampler.voices, len(t.x12) - 1, t.x12.shape[1], device=t.x12.device)
-        with lower_precision(t.x12.device, precision):
-            log_q = generator.log_q(t.x12, t.clock, t.history, u, forcing)
-        return weighted_mean(objective(log_q, t.x12[1:]), t.weight)
-    return loss
+def network_task(called: str, network: Network, fragments: Fragments, recipe: Recipe, panel: Batch | None = None,
+                 precision: str = "fp32", threads: int = 1) -> Task:
+    """Training of any network on ``fragments`` by its ``recipe``, judged on ``panel`` in float32.
+
+    ``held_out`` is its loss there, with the same draws each time; a network may add more (``on_panel``).
+    """
+    judge = _at(network, "fp32")
+    held_out = None if panel is None else to_tensors(panel, next(network.parameters()).device)
+
+    def evaluate() -> dict[str, float]:
+        numbers = {"held_out": judge.loss(held_out, _panel_draws()), **judge.on_panel(held_out, _panel_draws())}
+        return {name: weighted_mean(per_step, held_out.weight).item() for name, per_step in numbers.items()}
+    return Task(called, network, mean_loss(network, precision), lambda rng: fragments.draw(rng, recipe.batch), evaluate if held_out else dict,
+                recipe.learning_rate, recipe.epsilon, threads, schedule_of(recipe), recipe.clip)
 
 
-def decoder_loss(decoder: Decoder, masked: bool = True, precision: str = "fp32") -> Callable:
-    """CD-1 (5) as a loss for :class:`~octavoice.training.fit.Task`."""
-    def loss(t: Tensors, rng: torch.Generator):
-        u = uniforms(rng, len(t.x) - 1, t.x.shape[1], decoder.hidden + KEYS, device=t.x.device)
-        with lower_precision(t.x.device, precision):
-            b, c, _ = decoder(t.x12[1:], t.x[:-1])
-        return weighted_mean(decoder.contrast(b, c, t.x12[1:], t.x[1:], u, masked), t.weight)
-    return loss
+def mean_loss(network: Network, precision: str = "fp32") -> Callable[[Tensors, torch.Generator], Tensor]:
+    """A network's loss as one number, nats per step, the mean over a batch's real steps."""
+    learner = _at(network, precision)
+    return lambda t, rng: weighted_mean(learner.loss(t, rng), t.weight)
 
 
-def decoder_pseudo_likelihood(decoder: Decoder, t: Tensors) -> float:
-    """Log pseudo-likelihood of the keys allowed by the mask, nats per step, on a batch."""
-    b, c, _ = decoder(t.x12[1:], t.x[:-1])
-    per_step = torch.stack([pseudo_likelihood(x, b_t, c_t, decoder.W, m) for x, b_t, c_t, m in
-                            zip(t.x[1:], b, c, mask(t.x12[1:]), strict=True)])
-    return weighted_mean(per_step, t.weight).item()
+def _at(network: Network, precision: str) -> Network:
+    """The same network, its weights shared, at a precision of its own."""
+    other = copy(network)
+    other.precision = precision
+    return other
+
+
+def schedule_of(recipe: Recipe) -> Callable[[int], float] | None:
+    """By how much the learning rate of an iteration, counted from 0, is multiplied; None for a constant rate."""
+    def rate(iteration: int) -> float:
+        risen = min(1.0, (iteration + 1) / recipe.warm_up) if recipe.warm_up else 1.0
+        return risen * (0.5 + 0.5 * math.cos(math.pi * iteration / recipe.iterations) if recipe.cosine else 1.0)
+    return rate if recipe.warm_up or recipe.cosine else None
+
+
+def _panel_draws() -> torch.Generator:
+    return torch.Generator().manual_seed(PANEL_SEED)
 
 
 def main_task(generator: OctaveGenerator, fragments: Fragments, size: int, panel: Batch | None = None,
-              forcing: str = "truth", precision: str = "fp32", **settings) -> Task:
-    """Training of main module and sampler on ``fragments``, ``size`` a batch, judged on ``panel`` in float32."""
-    judge = main_loss(generator, forcing)
-    held_out = None if panel is None else to_tensors(panel, next(generator.parameters()).device)
-
-    def evaluate() -> dict[str, float]:
-        return {"held_out": judge(held_out, torch.Generator().manual_seed(PANEL_SEED)).item()}
-    return Task("main module", generator, main_loss(generator, forcing, precision),
-                lambda rng: fragments.draw(rng, size), evaluate if held_out else dict, **settings)
+              forcing: str = "truth", precision: str = "fp32", learning_rate: float = 0.01, epsilon: float = 1e-8,
+              threads: int = 1) -> Task:
+    """Training of main module and sampler on ``fragments``, ``size`` a batch, in a variant of §6.4 (claim C8)."""
+    generator.forcing = forcing
+    recipe = Recipe(0, size, learning_rate, epsilon)
+    return network_task("main module", generator, fragments, recipe, panel, precision, threads)
 
 
-def decoder_task(decoder: Decoder, fragments: Fragments, size: int, panel: Batch | None = None,
-                 masked: bool = True, precision: str = "fp32", **settings) -> Task:
-    """Training of the decoder on ``fragments``, judged by CD-1 and pseudo-likelihood on ``panel`` in float32."""
-    judge = decoder_loss(decoder, masked)
-    held_out = None if panel is None else to_tensors(panel, next(decoder.parameters()).device)
-
-    def evaluate() -> dict[str, float]:
-        return {"held_out": judge(held_out, torch.Generator().manual_seed(PANEL_SEED)).item(),
-                "held_out_pseudo": decoder_pseudo_likelihood(decoder, held_out)}
-    return Task("decoder", decoder, decoder_loss(decoder, masked, precision), lambda rng: fragments.draw(rng, size),
-                evaluate if held_out else dict, **settings)
+def decoder_task(decoder: Decoder, fragments: Fragments, size: int, panel: Batch | None = None, masked: bool = True,
+                 precision: str = "fp32", learning_rate: float = 0.01, epsilon: float = 1e-8, threads: int = 1) -> Task:
+    """Training of the decoder on ``fragments``, with the mask or without it."""
+    decoder.masked = masked
+    recipe = Recipe(0, size, learning_rate, epsilon)
+    return network_task("decoder", decoder, fragments, recipe, panel, precision, threads)
 
 
 def obtain(run: Run) -> Networks:

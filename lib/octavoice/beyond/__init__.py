@@ -1,0 +1,36 @@
+"""A model of our own at the thesis's budget: its ideas, with an exact likelihood at both stages."""
+
+from octavoice.beyond.classes import ClassChain
+from octavoice.beyond.keys import KeyChain
+from octavoice.model import Card, Model, Recipe, Stage
+
+RATE, WARM_UP, CLIP = 3e-3, 100, 1.0
+
+
+def _recipe(preset, rate: float, share: float) -> Recipe:
+    """Adam with warm-up and a half cosine, a ``share`` of the thesis's iterations at under half its batch."""
+    iterations = max(1, round(preset.iterations * share))
+    return Recipe(iterations, max(1, preset.batch * 16 // 35), rate, warm_up=min(WARM_UP, iterations // 4),
+                  cosine=True, clip=CLIP)
+
+
+MODEL = Model(
+    "beyond",
+    Card(
+        title="Chain of classes, chain of octaves",
+        source="this project; §5.6 of the thesis remarks that note after note, each given those before it, needs no "
+               "hidden variables",
+        section="§6.2, §6.3, §5.6",
+        equations=("p(x'_{t+1} | x'_{≤t}) = Π_p p(x'_{t+1}[p] | u_t, v_t, x'_{t+1}[<p])",
+                   "p(x_{t+1} | x'_{t+1}, x_{≤t}) = Π_{p sounds} p(octaves of p | q_{t,p}, octaves of the classes before)"),
+        deviations=("twelve decisions in a fixed order in place of five voices",
+                    "all eight reads enter the first LSTM, the attended one the second",
+                    "running counts, repetition, silence and what is before the piece are told to the network",
+                    "every fragment of a batch is transposed by a shift of its own",
+                    "Adam with warm-up, a cosine schedule and clipped gradients"),
+    ),
+    (
+        Stage("beyond_classes", "pitch classes", ClassChain, lambda preset: _recipe(preset, RATE, 2 / 3)),
+        Stage("beyond_keys", "keys", KeyChain, lambda preset: _recipe(preset, RATE * 2 / 3, 1 / 3)),
+    ),
+)

@@ -1,0 +1,171 @@
+"""What every model offers, whatever it is made of: to be trained, judged, sampled and described.
+
+A :class:`Model` is one network or two, in stages: pitch classes and then keys given classes, or keys at once. Each
+:class:`Network` says in which ``space`` it works and gives
+
+    loss(batch, rng)             what training minimises, nats per step  (time - 1, batch)
+    log_likelihood(batch, rng)   log p(step | all before), nats per step (time - 1, batch), and its ``kind``
+    start(first, past, position) the state after one step was heard
+    step(state, draws, …)        the next step, sampled or heard, and the state after it
+
+Training, evaluation, statistics, composing and weights know models through this file alone. To add one, write its
+network in one file, its card, and a line in :mod:`octavoice.training.models`.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+CLASSES, GIVEN, KEYS = "classes", "keys given classes", "keys"
+"""The spaces: p(x'_t | past), p(x_t | x'_t, past), p(x_t | past). The first two added are one of the third."""
+EXACT, BOUND = "exact", "bound"
+"""What a log-likelihood is: the number itself, or on average below it."""
+HISTORY = 128
+"""Steps before a fragment that come with it."""
+
+
+class Tensors(NamedTuple):
+    """A batch of fragments, time first. The first step of a fragment is given, the others are predicted.
+
+    ``x``        onset rolls ``(time, batch, key)`` of 0 and 1
+    ``x12``      their octave compression ``(time, batch, pitch_class)``
+    ``history``  the 128 compressed steps before ``(128, batch, pitch_class)``, zero before the piece
+    ``clock``    ``(time, batch, 6)``, counted from the fragment's start
+    ``weight``   ``(time - 1, batch)``: 1 where the next step belongs to the piece, 0 in padding
+    ``past``     the 128 steps before ``(128, batch, key)``, zero before the piece
+    ``position`` ``(1, batch)``: how many steps of the piece lie before the fragment
+    """
+
+    x: Tensor
+    x12: Tensor
+    history: Tensor
+    clock: Tensor
+    weight: Tensor
+    past: Tensor
+    position: Tensor
+
+
+class Step(NamedTuple):
+    """One step made: the ``state`` after it, its ``value`` ``(batch, width)``, and what a figure may want to know."""
+
+    state: Any
+    value: Tensor
+    trace: dict[str, Tensor]
+
+
+class Network(nn.Module):
+    """A model's network of one stage. ``width`` is 12 in the space of classes, else 88.
+
+    ``draw_size`` is how many uniforms one step takes. The attributes below it may be set on a network: a
+    ``temperature`` above 1 makes samples more even, ``precision`` "bf16" lowers the matrix products of training.
+    """
+
+    space: str
+    kind: str = EXACT
+    draw_size: int
+    temperature: float = 1.0
+    precision: str = "fp32"
+
+    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+        """What training minimises, ``(time - 1, batch)``; the negative log-likelihood, unless a model differs."""
+        return -self.log_likelihood(batch, rng)
+
+    def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+        """log p(step | all before it), nats, ``(time - 1, batch)``; minus infinity where a step is impossible."""
+        raise NotImplementedError
+
+    def on_panel(self, batch: Tensors, rng: torch.Generator) -> dict[str, Tensor]:
+        """Numbers beside the loss for the held-out curve, each ``(time - 1, batch)``."""
+        return {}
+
+    def start(self, first: Tensor, past: Tensor | None = None, position: int = 0) -> Any:
+        """The state after the step ``first`` ``(batch, width)``, the piece's step number ``position``.
+
+        ``past`` ``(128, batch, width)`` lies before it, silence if not given.
+        """
+        raise NotImplementedError
+
+    def step(self, state: Any, draws: Tensor, heard: Tensor | None = None, given: Tensor | None = None) -> Step:
+        """The next step, ``(batch, width)``, drawn with ``draws`` ``(batch, draw_size)`` in [0, 1), or as ``heard``.
+
+        ``given`` ``(batch, pitch_class)`` are the step's classes, for keys given classes. Piece i depends on row i
+        alone, whatever else is in the batch.
+        """
+        raise NotImplementedError
+
+    def lowered(self, device: torch.device) -> contextlib.AbstractContextManager:
+        """Matrix products in bfloat16 inside this context if ``precision`` is "bf16"; weights stay float32.
+
+        On a CPU only: on a GPU lower precision is untried.
+        """
+        lower = self.precision == "bf16" and device.type == "cpu"
+        return torch.autocast("cpu", torch.bfloat16) if lower else contextlib.nullcontext()
+
+
+def uniforms(rng: torch.Generator, *shape: int, device="cpu") -> Tensor:
+    """Uniforms in [0, 1) drawn where ``rng`` lives and moved to ``device``; a CPU's generator gives every device
+    the same draws."""
+    return torch.rand(*shape, generator=rng, device=rng.device).to(device)
+
+
+def precise(x: Tensor) -> Tensor:
+    """At least float32: logits that a lower precision computed are not rounded again in what follows."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained by Adam: ``iterations`` of ``batch`` fragments at ``learning_rate`` and ``epsilon``.
+
+    ``warm_up`` iterations raise the rate from zero; with ``cosine`` it falls to zero along a half cosine; gradients
+    longer than ``clip`` are shortened to it (0: never).
+    """
+
+    iterations: int
+    batch: int
+    learning_rate: float
+    epsilon: float = 1e-8
+    warm_up: int = 0
+    cosine: bool = False
+    clip: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network of a model: the ``name`` of its files, what it is ``called`` on a page, how to ``build`` it.
+
+    ``recipe`` gives its :class:`Recipe` at a preset.
+    """
+
+    name: str
+    called: str
+    build: Callable[[], Network]
+    recipe: Callable[[Any], Recipe]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model in words: its ``source`` and ``section`` there, its ``equations``, and ``deviations`` from the source."""
+
+    title: str
+    source: str
+    section: str
+    equations: tuple[str, ...]
+    deviations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A named model: its card, and its stages in the order in which a step is made."""
+
+    name: str
+    card: Card
+    stages: tuple[Stage, ...]
+
+    def build(self) -> tuple[Network, ...]:
+        """Its networks, untrained."""
+        return tuple(stage.build() for stage in self.stages)

@@ -1,0 +1,201 @@
+"""The model beyond: exact likelihoods by enumeration, sampling against them, steps against sequences, causality."""
+
+import numpy as np
+import pytest
+import torch
+
+from octavoice.beyond import MODEL
+from octavoice.beyond.classes import ClassChain
+from octavoice.beyond.keys import KeyChain, moved, pattern_of, pick
+from octavoice.corpus import Fragments
+from octavoice.music.piece import Piece
+from octavoice.music.roll import CLASSES, KEYS, compress
+from octavoice.training.fit import seeded, to_tensors
+
+CLOSE = dict(rtol=0, atol=1e-9)
+
+
+def roll(steps: int, seed: int = 0) -> np.ndarray:
+    """Sparse random chords that never leave the keyboard's middle, a third of the steps silent."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((steps, KEYS), np.uint8)
+    x[:, 14:74] = (rng.random((steps, 60)) < 0.04) & (rng.random((steps, 1)) < 0.7)
+    x[0, 40] = 1
+    return x
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Fragments of 48 steps, doubles: from a piece's start, its middle, and a piece that ends inside."""
+    pieces = [Piece("long", roll(300), 1, ((4, 4),)), Piece("short", roll(30, 1), 1, ((4, 4),))]
+    fragments = Fragments(pieces, 48)
+    t = to_tensors(fragments.gather(np.array([0, 3, 5, len(fragments) - 1])))
+    return t._replace(**{name: field.double() for name, field in t._asdict().items() if field.is_floating_point()})
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Both networks with weights large enough that everything matters."""
+    built = [seeded(stage.build, 1).double().eval() for stage in MODEL.stages]
+    with torch.no_grad():
+        for network in built:
+            for parameter in network.parameters():
+                parameter.mul_(1.5)
+    return built
+
+
+def width(network, t):
+    """The batch in the network's own space: its rolls, and the steps before them."""
+    return (t.x12, t.history) if network.space == "classes" else (t.x, t.past)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_steps_give_the_likelihood_that_the_sequence_has(networks, batch, which):
+    """Heard one step at a time, with the history, the probabilities of what comes are the same."""
+    network = networks[which]
+    with torch.no_grad():
+        expected = network.log_likelihood(batch)
+    for i in range(batch.x.shape[1]):
+        line, past = (a[:, i:i + 1] for a in width(network, batch))
+        state = network.start(line[0], past, int(batch.position[0, i]))
+        for t in range(1, int(batch.weight[:, i].sum()) + 1):
+            with torch.no_grad():
+                torch.testing.assert_close(nats_of_step(network, state, line[t]), expected[t - 1, i], **CLOSE)
+                state = network.step(state, torch.zeros(1, network.draw_size), heard=line[t]).state
+
+
+def nats_of_step(network, state, x):
+    """log p of one step ``(1, width)`` after a state, from what :meth:`step` does."""
+    if network.space == "classes":
+        p = network.step(state, torch.zeros(1, CLASSES), heard=x).trace["sounds"]
+        return torch.where(x > 0.5, p, 1 - p).log().sum()
+    return sum((nats for nats, _ in octave_nats(network, state, x)), torch.zeros((), dtype=x.dtype))
+
+
+def octave_nats(network, state, x):
+    """For each sounding class: log p of its octaves in ``x`` ``(1, key)``, and of all its patterns."""
+    given = torch.from_numpy(compress(x.numpy()))
+    for p in given[0].nonzero()[:, 0].tolist():
+        log_p = torch.log_softmax(network.scores(state, given, x, p), dim=-1)[0]
+        yield log_p[pattern_of(x, torch.tensor([p]))[0]], log_p
+
+
+def test_all_step_vectors_have_probabilities_that_sum_to_one(networks, batch):
+    """Of classes: all 4096, by the sequence form."""
+    network = networks[0]
+    everything = ((torch.arange(2**CLASSES)[:, None] >> torch.arange(CLASSES)) & 1).double()
+    one = type(batch)(*(field[:, 1:2].expand(-1, len(everything), *field.shape[2:]).contiguous() for field in batch))
+    one = one._replace(x12=torch.cat([one.x12[:5], everything[None]]), weight=one.weight[:5])
+    with torch.no_grad():
+        log_p = network.log_likelihood(one)[-1]
+    assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("pitch_class", [1, 9])
+def test_all_octaves_of_a_class_have_probabilities_that_sum_to_one(networks, batch, pitch_class):
+    """By the sequence form: every pattern of eight octaves, or of seven; none is the empty one."""
+    places = torch.arange(pitch_class, KEYS, CLASSES)
+    patterns = (torch.arange(1, 2 ** len(places))[:, None] >> torch.arange(len(places))) & 1
+    x = torch.zeros(len(patterns), KEYS, dtype=torch.double)
+    x[:, places] = patterns.double()
+    fields = {name: field[:, 1:2].expand(-1, len(x), *field.shape[2:]) for name, field in batch._asdict().items()}
+    one = type(batch)(**fields)._replace(x=torch.cat([fields["x"][:2], x[None]]), weight=torch.ones(2, len(x)).double())
+    with torch.no_grad():
+        assert networks[1].log_likelihood(one)[-1].exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+
+def test_all_keys_of_two_classes_have_probabilities_that_sum_to_one(networks, batch):
+    """By the step form: every pattern of the first class, and of the second after each of them."""
+    first, second = 3, 7
+    places = torch.arange(first, KEYS, CLASSES)
+    x = torch.zeros(255, KEYS, dtype=torch.double)
+    x[:, places] = ((torch.arange(1, 256)[:, None] >> torch.arange(8)) & 1).double()
+    given = torch.zeros(255, CLASSES, dtype=torch.double)
+    given[:, [first, second]] = 1
+    with torch.no_grad():
+        state = networks[1].start(batch.x[0, 1:2].expand(255, -1), batch.past[:, 1:2].expand(-1, 255, -1), 96)
+        one = torch.softmax(networks[1].scores(state, given, x, first), dim=-1).diagonal()
+        two = torch.softmax(networks[1].scores(state, given, x, second), dim=-1)
+    assert (one[:, None] * two).sum().item() == pytest.approx(1, abs=1e-9)
+    assert (two[:, 127:] == 0).all()  # a class of seven keys has no eighth octave
+
+
+def test_samples_are_as_frequent_as_the_likelihood_says(networks, batch):
+    """One step of both networks, drawn 20 000 times, against the probabilities of its classes and octaves."""
+    draws = torch.rand(20_000, CLASSES, generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    wide = [a[:, 1:2].expand(-1, len(draws), -1).contiguous() for a in (batch.x12, batch.history, batch.x, batch.past)]
+    with torch.no_grad():
+        classes = networks[0].step(networks[0].start(wide[0][0], wide[1], 96), draws)
+        found = classes.value.mean(dim=0)
+        expected = classes.trace["sounds"].mean(dim=0)  # the mean over paths of p(class | those before)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0.02)
+        given = torch.zeros(len(draws), CLASSES, dtype=torch.double)
+        given[:, 4] = 1
+        state = networks[1].start(wide[2][0], wide[3], 96)
+        keys = networks[1].step(state, draws, given=given).value
+        few = networks[1].start(wide[2][0, :1], wide[3][:, :1], 96)
+        p = torch.softmax(networks[1].scores(few, given[:1], keys[:1], 4), dim=-1)[0]
+    found = torch.bincount(pattern_of(keys, torch.full((len(keys),), 4)), minlength=len(p)).double() / len(keys)
+    torch.testing.assert_close(found, p, rtol=0, atol=0.02)
+
+
+def test_no_class_is_lost_and_none_is_added(networks):
+    """Whatever is asked for, the keys compress to it; a class without its eighth octave never gets one."""
+    rng = torch.Generator().manual_seed(0)
+    given = (torch.rand(200, CLASSES, generator=rng) < 0.3).double()
+    state = networks[1].start(torch.zeros(200, KEYS, dtype=torch.double))
+    keys = networks[1].step(state, torch.rand(200, CLASSES, generator=rng).double(), given=given).value
+    np.testing.assert_array_equal(compress(keys.numpy()), given.numpy())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_piece_does_not_depend_on_its_company(networks, batch, which):
+    network = networks[which]
+    line, past = width(network, batch)
+    draws = torch.rand(line.shape[1], network.draw_size, generator=torch.Generator().manual_seed(1)).double()
+    given = batch.x12[1] if which else None
+    with torch.no_grad():
+        together = network.step(network.start(line[0], past, 64), draws, given=given).value
+        alone = [network.step(network.start(line[0, i:i + 1], past[:, i:i + 1], 64), draws[i:i + 1],
+                              given=None if given is None else given[i:i + 1]).value for i in range(line.shape[1])]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_future_changes_nothing_before_it(networks, batch, which):
+    changed = batch._replace(x=batch.x.clone(), x12=batch.x12.clone())
+    changed.x[20:] = changed.x[20:].flip(0)
+    changed.x12[20:] = changed.x12[20:].flip(0)
+    with torch.no_grad():
+        a, b = (networks[which].log_likelihood(t) for t in (batch, changed))
+    torch.testing.assert_close(a[:19], b[:19], **CLOSE)
+    assert not torch.allclose(a[19:], b[19:])
+
+
+def test_keys_are_judged_alike_in_every_transposition(networks, batch):
+    """The net sees the keyboard from each class, so that places move with the music (but for its own number)."""
+    x = batch.x[:6, 0]
+    up = torch.roll(x, 5, dims=-1)
+    torch.testing.assert_close(moved(x[:, None], torch.full((6,), 2)), moved(up[:, None], torch.full((6,), 7)), **CLOSE)
+
+
+def test_the_order_of_classes_does_not_matter_to_the_memory(networks, batch):
+    """Training rolls every fragment by a shift of its own: the loss of one shift is the likelihood of that roll."""
+    rng = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        loss = networks[0].loss(batch, rng)
+    assert loss.shape == batch.weight.shape
+    assert torch.isfinite(loss).all()
+
+
+def test_pick_never_takes_what_has_no_probability():
+    logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]]).double()
+    for u, expected in ((0.0, 1), (0.499999, 1), (0.5, 3), (1 - 1e-16, 3)):
+        assert pick(logits, torch.tensor([u], dtype=torch.double)).item() == expected
+
+
+def test_both_stages_keep_to_the_thesis_budget():
+    for stage in MODEL.stages:
+        assert sum(parameter.numel() for parameter in stage.build().parameters()) <= 425_004
+    assert isinstance(MODEL.build()[0], ClassChain)
+    assert isinstance(MODEL.build()[1], KeyChain)

@@ -98,6 +98,13 @@ def test_training_needs_neither_ipython_nor_matplotlib():
     assert not drawing_modules_after([module for module in FILES if room_of(module) == "training"])
 
 
+@pytest.mark.parametrize("room", ["evidence", "composing"])
+def test_measuring_and_composing_need_neither_before_something_is_drawn(room):
+    """All of their modules but the listening test's panel, which is made of a notebook's widgets."""
+    modules = [module for module in FILES if room_of(module) == room and not module.endswith("listening_panel")]
+    assert not drawing_modules_after(modules)
+
+
 def test_music21_does_not_load_them_either():
     """It is loaded by readers in the middle of training's own imports of a corpus."""
     names = ["music21", "music21.converter", "music21.corpus", "music21.abcFormat", "music21.harmony"]

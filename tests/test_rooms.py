@@ -26,7 +26,7 @@ ROOMS = {
     "figures": {"music"},
     "training": {*GROUND, "model", "music", "corpus", "thesis"},
     "evidence": {*GROUND, "model", "music", "corpus", "thesis", "training"},
-    "composing": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence"},
+    "composing": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence", "figures"},
     "laboratory": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence", "composing", "figures"},
     "cli": {*GROUND, "", "music", "corpus", "thesis", "training", "evidence", "composing", "laboratory"},
 }

@@ -3,8 +3,10 @@
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import mido
 import numpy as np
 import papermill
@@ -20,6 +22,7 @@ from octavoice.composing import continuation, output
 from octavoice.composing.parameters import parameters
 from octavoice.errors import UserError
 from octavoice.evidence import harmony
+from octavoice.figures import style
 from octavoice.music.formats.midi import chord_notes, read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, compress
@@ -229,6 +232,11 @@ def test_an_excerpt_keeps_bar_lines_and_mark(composer, tmp_path):
     assert short.mark == 24 + 150 % 12 + 2  # the last of the notes begins at 148 and lasts until 152
     assert np.array_equal(short.roll[short.mark:], piece.new)
     assert np.array_equal(short.roll[:short.mark], prime.roll[len(prime.roll) - short.mark:])
+    assert short.first_bar == 152 // 12 + 1 - 2
+    assert composing.describe(short) == composing.describe(piece)
+    again = composing.excerpt(short, bars=1)
+    assert np.array_equal(again.roll, composing.excerpt(piece, bars=1).roll)
+    assert again.first_bar == 152 // 12 + 1 - 1
 
 
 def test_transposition_loses_no_class_and_finds_its_way_back():
@@ -350,6 +358,120 @@ def test_every_kind_of_file(run, song):
     assert read_midi("o-1.mid").roll.tobytes() != read_midi("o-2.mid").roll.tobytes()
 
 
+@pytest.fixture
+def long(tmp_path):
+    """A hundred bars of 3/4, and one more begun."""
+    return write_song(tmp_path / "long.mid", scale(1204), tempos=((0, 90),), signatures=((0, 3, 4),))
+
+
+def test_of_a_long_prime_scores_and_sound_show_the_last_bars_and_the_midi_all(run, long):
+    status, said, _ = run("compose", long, "-o", "o.mid", "--bars", 2, "--musicxml", "o.musicxml", "--audio", "o.wav",
+                          "--svg", "o.svg")
+    assert status == 0
+    assert "score, pages and sound show the last 4 bars of the prime, from bar 97 on; the MIDI file holds all" in said
+    assert "24 new steps from bar 101" in said
+    assert len(read_midi("o.mid").roll) == 1204 + 24
+    score = converter.parse("o.musicxml", forceSource=True, storePickle=False)
+    bars = list(score.parts[0].getElementsByClass("Measure"))
+    assert [bar.number for bar in bars] == [*range(97, 104)]
+    assert bars[0].timeSignature.ratioString == "3/4"
+    assert [mark.number for mark in score.recurse().getElementsByClass("MetronomeMark")] == [90]
+    assert [text.measureNumber for text in score.recurse().getElementsByClass("TextExpression")] == [101]
+    assert soundfile.info("o.wav").duration == pytest.approx((48 + 4 + 24) / 6, abs=0.01)
+
+
+def test_whole_shows_all_of_it(run, long):
+    status, said, _ = run("compose", long, "-o", "o.mid", "--bars", 1, "--audio", "o.wav", "--whole")
+    assert status == 0
+    assert "show" not in said
+    assert soundfile.info("o.wav").duration == pytest.approx((1204 + 12) / 6, abs=0.01)
+
+
+def test_what_is_cut_is_told_of_the_files_that_are_cut(composer, long):
+    (piece,) = composing.continuations(composer, composing.read(long), 8, 1, 1)
+    assert composing.tell_cut(piece, {"png": ..., "midi": ..., "sheet": ...}).startswith("pictures show the last 4")
+    assert composing.tell_cut(piece, {"audio": ...}).startswith("sound shows the last 4")
+    assert not composing.tell_cut(piece, {"midi": ..., "sheet": ...})
+    assert not composing.tell_cut(piece, {"audio": ...}, whole=True)
+    assert not composing.tell_cut(composing.excerpt(piece), {"audio": ...})
+
+
+def test_sixteen_bars_are_the_default_whatever_the_metre(run, song, long):
+    for prime, steps in ((song, 256), (long, 192)):
+        assert f": {steps} new steps" in run("compose", prime, "-o", "o.mid")[1]
+    assert ": 240 new steps" in run("compose", long, "-o", "o.mid", "--steps", 240)[1]
+
+
+# --- the sheet --------------------------------------------------------------------------------------------------------
+
+def pixels_like(png, colour):
+    """How many pixels of a picture are (nearly) of a colour."""
+    picture = plt.imread(io.BytesIO(png))[..., :3]
+    return int((np.abs(picture - np.array(colour)).max(axis=-1) < 0.02).sum())
+
+
+@pytest.mark.parametrize("variations", [1, 3])
+def test_a_sheet_shows_every_variation(run, long, variations):
+    words = ("-o", "o.mid", "--bars", 1, "--variations", variations, "--sheet", "s.png")
+    status, said, files = run("compose", long, *words)
+    assert status == 0
+    assert said.endswith("\ns.png: all at a glance\n")
+    assert files == [*(["o.mid"] if variations == 1 else ["o-1.mid", "o-2.mid", "o-3.mid"]), "s.png"]
+    data = Path("s.png").read_bytes()
+    assert pixels_like(data, style.ORANGE) > 100
+    assert pixels_like(data, style.BLUE) > 100
+
+
+def test_a_sheets_rows_say_whose_they_are(composer, long, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(style, "render", lambda figure: drawn.append(figure) or {"svg": b""})
+    pieces = composing.continuations(composer, composing.read(long), 24, 14, 1)
+    names = [f"o-{i}.mid" for i in range(1, 15)]
+    assert len(composing.sheet(pieces, names, "svg")) == 2
+    assert [len(figure.axes) for figure in drawn] == [12, 2]
+    assert [figure.get_suptitle() for figure in drawn] == [f"long.mid, continued (page {n} of 2)" for n in (1, 2)]
+    rows = [axes for figure in drawn for axes in figure.axes]
+    for axes, piece, name in zip(rows, pieces, names, strict=True):
+        assert axes.get_title(loc="left") == f"{name}: {piece.new.sum()} new notes, in {piece.key.name}"
+        assert axes.get_xlim() == (97, 97 + (48 + 4 + 24) / 12)
+        assert len(axes.collections[1].get_paths()) == piece.new.sum()
+
+
+def test_a_sheet_of_silence_and_of_a_name_with_odd_letters(composer, recwarn):
+    prime, silent = composing.named("C"), np.zeros((32, KEYS), np.uint8)
+    piece = composing.Continuation(prime, silent, silent, None, None)
+    first, again = (composing.sheet([piece], ["$x_1$ 我.mid"]) for _ in range(2))
+    assert first == again
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(("sheet", "picture"), [
+    ("o.png", "o.png"), ("o-2.png", "o.png"), ("o-page-2.png", "o.png"), ("o.svg", "o-page-2.svg")])
+def test_a_sheet_never_takes_the_name_of_a_page(run, song, sheet, picture):
+    kind = Path(picture).suffix[1:]
+    status, said, files = run("compose", song, "-o", "o.mid", "--sheet", sheet, f"--{kind}", picture)
+    assert status == 2
+    assert "could be the name of a page" in said
+    assert said.count("\n") == 1
+    assert not files
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+def test_help_opens_with_examples_that_run(run, song, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["compose", "--help"])
+    said = capsys.readouterr().out
+    examples = re.findall(r"^  octavoice (compose .*)$", said, re.M)
+    assert len(examples) == 3
+    assert said.index(examples[-1]) < said.index("--help ")
+    assert re.findall(r"^(\w.*):$", said, re.M)[1:] == ["what to continue", "how much", "how", "what to write"]
+    Path("song.mid").write_bytes(song.read_bytes())
+    Path("song.musicxml").write_text(MUSICXML)
+    for words in examples:
+        assert run(*shlex.split(words), "--bars", 1)[0] == 0
+
+
 def test_sound_begins_where_the_midi_does(run, song, monkeypatch):
     """Of 8 onsets a second, energy rises at all those of the prime, and the file is as long as the music."""
     monkeypatch.setenv("OCTAVOICE_SOUNDFONT", "")
@@ -439,6 +561,7 @@ def test_a_third_reader_agrees_on_tempo_and_metre(composer):
     (("song.mid", "--gibbs-steps", "0"), "gibbs-steps '0' is not a whole"),
     (("song.mid", "--audio", "o.flac"), r"o\.flac: is no name for audio; end it in \.wav or \.mp3"),
     (("song.mid", "--png", "o.svg"), r"o\.svg: is no name for png"), (("deep.mid",), "holds no note on the 88 keys"),
+    (("song.mid", "--sheet", "o.jpg"), r"o\.jpg: is no name for sheet; end it in \.png or \.svg"),
     (("song.mid", "--svg", "song.mid/o.svg"), "is no folder that can be written to")])
 def test_bad_input_is_one_sentence_and_nothing_is_written(run, tmp_path, words, sentence):
     write_song(tmp_path / "song.mid", scale())
@@ -501,7 +624,7 @@ def test_an_interrupted_rendering_leaves_no_file(run, song, monkeypatch):
 
 # --- the notebook -----------------------------------------------------------------------------------------------------
 
-GOOD = {"prime": "", "variations": 2, "steps": 16, "seed": 1, "temperature": 1.0, "weights": ""}
+GOOD = {"prime": "", "variations": 2, "bars": 1, "seed": 1, "temperature": 1.0, "weights": ""}
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -519,11 +642,11 @@ def test_a_whole_number_is_a_temperature_too():
 def test_the_notebook_plays_shows_and_writes(checkout, tmp_path, song, folder, octavoice_home):
     done = papermill.execute_notebook(
         checkout / "notebooks" / "compose.ipynb", tmp_path / "done.ipynb", kernel_name="python3", progress_bar=False,
-        parameters={"prime": str(song), "variations": 2, "steps": 16, "seed": 5, "weights": str(folder)})
+        parameters={"prime": str(song), "variations": 2, "bars": 1, "seed": 5, "weights": str(folder)})
     outputs = [out for cell in done.cells for out in cell.get("outputs", [])]
     data = [out["data"] for out in outputs if "data" in out]
     assert sum("audio/mpeg" in str(one.get("text/html", "")) for one in data) == 3
-    assert sum("image/png" in one for one in data) >= 2
+    assert sum("image/png" in one for one in data) >= 3
     assert not [out for out in outputs if out.get("name") == "stderr"]
     assert len(json.dumps(done)) < 1_000_000
     place = octavoice_home / "runs" / "compose" / "song-mid" / "seed-5"

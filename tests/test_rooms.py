@@ -27,7 +27,7 @@ ROOMS = {
     "figures": {"music"},
     "training": {*GROUND, "model", "music", "corpus", "thesis", "beyond"},
     "evidence": {*GROUND, "model", "music", "corpus", "thesis", "beyond", "composer", "training"},
-    "composing": {*GROUND, "model", "music", "corpus", "thesis", "composer", "training", "evidence"},
+    "composing": {*GROUND, "model", "music", "corpus", "thesis", "composer", "training", "evidence", "figures"},
     "laboratory": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence", "composing", "figures"},
     "cli": {*GROUND, "", "music", "corpus", "composer", "training", "evidence", "composing", "laboratory"},
 }
@@ -97,6 +97,13 @@ def drawing_modules_after(names: list[str]) -> set[str]:
 
 def test_training_needs_neither_ipython_nor_matplotlib():
     assert not drawing_modules_after([module for module in FILES if room_of(module) == "training"])
+
+
+@pytest.mark.parametrize("room", ["evidence", "composing"])
+def test_measuring_and_composing_need_neither_before_something_is_drawn(room):
+    """All of their modules but the listening test's panel, which is made of a notebook's widgets."""
+    modules = [module for module in FILES if room_of(module) == room and not module.endswith("listening_panel")]
+    assert not drawing_modules_after(modules)
 
 
 def test_music21_does_not_load_them_either():

@@ -10,8 +10,9 @@ Rooms, lowest floor first; imports run downward only:
 ``composing``   continuations of a user's own piece, and the listening test
 ``laboratory``  what notebooks are driven by: parameters, manifests, hand-over, committed runs
 
-Beside them ``figures``, drawing only: data in, a matplotlib Figure out. Below all lie ``errors``, ``paths`` and
-``provenance``; above them ``cli``. What may import what is a table in ``tests/test_rooms.py``.
+Beside them ``figures``, drawing only: data in, a matplotlib Figure out; ``composing`` (its sheet) and ``laboratory``
+use it. Below all lie ``errors``, ``paths`` and ``provenance``; above them ``cli``. What may import what is a
+table in ``tests/test_rooms.py``.
 """
 
 __version__ = "0.1.0"

@@ -14,6 +14,13 @@ from octavoice.errors import UserError
 from octavoice.training.presets import MAX_SEED
 
 BACH = "Bach's chorales that come with music21"
+EXAMPLES = """{}
+
+  octavoice compose song.mid -o out.mid --audio out.mp3 --png out.png
+  octavoice compose --prime "A minor" -o out.mid --bars 8 --seed 2
+  octavoice compose song.musicxml -o out.mid --variations 8 --sheet out.png
+"""
+"""What ``octavoice compose --help`` opens with."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -133,16 +140,19 @@ def compose(arguments: argparse.Namespace) -> None:
     kinds = {kind: Path(path) for kind, path in given.items() if path}
     composing.check_places(kinds, source)
     seed, variations, prime = _number(arguments, "seed"), _number(arguments, "variations"), composing.resolve(source)
-    steps = _number(arguments, "bars") * prime.bar if arguments.bars else _number(arguments, "steps")
+    steps = _number(arguments, "bars") * prime.bar if arguments.steps is None else _number(arguments, "steps")
     networks, composer = _composer(arguments)
     shift = composing.best_shift(networks.generator, prime.roll, seed) if arguments.search_transpositions else 0
     pieces = composing.continuations(composer, prime, composing.check_number("steps", steps), variations, seed,
                                      keep=not arguments.drop_prime, shift=shift, progress=_bar)
-    written = composing.write(pieces, kinds, sound.find_soundfont() if "audio" in kinds else None)
-    print(composing.introduce(prime, shift))
+    written = composing.write(pieces, kinds, sound.find_soundfont() if "audio" in kinds else None,
+                              whole=arguments.whole)
+    cut = composing.tell_cut(pieces[0], kinds, arguments.whole)
+    print(composing.introduce(prime, shift), *filter(None, [cut]), sep="\n")
     _tell_licence(networks)
-    for piece, paths_written in zip(pieces, written, strict=True):
-        print(f"{', '.join(map(str, paths_written))}: {composing.describe(piece)}")
+    described = [composing.describe(piece) for piece in pieces] + ["all at a glance"] * ("sheet" in kinds)
+    for paths_written, said in zip(written, described, strict=True):
+        print(f"{', '.join(map(str, paths_written))}: {said}")
 
 
 def hour(arguments: argparse.Namespace) -> None:
@@ -229,34 +239,65 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_compose(commands) -> None:
-    """The options of ``compose`` and ``hour``."""
-    piece = commands.add_parser("compose", help=compose.__doc__, description=compose.__doc__)
-    piece.add_argument("file", metavar="PRIME", nargs="?", help="MIDI, MusicXML, Humdrum kern or ABC file to continue")
-    piece.add_argument("--prime", metavar="NAME", help="or a pitch class or chord: C, F#, \"A minor\"; else silence")
-    piece.add_argument("--variations", metavar="N", default="1", help="OUT-1.mid, OUT-2.mid, … [%(default)s]")
-    length = piece.add_mutually_exclusive_group()
-    length.add_argument("--steps", metavar="N", default="240", help="new steps, sixteenths each [%(default)s]")
-    length.add_argument("--bars", metavar="N", help="or new bars of the prime's time signature")
-    piece.add_argument("--drop-prime", action="store_true", help="write the new steps only")
-    piece.add_argument("--search-transpositions", action="store_true",
-                       help="compose in the transposition of the prime that the networks know best, and move it back")
-    piece.add_argument("--musicxml", metavar="PATH", help="write a score too")
-    piece.add_argument("--svg", metavar="PATH", help="write engraved pages too")
-    piece.add_argument("--png", metavar="PATH", help="the same as pictures")
-    piece.add_argument("--audio", metavar="PATH", help="write sound too: .mp3, .wav or .ogg")
+    """The commands ``compose`` and ``hour``."""
+    piece = commands.add_parser("compose", help=compose.__doc__, description=EXAMPLES.format(compose.__doc__),
+                                usage="octavoice compose [PRIME] -o OUT.mid [OPTION ...]",
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_what_and_how_much(piece)
+    _add_how(piece).add_argument(
+        "--search-transpositions", action="store_true",
+        help="compose in the transposition of the prime that the networks know best, and move it back")
+    _add_files(piece)
     piece.set_defaults(command=compose)
     long = commands.add_parser("hour", help=hour.__doc__, description=hour.__doc__)
     long.add_argument("--corpus", default="bach", help="whose held-out pieces give the primes [%(default)s]")
+    _add_midi(long, "MIDI file to write")
+    _add_how(long)
     long.set_defaults(command=hour)
-    for parser in (piece, long):
-        parser.add_argument("-o", "--output", dest="midi", metavar="OUT.mid", required=True, help="MIDI file to write")
-        parser.add_argument("--seed", metavar="N", default="1", help="other seeds, other music [%(default)s]")
-        parser.add_argument("--temperature", metavar="T", default="1",
-                            help="of the pitch classes; above 1 is more adventurous [%(default)s]")
-        parser.add_argument("--decoder-temperature", metavar="T", default="1", help="of the octaves [%(default)s]")
-        parser.add_argument("--gibbs-steps", metavar="K", default="1",
-                            help="for each step's octaves: 1 as in the thesis; 8 lose fewer notes [%(default)s]")
-        parser.add_argument("--weights", metavar="DIR", default="", help="networks other than those that come along")
+
+
+def _add_what_and_how_much(parser: argparse.ArgumentParser) -> None:
+    """The options of ``compose`` that name the prime and the length."""
+    what, much = parser.add_argument_group("what to continue"), parser.add_argument_group("how much")
+    what.add_argument("file", metavar="PRIME", nargs="?", help="MIDI, MusicXML, Humdrum kern or ABC file to continue")
+    what.add_argument("--prime", metavar="NAME", help="or a pitch class or chord: C, F#, \"A minor\"; else silence")
+    length = much.add_mutually_exclusive_group()
+    length.add_argument("--bars", metavar="N", default="16", help="new bars, of the prime's metre [%(default)s]")
+    length.add_argument("--steps", metavar="N", help="or new steps, sixteenths each")
+    much.add_argument("--variations", metavar="N", default="1", help="OUT-1.mid, OUT-2.mid, … [%(default)s]")
+
+
+def _add_how(parser: argparse.ArgumentParser):
+    """The options of ``compose`` and ``hour`` for the networks and their draws; returns their group."""
+    how = parser.add_argument_group("how")
+    how.add_argument("--seed", metavar="N", default="1", help="other seeds, other music [%(default)s]")
+    how.add_argument("--temperature", metavar="T", default="1",
+                     help="of the pitch classes; above 1 is more adventurous [%(default)s]")
+    how.add_argument("--decoder-temperature", metavar="T", default="1", help="of the octaves [%(default)s]")
+    how.add_argument("--gibbs-steps", metavar="K", default="1",
+                     help="for each step's octaves: 1 as in the thesis; 8 lose fewer notes [%(default)s]")
+    how.add_argument("--weights", metavar="DIR", default="", help="networks other than those that come along")
+    return how
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """The options of ``compose`` that name files, and say what of the prime is in them."""
+    files = parser.add_argument_group("what to write")
+    _add_midi(files, "MIDI file to write: all of the prime and the new bars")
+    files.add_argument("--audio", metavar="PATH", help="write sound too: .mp3, .wav or .ogg")
+    files.add_argument("--png", metavar="PATH", help="write engraved pages too, as pictures")
+    files.add_argument("--svg", metavar="PATH", help="the same as drawings that can be scaled")
+    files.add_argument("--musicxml", metavar="PATH", help="write a score too, for a notation program")
+    files.add_argument("--sheet", metavar="PATH", help="write all variations as small piano rolls under each other: "
+                                                       ".png or .svg")
+    files.add_argument("--whole", action="store_true", help="all of a long prime in sound, pages and score too, "
+                                                            "which otherwise begin with its last 4 bars")
+    files.add_argument("--drop-prime", action="store_true", help="write the new bars only")
+
+
+def _add_midi(parser, told: str) -> None:
+    """The option ``-o`` of ``compose`` and ``hour``."""
+    parser.add_argument("-o", "--output", dest="midi", metavar="OUT.mid", required=True, help=told)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,18 @@ from octavoice.composing.continuation import (
     hour,
     load_weights,
 )
-from octavoice.composing.output import SUFFIXES, check_places, describe, engraving, introduce, write
+from octavoice.composing.output import (
+    SUFFIXES,
+    check_places,
+    describe,
+    engraving,
+    introduce,
+    sheet,
+    tell_cut,
+    write,
+)
 from octavoice.composing.prime import Prime, built_in, named, read, resolve, silence
 
 __all__ = ["SUFFIXES", "Continuation", "Prime", "best_shift", "built_in", "check_number", "check_places",
            "continuations", "describe", "engraving", "excerpt", "hour", "introduce", "load_weights", "named",
-           "read", "resolve", "silence", "write"]
+           "read", "resolve", "sheet", "silence", "tell_cut", "write"]

@@ -29,6 +29,8 @@ AT_ONCE = 30_000
 """New steps composed in one batch, over all its pieces; more would only take memory."""
 SEARCH_DRAWS = 4
 """Random draws over which the search for a transposition takes the mean."""
+EXCERPT = 4
+"""Bars of the prime that a score, a picture or sound shows before the bar in which the new steps begin."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Continuation:
     """A prime continued. ``roll`` ``(time, key)`` is what is written: rests up to the first onset, prime, new steps.
 
     ``mark`` is the first new step in it; without the prime there is none. ``key`` is that of the new steps
-    (music21's analysis), None if they are silent.
+    (music21's analysis), None if they are silent. ``first_bar`` is the number of the bar with which ``roll`` begins.
     """
 
     prime: Prime
@@ -44,6 +46,7 @@ class Continuation:
     new: np.ndarray
     mark: int | None
     key: harmony.Key | None
+    first_bar: int = 1
 
 
 def check_number(name: str, given: str | int | float) -> int | float:
@@ -101,10 +104,12 @@ def _continuation(prime: Prime, new: np.ndarray, keep: bool) -> Continuation:
     return Continuation(prime, roll, new, rests + len(before) if keep else None, harmony.key_of(compress(new)))
 
 
-def excerpt(piece: Continuation, bars: int = 4) -> Continuation:
+def excerpt(piece: Continuation, bars: int = EXCERPT) -> Continuation:
     """A piece from the bar line that lies ``bars`` bars before the bar in which its new steps begin."""
-    cut = max(0, (piece.mark or 0) // piece.prime.bar - bars) * piece.prime.bar
-    return replace(piece, roll=piece.roll[cut:], mark=None if piece.mark is None else piece.mark - cut)
+    bar = piece.prime.bar
+    left_out = max(0, (piece.mark or 0) // bar - bars)
+    return replace(piece, roll=piece.roll[left_out * bar:], first_bar=piece.first_bar + left_out,
+                   mark=None if piece.mark is None else piece.mark - left_out * bar)
 
 
 def transposed(x: np.ndarray, semitones: int) -> np.ndarray:

@@ -1,14 +1,15 @@
-"""Continuations as files: MIDI, MusicXML, engraved pages, sound. All are made first, then written."""
+"""Continuations as files: MIDI, MusicXML, engraved pages, sound, a sheet. All are made first, then written."""
 
 import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pretty_midi
 
 from octavoice.composer import CONTEXT
-from octavoice.composing.continuation import Continuation
+from octavoice.composing.continuation import EXCERPT, Continuation, excerpt
 from octavoice.composing.prime import Prime
 from octavoice.errors import UserError
 from octavoice.evidence.harmony import key_of
@@ -19,8 +20,12 @@ from octavoice.paths import atomic
 from octavoice.thesis.attention import HISTORY
 
 SUFFIXES = {"midi": (".mid", ".midi"), "musicxml": (".musicxml", ".xml"), "svg": (".svg",), "png": (".png",),
-            "audio": tuple(sound.SUFFIXES)}
+            "audio": tuple(sound.SUFFIXES), "sheet": (".png", ".svg")}
 """Kinds of file, and what their names end in."""
+CUT = {"musicxml": "score", "svg": "pages", "png": "pictures", "audio": "sound"}
+"""Kinds that show the end of a long prime only, and what they are called."""
+ROWS = 12
+"""Pieces on one page of a sheet."""
 
 
 def check_places(places: dict[str, Path], prime: str = "") -> None:
@@ -34,20 +39,58 @@ def check_places(places: dict[str, Path], prime: str = "") -> None:
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise UserError(f"{folder}: is no folder that can be written to; choose another place for {path.name}.")
+    for kind in ("svg", "png"):
+        if "sheet" in places and kind in places:
+            _check_sheet(places["sheet"], places[kind])
 
 
-def write(pieces: list[Continuation], places: dict[str, Path], soundfont: Path | None = None) -> list[list[Path]]:
-    """Write every piece in every kind of ``places``; returns the paths of each piece, MIDI first.
+def _check_sheet(sheet: Path, pages: Path) -> None:
+    """Raise :class:`UserError` if a sheet or its later pages could be called as one of the engraved pages."""
+    def could_be(path: Path, other: Path) -> bool:
+        return re.fullmatch(rf"{re.escape(other.stem)}(-\d+)?(-page-\d+)?", path.stem) is not None
 
-    Of several pieces, number 1 is ``OUT-1.mid`` and so on; the pages of a score after the first are
-    ``OUT-page-2.svg``. Everything is made before the first file is written.
+    together = sheet.suffix == pages.suffix and sheet.resolve().parent == pages.resolve().parent
+    if together and (could_be(sheet, pages) or could_be(pages, sheet)):
+        raise UserError(f"{sheet}: could be the name of a page of {pages} too; give the sheet another name.")
+
+
+def write(pieces: list[Continuation], places: dict[str, Path], soundfont: Path | None = None, *,
+          whole: bool = False) -> list[list[Path]]:
+    """Write every piece in every kind of ``places``; returns the paths of each piece, MIDI first, then the sheet's.
+
+    Of several pieces, number 1 is ``OUT-1.mid`` and so on; pages after the first are ``OUT-page-2.svg``. A MIDI
+    file holds the whole prime, the others its last bars unless ``whole``; a sheet is one for all
+    pieces. Everything is made before the first file is written.
     """
-    made = [{} for _ in pieces]
-    for i, piece in enumerate(pieces):
-        for kind, path in places.items():
-            path = path.with_stem(f"{path.stem}-{i + 1}") if len(pieces) > 1 else path
-            for n, data in enumerate(_rendered(piece, kind, path, soundfont), 1):
-                made[i][path if n == 1 else path.with_stem(f"{path.stem}-page-{n}")] = data
+    kinds = [kind for kind in places if kind != "sheet"]
+    named = [{kind: _numbered(places[kind], i, len(pieces)) for kind in kinds} for i in range(len(pieces))]
+    made = []
+    for piece, names in zip(pieces, named, strict=True):
+        files = ((path, _rendered(_shown(piece, kind, whole), kind, path, soundfont)) for kind, path in names.items())
+        made.append(dict(page for path, pages in files for page in _paged(path, pages)))
+    if "sheet" in places:
+        titles = [next(iter(names.values()), places["sheet"]).name for names in named]
+        made.append(dict(_paged(places["sheet"], sheet(pieces, titles, places["sheet"].suffix.lower()[1:]))))
+    return _saved(made)
+
+
+def _numbered(path: Path, index: int, count: int) -> Path:
+    """``OUT-1.mid`` for the first of several, ``OUT.mid`` for the only one."""
+    return path.with_stem(f"{path.stem}-{index + 1}") if count > 1 else path
+
+
+def _paged(path: Path, pages: list[bytes]) -> list[tuple[Path, bytes]]:
+    """Each page with its path."""
+    return [(path if n == 1 else path.with_stem(f"{path.stem}-page-{n}"), data) for n, data in enumerate(pages, 1)]
+
+
+def _shown(piece: Continuation, kind: str, whole: bool) -> Continuation:
+    """What a file of this kind shows of a piece."""
+    return excerpt(piece) if kind in CUT and not whole else piece
+
+
+def _saved(made: list[dict[Path, bytes]]) -> list[list[Path]]:
+    """Write the files; returns their paths."""
     try:
         for path, data in (item for files in made for item in files.items()):
             with atomic(path) as temporary:
@@ -70,9 +113,31 @@ def _rendered(piece: Continuation, kind: str, path: Path, soundfont: Path | None
 
 
 def engraving(piece: Continuation) -> dict:
-    """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempo."""
+    """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempo, bar numbers."""
     return {"title": f"{piece.prime.name}, continued", "mark": piece.mark, "metre": piece.prime.metre,
-            "tempo": piece.prime.tempo}
+            "tempo": piece.prime.tempo, "first_bar": piece.first_bar}
+
+
+def sheet(pieces: list[Continuation], names: list[str], kind: str = "png") -> list[bytes]:
+    """Small piano rolls under each other, one row for each piece, as pages (``png`` or ``svg``) to look over.
+
+    Every row shows the last bars of the prime and what was composed, under the piece's name.
+    """
+    from octavoice.figures import piano_roll, style  # matplotlib is loaded only where something is drawn
+
+    shown = [excerpt(piece) for piece in pieces]
+    rows = [(piece.roll, piece.mark, f"{name}: {_notes(piece)}") for piece, name in zip(shown, names, strict=True)]
+    first, pages = shown[0], [rows[i:i + ROWS] for i in range(0, len(rows), ROWS)]
+    titles = [f"{first.prime.name}, continued" + f" (page {n} of {len(pages)})" * (len(pages) > 1)
+              for n in range(1, len(pages) + 1)]
+    with style.used():
+        return [style.render(piano_roll.sheet(page, first.prime.bar, title, first.first_bar))[kind]
+                for page, title in zip(pages, titles, strict=True)]
+
+
+def _notes(piece: Continuation) -> str:
+    """Key and number of the notes composed."""
+    return f"{int(piece.new.sum())} new notes, in {piece.key.name}" if piece.key else "silent"
 
 
 def midi(piece: Continuation) -> bytes:
@@ -101,7 +166,18 @@ def introduce(prime: Prime, shift: int = 0) -> str:
 
 def describe(piece: Continuation) -> str:
     """What was composed, in one line: steps, where they begin, their key."""
-    where = f" from bar {piece.mark // piece.prime.bar + 1}" if piece.mark is not None else ""
+    where = f" from bar {piece.mark // piece.prime.bar + piece.first_bar}" if piece.mark is not None else ""
     struck = int(np.any(piece.new, axis=-1).sum())
     key = f"in {piece.key.name}" if piece.key else "silent"
     return f"{len(piece.new)} new steps{where}, {struck} of them struck, {key}"
+
+
+def tell_cut(piece: Continuation, places: dict[str, Path], whole: bool = False) -> str:
+    """What of a long prime is left out of which files, in one line; nothing if all of it is in all of them."""
+    kinds = [CUT[kind] for kind in CUT if kind in places and _shown(piece, kind, whole).first_bar > piece.first_bar]
+    if not kinds:
+        return ""
+    listed = f"{', '.join(kinds[:-1])} and {kinds[-1]}" if kinds[1:] else kinds[0]
+    verb = "show" if kinds[1:] or kinds[0].endswith("s") else "shows"
+    return (f"{listed} {verb} the last {EXCERPT} bars of the prime, from bar {excerpt(piece).first_bar} on; "
+            "the MIDI file holds all of it, --whole shows it everywhere")

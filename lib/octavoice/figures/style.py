@@ -2,6 +2,9 @@
 
 import io
 import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -26,6 +29,18 @@ def use() -> None:
         "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
         "figure.constrained_layout.use": True, "legend.frameon": True, "legend.facecolor": "white",
         "legend.edgecolor": "none", "legend.framealpha": 0.9, "axes.titlelocation": "left"})
+
+
+@contextmanager
+def used() -> Iterator[None]:
+    """:func:`use` within a ``with`` block, for a program that goes on in its own style.
+
+    Letters that the font lacks, say of a file's name, are drawn as boxes without a warning.
+    """
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        use()
+        yield
 
 
 def render(figure: Figure) -> dict[str, bytes]:

@@ -11,7 +11,6 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import resvg_py
 import verovio
@@ -236,10 +235,10 @@ def _written(notes: tuple[int, ...], length: int, signature: keys.Key, link: str
 
 
 def _staff(events: list, steps: int, signature: keys.Key, metre: tuple[int, int], sign: clef.Clef,
-           name: str) -> stream.PartStaff:
+           name: str, first_bar: int) -> stream.PartStaff:
     """One staff in full bars of ``metre`` from its ``(start, end, notes)`` over ``steps`` steps."""
     size = bar_steps(metre)
-    bars = [stream.Measure(number=n + 1) for n in range(steps // size)]
+    bars = [stream.Measure(number=first_bar + n) for n in range(steps // size)]
     bars[0].append([sign, keys.KeySignature(signature.sharps), meter.TimeSignature("{}/{}".format(*metre))])
     for start, end, notes in _stretches(events):
         parts = values(start, end, not notes, metre)
@@ -261,14 +260,16 @@ def _piano() -> instrument.Instrument:
 
 
 def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = None, split: int = 60,
-             mark: int | None = None, metre: tuple[int, int] = (4, 4), tempo: float | None = None) -> stream.Score:
+             mark: int | None = None, metre: tuple[int, int] = (4, 4), tempo: float | None = None,
+             first_bar: int = 1) -> stream.Score:
     """A roll ``(time, key)`` as a piano score, every chord held until the next onset (§2.2).
 
     ``key`` (a name such as ``"F♯ minor"`` or music21's key) spells the notes; without it the roll's
     own key is found. ``split`` is the MIDI number near which the staves part. ``mark`` is the step
     over which "continuation" is written. ``metre`` is (beats, unit), its first bar begins at step 0, and the
-    last bar is filled with rests. ``tempo`` in quarters per minute stands over the first bar if given. Raises
-    ValueError for another shape, a mark outside the bars, or a metre that is not of whole sixteenths.
+    last bar is filled with rests. ``tempo`` in quarters per minute stands over the first bar if given, which is
+    numbered ``first_bar``. Raises ValueError for another shape, a mark outside the bars, or a metre that is
+    not of whole sixteenths.
     """
     if roll.ndim != 2 or roll.shape[1] != KEYS:
         raise ValueError(f"a roll has axes (time, {KEYS}), not {roll.shape}")
@@ -277,14 +278,14 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
     steps = events[-1][1]
     if mark is not None and not 0 <= mark < steps:
         raise ValueError(f"mark {mark} lies outside the {steps} steps of the score")
-    hands = [_staff([(event[0], event[1], event[hand]) for event in events], steps, signature, metre, sign, name)
-             for hand, sign, name in ((2, clef.TrebleClef(), "right"), (3, clef.BassClef(), "left"))]
+    hands = [_staff([(event[0], event[1], event[hand]) for event in events], steps, signature, metre, sign, name,
+                    first_bar) for hand, sign, name in ((2, clef.TrebleClef(), "right"), (3, clef.BassClef(), "left"))]
     if tempo is not None:
-        hands[0].measure(1).insert(0, tempos.MetronomeMark(number=round(tempo), referent="quarter"))
+        hands[0].measure(first_bar).insert(0, tempos.MetronomeMark(number=round(tempo), referent="quarter"))
     if mark is not None:
         text = expressions.TextExpression("continuation")
         text.placement = "above"
-        hands[0].measure(mark // size + 1).insert(mark % size / STEPS_PER_QUARTER, text)
+        hands[0].measure(first_bar + mark // size).insert(mark % size / STEPS_PER_QUARTER, text)
     hands[0].insert(0, _piano())
     score = stream.Score([*hands, layout.StaffGroup(hands, symbol="brace", barTogether=True)])
     score.metadata = metadata.Metadata(title=title or None)
@@ -328,6 +329,8 @@ def to_png(svg: str, width: int = 1600) -> bytes:
     Letters come from the STIX fonts that matplotlib brings along (as wide as the Times that verovio
     reckons with), those that STIX lacks from its DejaVu; fonts of the system play no part.
     """
+    import matplotlib  # only here: a score that is not drawn does without
+
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     names = [f"STIXGeneral{style}.ttf" for style in ("", "Bol", "Italic", "BolIta")] + ["DejaVuSerif.ttf"]
     return bytes(resvg_py.svg_to_bytes(

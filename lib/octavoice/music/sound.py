@@ -15,15 +15,18 @@ import subprocess
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
-from IPython.display import HTML
 
 from octavoice.errors import UserError
 from octavoice.music.formats.midi import chord_notes, to_pretty_midi
 from octavoice.music.roll import STEPS_PER_QUARTER
 from octavoice.paths import atomic
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 RATE = 22_050
 """Samples per second; more than twice the second harmonic of the highest key."""
@@ -134,8 +137,10 @@ def encode(samples: np.ndarray, rate: int, kind: str = "MP3") -> bytes:
     return handle.getvalue()
 
 
-def player(roll: np.ndarray, tempo: float = 120.0, title: str = "", soundfont: Path | None = None) -> HTML:
+def player(roll: np.ndarray, tempo: float = 120.0, title: str = "", soundfont: Path | None = None) -> "HTML":
     """A notebook's player for a roll ``(time, key)``, the MP3 inside the page, ``title`` beneath it."""
+    from IPython.display import HTML  # only here: sound outside a notebook does without
+
     sound = base64.b64encode(encode(*synthesize(roll, tempo, soundfont))).decode()
     return HTML(f'<figure><audio controls preload="metadata" src="data:audio/mpeg;base64,{sound}"></audio>'
                 f"<figcaption>{html.escape(title)}</figcaption></figure>")

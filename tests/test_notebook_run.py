@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from octavoice import provenance
+from octavoice import paths, provenance
 from octavoice.errors import UserError
 from octavoice.evidence import samples, statistics
 from octavoice.figures import model, style, training
 from octavoice.laboratory import notebook
 from octavoice.thesis import values
-from octavoice.training import networks, presets
+from octavoice.training import networks, presets, recipes
 from octavoice.training.run import check_parameters
 
 GOOD = {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "cpu", "overrides": {}}
@@ -120,10 +120,52 @@ def test_stored_networks_are_used_only_if_nothing_changed(run, monkeypatch):
     again = networks.obtain(small)
     assert all((a == b).all() for a, b in zip(first.generator.parameters(), again.generator.parameters(), strict=True))
     pd.testing.assert_frame_equal(first.main_metrics, again.main_metrics)
-    monkeypatch.setattr(provenance, "code_fingerprint", lambda: "other code")
+    monkeypatch.setattr(provenance, "code_fingerprint", lambda files: "other code")
     monkeypatch.setattr(networks, "fit", lambda *a, **k: trained.append(1) or first.main_metrics)
     networks.obtain(small)
     assert len(trained) == 2
+
+
+def keys_with(**overrides):
+    run = notebook.start("97_test", {**GOOD, "overrides": overrides})
+    return {name: recipes.key(run, name) for name in recipes.RECIPES}
+
+
+@pytest.mark.parametrize(("change", "changed"), [
+    ({"samples": 5, "new_steps": 32, "particles": 3, "study_iterations": 2}, set()),
+    ({"iterations": 5}, {"main"}), ({"epsilon": 0.5}, {"main"}), ({"decoder_iterations": 5}, {"decoder"}),
+    ({"decoder_learning_rate": 0.5}, {"decoder"}), ({"batch": 3}, {"main", "decoder"}),
+    ({"panel": 3}, {"main", "decoder"}), ({"evaluate_every": 2}, {"main", "decoder"})])
+def test_a_setting_changes_the_keys_of_the_networks_it_trains(change, changed):
+    before, after = keys_with(), keys_with(**change)
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_a_key_has_the_versions_of_what_computes_and_draws_only(monkeypatch):
+    before, real = keys_with(), provenance.versions()
+    monkeypatch.setattr(provenance, "versions", lambda: {**real, "matplotlib": "0", "python": "4.0.0"})
+    assert keys_with() == before
+    monkeypatch.setattr(provenance, "versions", lambda: {**real, "numpy": "0"})
+    assert not keys_with().items() & before.items()
+
+
+@pytest.mark.parametrize(("old", "new", "same"), [
+    ("# a comment", "", True), ('"""Its docstring."""', '"""Other words."""', True),
+    ("LIMIT = 3", "LIMIT  =  3", True), ('"""About LIMIT."""', "", True),
+    ("LIMIT = 3", "LIMIT = 4", False), ('"said"', '"told"', False)])
+def test_the_fingerprint_is_of_what_code_does(tmp_path, monkeypatch, old, new, same):
+    source = '''LIMIT = 3\n"""About LIMIT."""\ndef f():\n    """Its docstring."""\n    return "said"  # a comment\n'''
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path)
+    (tmp_path / "code.py").write_text(source)
+    before = provenance.code_fingerprint(["code.py"])
+    assert old in source
+    (tmp_path / "code.py").write_text(source.replace(old, new))
+    assert (provenance.code_fingerprint(["code.py"]) == before) is same
+
+
+def test_the_code_of_a_key_is_there():
+    for recipe in recipes.RECIPES.values():
+        assert all((paths.PACKAGE / file).is_file() for file in recipes.SHARED_CODE + recipe.code)
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------

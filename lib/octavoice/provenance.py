@@ -1,20 +1,18 @@
 """Where a result comes from: versions, device, commit, cost."""
 
+import ast
 import hashlib
 import json
 import platform
 import resource
 import subprocess
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 from octavoice import paths
 
 PACKAGES = ("torch", "numpy", "music21", "symusic", "pretty_midi", "matplotlib", "seaborn", "verovio", "octavoice")
-TRAINING_CODE = ("music/roll.py", "corpus/pieces.py", "corpus/splits.py", "corpus/fragments.py", "thesis/attention.py",
-                 "thesis/decoder.py", "thesis/generator.py", "thesis/lstm.py", "thesis/voices.py",
-                 "training/fit.py", "training/networks.py")
-"""What the weights depend on besides the pieces, whose hash stands beside it."""
 
 
 def sha256(path: Path) -> str:
@@ -27,14 +25,23 @@ def digest(facts: dict) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def code_fingerprint() -> str:
-    """A hash of the code that training depends on: a stored run made by other code is not used."""
+def code_fingerprint(files: Iterable[str]) -> str:
+    """A hash of what the package's ``files`` do: of their code, without comments, layout and docstrings.
+
+    It is taken of the parsed code as Python writes it out, so another version of Python may give another one.
+    """
     total = hashlib.sha256()
-    for name in TRAINING_CODE:
-        path = paths.PACKAGE / name
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            total.update(file.name.encode() + file.read_bytes())
+    for file in files:
+        code = _Bare().visit(ast.parse((paths.PACKAGE / file).read_bytes()))
+        total.update(f"# {file}\n{ast.unparse(code)}\n".encode())
     return total.hexdigest()
+
+
+class _Bare(ast.NodeTransformer):
+    """Drops every string that stands alone: docstrings of modules, classes, functions and constants."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
 
 
 def versions() -> dict[str, str]:

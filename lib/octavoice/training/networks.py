@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from octavoice import provenance
 from octavoice.corpus import Batch, Fragments
 from octavoice.music.roll import KEYS, mask
 from octavoice.paths import atomic
 from octavoice.thesis.decoder import Decoder, pseudo_likelihood
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.voices import objective
+from octavoice.training import recipes
 from octavoice.training.fit import Task, Tensors, fit, lower_precision, seeded, to_tensors, uniforms, weighted_mean
 from octavoice.training.run import Run
 from octavoice.training.weights import load_module, save_module
@@ -94,11 +94,12 @@ def obtain(run: Run) -> Networks:
     train, panel = Fragments(run.splits["train"], p.fragment, p.stride), panel_of(run)
     generator = seeded(OctaveGenerator, run.seed).to(run.device)
     decoder = seeded(Decoder, run.seed).to(run.device)
-    tasks = [(main_task(generator, train, p.batch, panel, precision=p.precision, learning_rate=p.learning_rate,
-                        epsilon=p.epsilon, threads=p.threads), p.iterations, "main"),
-             (decoder_task(decoder, train, p.batch, panel, precision=p.precision, learning_rate=p.decoder_learning_rate,
-                           epsilon=p.decoder_epsilon, threads=p.threads), p.decoder_iterations, "decoder")]
-    metrics = [_trained(run, task, iterations, name) for task, iterations, name in tasks]
+    tasks = {"main": main_task(generator, train, p.batch, panel, precision=p.precision, learning_rate=p.learning_rate,
+                               epsilon=p.epsilon, threads=p.threads),
+             "decoder": decoder_task(decoder, train, p.batch, panel, precision=p.precision,
+                                     learning_rate=p.decoder_learning_rate, epsilon=p.decoder_epsilon,
+                                     threads=p.threads)}
+    metrics = [_trained(run, task, name) for name, task in tasks.items()]
     return Networks(generator.eval(), decoder.eval(), *metrics)
 
 
@@ -107,26 +108,22 @@ def panel_of(run: Run) -> Batch:
     return Fragments(run.splits["valid"], run.preset.fragment, run.preset.stride).panel(run.preset.panel)
 
 
-def key(run: Run) -> str:
-    """A hash of everything the trained weights depend on, the code included."""
-    return provenance.digest({**run.facts(), "threads": run.preset.threads, "code": provenance.code_fingerprint(),
-                              "processor": provenance.processor()})
-
-
-def _trained(run: Run, task: Task, iterations: int, name: str) -> pd.DataFrame:
+def _trained(run: Run, task: Task, name: str) -> pd.DataFrame:
     """Train one task, or load what was stored under the same key."""
     weights, table = run.dir / "results" / f"{name}.safetensors", run.dir / "results" / f"{name}_metrics.csv"
     stamp, checkpoint = run.dir / "checkpoints" / f"{name}.key", run.dir / "checkpoints" / f"{name}.pt"
-    if stamp.exists() and stamp.read_text() == key(run) and weights.exists() and table.exists():
+    key = recipes.key(run, name)
+    if stamp.exists() and stamp.read_text() == key and weights.exists() and table.exists():
         load_module(task.module, weights)
         metrics = pd.read_csv(table, index_col="iteration")
     else:
-        metrics = fit(task, iterations, run.seed, run.preset.evaluate_every, checkpoint, key(run))
+        iterations = getattr(run.preset, recipes.RECIPES[name].iterations)
+        metrics = fit(task, iterations, run.seed, run.preset.evaluate_every, checkpoint, key)
         save_module(task.module, weights)
         with atomic(table) as temporary:
             metrics.to_csv(temporary, lineterminator="\n")
         with atomic(stamp) as temporary:
-            temporary.write_text(key(run))
+            temporary.write_text(key)
     run.adopt(weights)
     run.adopt(table)
     run.costs[f"training, {task.name}"] = json.loads(checkpoint.with_suffix(".cost.json").read_text())

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from octavoice import paths, provenance
 from octavoice.figures import style, training
 from octavoice.thesis import values
+from octavoice.training.recipes import RECIPES
 
 MARKS = "<!-- results: written by `octavoice publish`, do not edit -->", "<!-- end of results -->"
 LINES = {"main module": "main module and sampler", "marginal": "marginal frequency", "first order": "first-order table",
@@ -34,9 +35,10 @@ class Published:
 
     @property
     def minutes(self) -> float:
-        """What training both networks takes at the pace that was measured, minutes."""
-        pace = sum(part["seconds"] / part["iterations"] for part in self._training())
-        return pace * self.facts["preset"]["iterations"] / 60
+        """What training both networks takes, each at the pace that was measured for its own iterations, minutes."""
+        parts = ((self.facts["cost"][f"training, {recipe.task}"], self.facts["preset"][recipe.iterations])
+                 for recipe in RECIPES.values())
+        return sum(part["seconds"] / part["iterations"] * iterations for part, iterations in parts) / 60
 
     @property
     def memory(self) -> float:

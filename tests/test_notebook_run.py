@@ -1,6 +1,7 @@
 """What notebooks rely on: checked parameters, recorded files, manifests; statistics and figures (design rules 7–9)."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -48,10 +49,27 @@ def test_a_user_error_shows_as_one_line_in_ipython():
 
 @pytest.mark.parametrize(("overrides", "message"), [
     ({"iteration": 5}, "unknown setting 'iteration'"), ({"iterations": "5"}, "must be a int"),
-    ({"iterations": -5}, "at least 0"), ({"learning_rate": 1}, "must be a float")])
+    ({"iterations": -5}, "at least 1"), ({"iterations": 5.0}, "must be a int"), ({"batch": 0}, "at least 1"),
+    ({"files": -1}, "at least 0"), ({"fragment": 1}, "at least 2"), ({"samples": 2}, "at least 3"),
+    ({"batch": True}, "must be a int"), ({"learning_rate": True}, "must be a float of at least 0"),
+    ({"learning_rate": -0.1}, "at least 0"), ({"epsilon": float("nan")}, "at least 0"),
+    ({"learning_rate": float("inf")}, "must be a float"), ({"learning_rate": "0.1"}, "must be a float"),
+    ({"precision": "fp16"}, "must be one of fp32, bf16"), ({"precision": ["bf16"]}, "must be one of fp32, bf16")])
 def test_bad_overrides_get_one_sentence(overrides, message):
     with pytest.raises(UserError, match=message):
         presets.resolve("quick", **overrides)
+
+
+def test_a_whole_number_is_a_number_and_all_files_are_zero():
+    changed = presets.resolve("quick", learning_rate=1, files=0, threads=2)
+    assert (changed.learning_rate, changed.files, changed.threads) == (1.0, 0, 2)
+    assert type(changed.learning_rate) is float
+
+
+def test_every_preset_keeps_to_the_least_values():
+    for name, preset in presets.PRESETS.items():
+        settings = {field: value for field, value in asdict(preset).items() if field != "name"}
+        assert presets.resolve(name, **settings) == preset
 
 
 def test_unknown_presets_are_named_with_the_known_ones():

@@ -16,9 +16,8 @@ from octavoice.corpus.filters import DERIVED, MAX_TRACKS, STRICT_OFF_GRID
 from octavoice.corpus.sources import READERS, read_score
 from octavoice.errors import UserError
 from octavoice.music.formats import musicxml
-from octavoice.music.piece import Piece
+from octavoice.music.piece import Piece, bar_steps
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
-from octavoice.music.score import bar_steps
 
 TEMPO, VELOCITY = 120.0, 80
 """Quarters per minute and MIDI loudness where the prime tells none (scores tell no loudness here)."""

@@ -64,4 +64,4 @@ def judge_strictly(verdict: Verdict) -> Verdict:
 def cut_silence(piece: Piece) -> Piece:
     """Cut the empty steps before the first onset (§7.1); the pickup shrinks with them, bar by bar."""
     roll = trim(piece.roll)
-    return replace(piece, roll=roll, pickup=(piece.pickup - (piece.steps - len(roll))) % 16)
+    return replace(piece, roll=roll, pickup=(piece.pickup - (piece.steps - len(roll))) % piece.bar)

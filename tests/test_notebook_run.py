@@ -112,6 +112,18 @@ def test_the_manifest_names_every_file_with_its_hash(run, capsys):
     assert str(run.dir) not in json.dumps(manifest)
 
 
+def test_music_of_a_corpus_is_marked_where_it_is_written(run):
+    run.write_midi("real", np.eye(16, 88, 40, dtype=np.uint8), corpus_music=True)
+    run.write_midi("ours", np.eye(16, 88, 40, dtype=np.uint8))
+    run.show(model.clock_bits(np.eye(6)), "real", "caption", corpus_music=True)
+    run.write_svg("page", "<svg/>", corpus_music=True)
+    run.write_svg("ours", "<svg/>")
+    run.finish()
+    manifest = json.loads((run.dir / "manifests" / "99_test.json").read_text())
+    assert manifest["private"] == ["results/real.mid", "figures/real.png", "figures/real.svg", "figures/page.svg"]
+    assert set(manifest["private"]) | {"results/ours.mid", "figures/ours.svg"} == set(manifest["files"])
+
+
 def test_a_folder_corpus_leaves_no_path_in_the_manifest(tmp_path):
     from octavoice.music.formats.midi import write_midi
     for i in range(3):

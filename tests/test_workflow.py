@@ -183,12 +183,16 @@ def test_a_training_that_was_found_done_counts_among_its_notebooks_costs_only(ho
     assert costs.measured()["07_discussion"]["quick"]["seconds"] == 10
 
 
-def test_music_of_a_corpus_is_not_published(home):
-    finish_notebook(RUN, "05_decoder", "results/decoder_fragment_true.mid", "results/scores.csv",
-                    "figures/decoded_fragment.svg", "figures/curves.svg")
+@pytest.mark.parametrize("marked", [True, False])
+def test_music_of_a_corpus_is_not_published(home, marked):
+    """Where a manifest does not mark it, being older, it is known by its names."""
+    music = ["results/decoder_fragment_true.mid", "figures/decoded_fragment.svg", "figures/piece.svg"]
+    finish_notebook(RUN, "05_decoder", *music, "results/scores.csv", "figures/curves.svg",
+                    **({"private": music} if marked else {}))
     handover.publish(*RUN, notebooks=("05_decoder",))
-    assert set(tree(paths.figures_dir(*RUN))) == {"index.json", "curves.svg"}
+    assert set(tree(paths.figures_dir(*RUN))) == {"index.json", "curves.svg", *([] if marked else ["piece.svg"])}
     assert set(tree(paths.results_dir(*RUN))) == {"index.json", "scores.csv"}
+    assert all(name not in path.read_text() for path in handover.indexes(*RUN) for name in music[:2])
 
 
 def test_some_notebooks_can_be_published_alone_and_without_weights(home):

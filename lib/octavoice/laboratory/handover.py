@@ -30,9 +30,9 @@ TRAINING = "06_experiments"
 """The notebook that trains the networks; others find them."""
 FOLDERS = {"figures": paths.figures_dir, "results": paths.results_dir}
 FRONT_PAGE = "figures/front_page.png"
-CORPUS_MUSIC = ("/decoder_fragment_true.mid", "/decoder_fragment_decoded.mid", "/decoded_fragment.png",
-                "/decoded_fragment.svg")
-"""Files that hold more of a corpus's piece than a sample's bar of prime; they are not published."""
+UNMARKED = ("results/decoder_fragment_true.mid", "results/decoder_fragment_decoded.mid",
+            "figures/decoded_fragment.png", "figures/decoded_fragment.svg")
+"""A corpus's music in manifests from before they named it as ``private``."""
 PUBLISHED_ONLY = ("thesis",)
 """Presets whose figures and results are committed, so that only :func:`publish` writes them."""
 
@@ -76,14 +76,15 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
 def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS, weights: bool = True) -> str:
     """Copy a finished run to where it is committed; the README's table and Fig. 14 take it in.
 
-    Only what ``notebooks`` wrote is published, and none of a corpus's music; ``weights=False`` leaves the networks
-    out, where one seed's are enough. Returns the command that stages it. Raises :class:`UserError` as
-    :func:`index_of` does.
+    Only what ``notebooks`` wrote is published, and nothing that they marked as a corpus's music; ``weights=False``
+    leaves the networks out, where one seed's are enough. Returns the command that stages it. Raises
+    :class:`UserError` as :func:`index_of` does.
     """
     run = preset, corpus, seed
     index = index_of(*run, notebooks)
-    left_out = CORPUS_MUSIC + (() if weights else (".safetensors",))
-    index["files"] = {name: sha for name, sha in index["files"].items() if not name.endswith(left_out)}
+    private = {name for manifest in index["provenance"].values() for name in manifest.pop("private", UNMARKED)}
+    index["files"] = {name: sha for name, sha in index["files"].items()
+                      if name not in private and (weights or not name.endswith(".safetensors"))}
     _copy({**index, "published": True}, run)
     _write(paths.run_dir(*run) / "index.json", index)
     staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]

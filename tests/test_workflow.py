@@ -3,18 +3,22 @@
 import io
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from octavoice import cli, paths
 from octavoice.errors import UserError
-from octavoice.laboratory import costs, handover, relay
+from octavoice.laboratory import costs, graph, handover, notebook, relay
 from octavoice.provenance import sha256
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
-from octavoice.training import weights
+from octavoice.training import fit, networks, recipes, weights
 
 RUN = ("quick", "bach", 1)
 
@@ -195,6 +199,14 @@ def test_music_of_a_corpus_is_not_published(home, marked):
     assert all(name not in path.read_text() for path in handover.indexes(*RUN) for name in music[:2])
 
 
+@pytest.mark.parametrize(("found", "seconds"), [(["training, decoder"], 60), ([], 55)])
+def test_a_manifest_tells_whether_its_networks_were_found(home, found, seconds):
+    """Also where training was shorter than the rest of the notebook."""
+    finish(cost={"seconds": 55, "found": found, "training, decoder": {"iterations": 5, "seconds": 5.0}})
+    handover.publish(*RUN)
+    assert costs.measured()["06_experiments"]["quick"]["seconds"] == seconds
+
+
 def test_some_notebooks_can_be_published_alone_and_without_weights(home):
     finish_notebook(RUN, "06_experiments", "figures/fig14.png", "results/main.safetensors", "results/levels.csv")
     with pytest.raises(UserError, match="01_data has not finished"):
@@ -252,6 +264,8 @@ def test_a_folder_corpus_is_published_without_its_path(home, tmp_path):
         (["corpus", "build", "mozart"], "mozart"),
         (["handover"], "01_data has not finished"),
         (["publish", "--seed", "x"], "x"),
+        (["train", "--corpus", "mozart"], "mozart"),
+        (["train", "--device", "gpu"], "gpu"),
     ],
 )
 def test_mistakes_end_with_one_sentence(arguments, culprit, capsys):
@@ -314,6 +328,113 @@ def test_graph_of_a_folder_corpus_with_a_difficult_name(checkout, tmp_path):
     for name in handover.NOTEBOOKS:
         assert f"manifests/{name}.json" in said
     assert f"{paths.slug(f'folder:{folder}')}/seed-3/manifests" in said
+
+
+def test_training_depends_on_what_it_imports_and_on_what_its_weights_depend():
+    files = {path.relative_to(paths.PACKAGE).as_posix() for path in graph.code(graph.TRAINING)}
+    assert {file.split("/")[0] for file in files if "/" in file} == {"music", "corpus", "thesis", "training"}
+    for recipe in recipes.RECIPES.values():
+        assert files.issuperset(recipes.SHARED_CODE + recipe.code)
+    known = {file for recipe in recipes.RECIPES.values() for file in recipe.code + recipes.SHARED_CODE}
+    assert {file for file in files if file.startswith("thesis/")} - known == {"thesis/__init__.py"}
+
+
+def test_a_notebook_depends_on_its_own_rooms(checkout):
+    of = {path.stem: {file.relative_to(paths.PACKAGE).as_posix() for file in graph.code(graph.notebook_imports(path))}
+          for path in (checkout / "notebooks").glob("0*.ipynb")}
+    assert {name for name, files in of.items() if "figures/decoder.py" in files} == {"05_decoder"}
+    assert all({"thesis/values.py", "thesis/values.toml", "__init__.py"} <= files for files in of.values())
+    assert not any(file.startswith("composing/") for files in of.values() for file in files)
+
+
+def test_what_is_committed_is_read_by_the_last_three(checkout, tmp_path, monkeypatch):
+    imports = [graph.notebook_imports(path) for path in sorted((checkout / "notebooks").glob("0*.ipynb"))]
+    monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
+    before = [graph.committed_state(names) for names in imports]
+    assert [bool(state) for state in before] == [False] * 4 + [True] * 3
+    index = tmp_path / "results/thesis/bach/seed-1/index.json"
+    index.parent.mkdir(parents=True)
+    index.write_text("{}")
+    after = [graph.committed_state(names) for names in imports]
+    assert [a != b for a, b in zip(before, after, strict=True)] == [False] * 4 + [True] * 3
+
+
+@pytest.fixture
+def finished(checkout, tmp_path):
+    """A checkout of its own in which a smoke run is finished: ``rerun(file)`` says what an edited file makes again."""
+    pytest.importorskip("snakemake")
+    place, long_ago = tmp_path / "checkout", time.time() - 1000
+    for name in ("lib", "notebooks"):
+        shutil.copytree(checkout / name, place / name, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
+    shutil.copy(checkout / "Snakefile", place)
+    shutil.copy(checkout / "pyproject.toml", place)
+    run, ends = place / "runs/smoke/bach/seed-1/manifests", [place / f"{kind}/smoke/bach/seed-1/index.json"
+                                                            for kind in handover.FOLDERS]
+    made = [run / f"{name}.json" for name in ("corpus", "training", *handover.NOTEBOOKS)] + ends
+    for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    for age, path in enumerate([*place.rglob("*.py"), *place.rglob("*.toml"), *place.rglob("*.ipynb"), *made]):
+        os.utime(path, (long_ago + (age if path in made else 0),) * 2)
+
+    def rerun(file):
+        old = (place / file).stat()
+        os.utime(place / file)
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "2", "--nolock", "--quiet", "host",
+                   "--rerun-triggers", "mtime", "--config", "preset=smoke"]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120, env=os.environ | {
+            "PYTHONPATH": str(place / "lib"), "OCTAVOICE_HOME": str(place)})
+        assert done.returncode == 0, done.stdout + done.stderr
+        os.utime(place / file, (old.st_atime, old.st_mtime))
+        outputs = re.findall(r"output: (\S+)", done.stdout + done.stderr)
+        return {Path(output).stem for output in outputs}
+    return rerun
+
+
+def test_an_edit_reruns_what_imports_it(finished):
+    """Training on an edited model, not on an edited figure, and nothing for a tool around the notebooks."""
+    everything = {*handover.NOTEBOOKS, "corpus", "training", "index"}
+    assert finished("lib/octavoice/laboratory/relay.py") == set()
+    assert finished("lib/octavoice/figures/samples.py") == {"07_discussion", "index"}
+    assert finished("lib/octavoice/thesis/voices.py") >= {"training", "06_experiments", "07_discussion", "index"}
+    assert finished("lib/octavoice/music/formats/kern.py") == everything
+
+
+def test_training_alone_gives_the_bits_of_the_notebooks_and_is_found_by_them(home, capsys):
+    assert cli.main(["train", "--preset", "smoke", "--seed", "4", "--device", "cpu"]) == 0
+    folder = paths.run_dir("smoke", "bach", 4)
+    manifest = read(folder / "manifests/training.json")
+    assert set(manifest["files"]) == {f"results/{name}" for name in (
+        "main.safetensors", "decoder.safetensors", "main_metrics.csv", "decoder_metrics.csv")}
+    assert {"training, main module", "training, decoder"} == set(manifest["cost"])
+    parameters = {"preset": "smoke", "corpus": "bach", "seed": 4, "device": "cpu", "overrides": {}}
+    run = notebook.start("06_experiments", parameters)
+    networks.obtain(run)
+    assert run.found == list(run.costs) == ["training, main module", "training, decoder"]
+    assert run.files == manifest["files"]
+    before = (folder / "manifests/training.json").read_bytes()
+    assert cli.main(["train", "--preset", "smoke", "--seed", "4", "--device", "cpu"]) == 0
+    assert (folder / "manifests/training.json").read_bytes() == before
+    assert "training, decoder: found done, 12 iterations" in capsys.readouterr().err
+    shutil.rmtree(folder)
+    again = notebook.start("06_experiments", parameters)
+    networks.obtain(again)
+    assert not again.found
+    assert again.files == manifest["files"]
+
+
+def test_ctrl_c_in_training_leaves_a_checkpoint(home, monkeypatch):
+    def interrupted(task, batch, draws):
+        if any(parameter.grad is not None for parameter in task.module.parameters()):
+            raise KeyboardInterrupt
+        return gradients(task, batch, draws)
+
+    gradients = fit.gradients
+    monkeypatch.setattr(fit, "gradients", interrupted)
+    assert cli.main(["train", "--preset", "smoke", "--seed", "5", "--device", "cpu"]) == 130
+    folder = paths.run_dir("smoke", "bach", 5)
+    assert (folder / "checkpoints/main.pt").exists()
+    assert not (folder / "manifests").exists()
 
 
 @pytest.mark.parametrize("setting", ["sede=1", "preset=enormous", "seed=x"])

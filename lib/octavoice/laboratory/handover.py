@@ -27,7 +27,7 @@ NOTEBOOKS = (
     "07_discussion",
 )
 TRAINING = "06_experiments"
-"""The notebook that trains the networks; others find them."""
+"""The notebook among whose costs the training counts, whether it trained the networks or found them."""
 FOLDERS = {"figures": paths.figures_dir, "results": paths.results_dir}
 FRONT_PAGE = "figures/front_page.png"
 UNMARKED = ("results/decoder_fragment_true.mid", "results/decoder_fragment_decoded.mid",
@@ -142,10 +142,12 @@ def _note_costs(index: dict) -> Path:
     """Write what each notebook cost at this preset into the table that notebooks open with."""
     table = costs.measured()
     for name, manifest in index["provenance"].items():
-        cost = manifest.get("cost", {})
-        earlier = sum(part["seconds"] for part in cost.values() if isinstance(part, dict))
-        if name == TRAINING and earlier > cost.get("seconds", 0):  # the notebook found its networks trained
-            cost = {**cost, "seconds": round(cost["seconds"] + earlier, 1)}
+        cost = dict(manifest.get("cost", {}))
+        parts = {part: facts["seconds"] for part, facts in cost.items() if isinstance(facts, dict)}
+        # An older manifest does not tell what was found: a training longer than its notebook was.
+        found = cost.pop("found", parts if sum(parts.values()) > cost.get("seconds", 0) else [])
+        if name == TRAINING and found:
+            cost = {**cost, "seconds": round(cost["seconds"] + sum(parts[part] for part in found), 1)}
         table.setdefault(name, {})[index["preset"]] = cost
     _write(costs.COSTS, table)
     return costs.COSTS

@@ -75,12 +75,10 @@ class NotebookRun(Run):
     def finish(self) -> None:
         """Write the manifest: files with their hashes, provenance, cost. Says how long it took."""
         seconds = time.perf_counter() - self._began
-        manifest = {"notebook": self.notebook, "files": self.files, "private": self.private, **self.facts(),
-                    "cost": {"seconds": round(seconds, 1), "peak_memory_mb": round(provenance.peak_memory_mb()),
-                             "processor": provenance.processor(), "threads": torch.get_num_threads(), **self.costs},
-                    "commit": provenance.commit()}
-        with paths.atomic(self.dir / "manifests" / f"{self.notebook}.json") as temporary:
-            temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        cost = {"seconds": round(seconds, 1), "peak_memory_mb": round(provenance.peak_memory_mb()),
+                "processor": provenance.processor(), "threads": torch.get_num_threads(), "found": self.found}
+        self.write_manifest(self.notebook, notebook=self.notebook, private=self.private, cost={**cost, **self.costs},
+                            commit=provenance.commit())
         display(Markdown(f"*Ran in {seconds:.0f} s at preset `{self.preset.name}` on {self.device.type}, "
                          f"{torch.get_num_threads()} thread(s); wrote {len(self.files)} files.*"))
 

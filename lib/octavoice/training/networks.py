@@ -116,6 +116,7 @@ def _trained(run: Run, task: Task, name: str) -> pd.DataFrame:
     if stamp.exists() and stamp.read_text() == key and weights.exists() and table.exists():
         load_module(task.module, weights)
         metrics = pd.read_csv(table, index_col="iteration")
+        run.found.append(f"training, {task.name}")
     else:
         iterations = getattr(run.preset, recipes.RECIPES[name].iterations)
         metrics = fit(task, iterations, run.seed, run.preset.evaluate_every, checkpoint, key)

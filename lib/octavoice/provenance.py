@@ -17,7 +17,8 @@ PACKAGES = ("torch", "numpy", "music21", "symusic", "pretty_midi", "matplotlib",
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(facts: dict) -> str:

@@ -43,10 +43,15 @@ def judge(piece: Piece) -> Verdict:
     return Verdict(piece.name, reason, detail, piece.steps, piece.off_grid)
 
 
-def _fault(piece: Piece) -> tuple[str, str]:
+def foreign_times(piece: Piece) -> str:
+    """The time signatures of a piece that are not derived from 4/4, with commas between them; or nothing."""
     odd = [f"{n}/{d}" for n, d in piece.time_signatures if n not in DERIVED or d not in DERIVED]
-    if odd:
-        return "time signature", f"has {', '.join(dict.fromkeys(odd))}"
+    return ", ".join(dict.fromkeys(odd))
+
+
+def _fault(piece: Piece) -> tuple[str, str]:
+    if odd := foreign_times(piece):
+        return "time signature", f"has {odd}"
     if piece.tracks > MAX_TRACKS and not piece.reduction:
         return "tracks", f"{piece.tracks} tracks hold notes"
     if piece.outside:

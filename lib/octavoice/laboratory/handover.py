@@ -5,14 +5,13 @@ result it made, and where they come from. Nothing is copied that no manifest nam
 are not the ones its notebook wrote.
 """
 
-import hashlib
 import json
 import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from octavoice import paths
+from octavoice import paths, provenance
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
 from octavoice.laboratory import costs
@@ -169,7 +168,7 @@ def index_of(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = N
             raise UserError(f"the run {_short(folder)} is incomplete: {name} has not finished; {remedy} first.")
         manifest = _read(path)
         for file, sha256 in manifest.pop("files", {}).items():
-            if not _is_inside(file) or _sha256(folder / file) != sha256:
+            if not (_is_inside(file) and (folder / file).is_file() and provenance.sha256(folder / file) == sha256):
                 culprit = f"{_short(folder / file)} is not what {name} wrote"
                 raise UserError(f"{culprit}; remove {_short(path)} and {remedy}.")
             files[file] = sha256
@@ -183,10 +182,6 @@ def index_of(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = N
 def _is_inside(file: str) -> bool:
     parts = PurePosixPath(file).parts
     return len(parts) > 1 and parts[0] in FOLDERS and ".." not in parts
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _without_paths(value, corpus: str):

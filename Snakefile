@@ -1,16 +1,15 @@
-"""The graph of notebook runs: corpus → notebooks 01 to 06 → 07 → hand-over.
+"""The graph of a run: corpus → training → notebooks 06 and 07, corpus → notebooks 01 to 05; all → hand-over.
 
-A notebook's one declared output is the manifest it writes at its end (the names and hashes of its
+A step depends on the code that it imports, and on no other. A notebook's one declared output is the manifest it writes at its end (the names and hashes of its
 figures and results). Its executed copy is the log, so that it survives a failure and shows it;
 checkpoints are undeclared, so that training resumes from them.
 """
 
-import hashlib
 from pathlib import Path
 
 from octavoice import cli, paths
 from octavoice.errors import UserError
-from octavoice.laboratory import handover
+from octavoice.laboratory import graph, handover
 from octavoice.training import presets
 
 # Snakemake's remarks on its own scheduling; errors and what the notebooks say remain.
@@ -26,27 +25,15 @@ try:
 except UserError as error:
     sys.exit(f"octavoice: {error}")
 
-# Relative where possible: shorter messages, and a checkout that is moved stays up to date.
-run = paths.run_dir(preset, corpus, seed)
-run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
 
-# What the notebooks import. The tools around them are left out: changing those reruns no training.
-TOOLS = {"cli.py", "handover.py", "relay.py", "author.py", "composing", "piano_roll.py"}
-LIBRARY = sorted(
-    str(file)
-    for file in Path("lib/octavoice").rglob("*")
-    if file.suffix in {".py", ".toml"} and not TOOLS.intersection(file.parts)
-)
+def near(path):
+    """A path relative where possible: shorter messages, and a checkout that is moved stays up to date."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+run = near(paths.run_dir(preset, corpus, seed))
 MANIFESTS = [run / "manifests" / f"{name}.json" for name in handover.NOTEBOOKS]
-NEEDS = {"07_discussion": ["06_experiments"]}
-
-
-def folder_state(corpus):
-    """A hash of the names, sizes and times of a folder corpus's files: a changed folder is read again."""
-    folder = Path(corpus.removeprefix("folder:")).expanduser()
-    files = sorted(folder.rglob("*")) if corpus.startswith("folder:") else []
-    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
+IMPORTS = {name: graph.notebook_imports(Path("notebooks") / f"{name}.ipynb") for name in handover.NOTEBOOKS}
 
 
 rule all:
@@ -57,29 +44,48 @@ rule all:
 
 rule train:
     input:
-        [run / "manifests" / f"{name}.json" for name in ("06_experiments", "07_discussion")],
+        [run / "manifests" / f"{name}.json" for name in ("training", *graph.TAUGHT)],
 
 
 # `corpus` is given by a function in each rule, because its path may hold braces, which else are wildcards.
 rule corpus:
     input:
-        [file for file in LIBRARY if Path(file).parts[2] in {"corpus", "music"}],
+        [near(file) for file in graph.code(["octavoice.corpus"])],
     output:
         run / "manifests" / "corpus.json",
     params:
         preset=preset,
         corpus=lambda wildcards: corpus,
-        state=folder_state(corpus),
+        state=graph.folder_state(corpus),
     shell:
         "octavoice corpus build {params.corpus:q} --preset {params.preset:q} --manifest {output:q}"
+
+
+# Goes on from its checkpoints. Where a changed file changes no weight, it finds the networks trained and writes the
+# same manifest again, so that nothing after it reruns. It is the longest and starts first.
+rule training:
+    input:
+        [near(file) for file in graph.code(graph.TRAINING)],
+        run / "manifests" / "corpus.json",
+    output:
+        run / "manifests" / "training.json",
+    params:
+        preset=preset,
+        corpus=lambda wildcards: corpus,
+        seed=seed,
+    priority: 1
+    threads: threads
+    shell:
+        "octavoice train --preset {params.preset:q} --corpus {params.corpus:q} --seed {params.seed}"
+        " 2>&1 | octavoice relay training"
 
 
 # A preset fixes its threads, so that the same run gives the same bits whatever the number of cores.
 rule notebook:
     input:
-        LIBRARY,
+        lambda wildcards: [near(file) for file in graph.code(IMPORTS[wildcards.notebook])],
         run / "manifests" / "corpus.json",
-        lambda wildcards: [run / "manifests" / f"{name}.json" for name in NEEDS.get(wildcards.notebook, [])],
+        lambda wildcards: [run / "manifests" / "training.json"] if wildcards.notebook in graph.TAUGHT else [],
         notebook="notebooks/{notebook}.ipynb",
     output:
         run / "manifests" / "{notebook}.json",
@@ -89,8 +95,9 @@ rule notebook:
         preset=preset,
         corpus=lambda wildcards: corpus,
         seed=seed,
+        committed=lambda wildcards: graph.committed_state(IMPORTS[wildcards.notebook]),
     wildcard_constraints:
-        notebook="(?!06)[0-9]{2}_[a-z_]+",
+        notebook="[0-9]{2}_[a-z_]+",
     threads: threads
     shell:
         "echo '{wildcards.notebook} | started';"
@@ -100,13 +107,6 @@ rule notebook:
         " 2>&1 | octavoice relay {wildcards.notebook}"
         " && echo \"{wildcards.notebook} | done in $SECONDS s\""
         " || {{ echo '{wildcards.notebook} | failed; its cells up to the error:' {log:q}; exit 1; }}"
-
-
-# The longest one starts first.
-use rule notebook as training with:
-    wildcard_constraints:
-        notebook="06_[a-z_]+",
-    priority: 1
 
 
 rule hand_over:

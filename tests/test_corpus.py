@@ -11,7 +11,7 @@ from octavoice.corpus.filters import REASONS, cut_silence, judge, judge_strictly
 from octavoice.corpus.pieces import facts_of, pack
 from octavoice.errors import UserError
 from octavoice.music.formats.midi import write_midi
-from octavoice.music.piece import Piece
+from octavoice.music.piece import Piece, bar_steps
 from octavoice.music.roll import compress, transpose, transpose_classes
 
 
@@ -38,6 +38,25 @@ def test_leading_silence_is_cut_and_the_pickup_follows():
     cut = cut_silence(piece(roll=x, pickup=8))
     assert (cut.steps, cut.pickup) == (14, 2)
     assert cut.roll[0, 40] == 1
+
+
+@pytest.mark.parametrize(("metre", "pickup"), [((2, 4), 0), ((4, 4), 8), ((4, 2), 24), ((3, 32), 8)])
+def test_a_pickup_is_shorter_than_a_bar_of_its_piece(metre, pickup):
+    """Ten silent steps, of which the first two stand before a bar line."""
+    x = np.zeros((20, 88), np.uint8)
+    x[10:, 40] = 1
+    assert cut_silence(piece(roll=x, pickup=2, time_signatures=(metre,))).pickup == pickup
+
+
+@pytest.mark.parametrize(("metre", "steps"), [((4, 4), 16), ((3, 4), 12), ((6, 8), 12), ((6, 4), 24), ((2, 2), 16)])
+def test_steps_of_a_bar(metre, steps):
+    assert bar_steps(metre) == Piece("a", np.zeros((4, 88), np.uint8), 1, (metre,)).bar == steps
+
+
+@pytest.mark.parametrize("metre", [(3, 32), (4, 3), (0, 4), (65, 4)])
+def test_a_bar_that_is_not_of_whole_sixteenths_has_no_length(metre):
+    with pytest.raises(ValueError, match="cannot be written in sixteenths"):
+        bar_steps(metre)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from octavoice import provenance
 from octavoice.corpus import catalogue, fetch
 from octavoice.errors import UserError
 
@@ -225,7 +226,7 @@ def test_files_that_already_lie_somewhere(server, tmp_path, monkeypatch):
 def test_what_was_verified_is_not_read_again(server, monkeypatch):
     found = get(server)
     read = []
-    monkeypatch.setattr(fetch, "_sha256", lambda path: read.append(path) or "?")
+    monkeypatch.setattr(provenance, "sha256", lambda path: read.append(path) or "?")
     assert fetch.locate("songs") == found
     assert read == []
     os.utime(found[0].path, ns=(1, 1))

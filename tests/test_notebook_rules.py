@@ -8,6 +8,7 @@ from statistics import median
 import nbformat
 import pytest
 
+from octavoice.laboratory import graph
 from octavoice.laboratory.handover import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -46,6 +47,11 @@ def texts(cell) -> list[str]:
 
 def test_the_notebooks_are_the_ones_the_workflow_runs():
     assert {path.stem for path in PATHS} - BESIDE in (set(NOTEBOOKS), set())
+
+
+def test_the_graph_trains_before_the_notebooks_that_need_networks():
+    asking = {path.stem for path in PATHS if re.search(r"networks\.obtain\(|networks_of\(", path.read_text())}
+    assert asking - BESIDE == set(graph.TAUGHT)
 
 
 def test_first_cell_names_the_section_of_the_thesis(notebook):

@@ -1,18 +1,19 @@
 """What notebooks rely on: checked parameters, recorded files, manifests; statistics and figures (design rules 7–9)."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from octavoice import provenance
+from octavoice import paths, provenance
 from octavoice.errors import UserError
 from octavoice.evidence import samples, statistics
 from octavoice.figures import model, style, training
 from octavoice.laboratory import notebook
 from octavoice.thesis import values
-from octavoice.training import networks, presets
+from octavoice.training import networks, presets, recipes
 from octavoice.training.run import check_parameters
 
 GOOD = {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "cpu", "overrides": {}}
@@ -48,10 +49,27 @@ def test_a_user_error_shows_as_one_line_in_ipython():
 
 @pytest.mark.parametrize(("overrides", "message"), [
     ({"iteration": 5}, "unknown setting 'iteration'"), ({"iterations": "5"}, "must be a int"),
-    ({"iterations": -5}, "at least 0"), ({"learning_rate": 1}, "must be a float")])
+    ({"iterations": -5}, "at least 1"), ({"iterations": 5.0}, "must be a int"), ({"batch": 0}, "at least 1"),
+    ({"files": -1}, "at least 0"), ({"fragment": 1}, "at least 2"), ({"samples": 2}, "at least 3"),
+    ({"batch": True}, "must be a int"), ({"learning_rate": True}, "must be a float of at least 0"),
+    ({"learning_rate": -0.1}, "at least 0"), ({"epsilon": float("nan")}, "at least 0"),
+    ({"learning_rate": float("inf")}, "must be a float"), ({"learning_rate": "0.1"}, "must be a float"),
+    ({"precision": "fp16"}, "must be one of fp32, bf16"), ({"precision": ["bf16"]}, "must be one of fp32, bf16")])
 def test_bad_overrides_get_one_sentence(overrides, message):
     with pytest.raises(UserError, match=message):
         presets.resolve("quick", **overrides)
+
+
+def test_a_whole_number_is_a_number_and_all_files_are_zero():
+    changed = presets.resolve("quick", learning_rate=1, files=0, threads=2)
+    assert (changed.learning_rate, changed.files, changed.threads) == (1.0, 0, 2)
+    assert type(changed.learning_rate) is float
+
+
+def test_every_preset_keeps_to_the_least_values():
+    for name, preset in presets.PRESETS.items():
+        settings = {field: value for field, value in asdict(preset).items() if field != "name"}
+        assert presets.resolve(name, **settings) == preset
 
 
 def test_unknown_presets_are_named_with_the_known_ones():
@@ -94,6 +112,18 @@ def test_the_manifest_names_every_file_with_its_hash(run, capsys):
     assert str(run.dir) not in json.dumps(manifest)
 
 
+def test_music_of_a_corpus_is_marked_where_it_is_written(run):
+    run.write_midi("real", np.eye(16, 88, 40, dtype=np.uint8), corpus_music=True)
+    run.write_midi("ours", np.eye(16, 88, 40, dtype=np.uint8))
+    run.show(model.clock_bits(np.eye(6)), "real", "caption", corpus_music=True)
+    run.write_svg("page", "<svg/>", corpus_music=True)
+    run.write_svg("ours", "<svg/>")
+    run.finish()
+    manifest = json.loads((run.dir / "manifests" / "99_test.json").read_text())
+    assert manifest["private"] == ["results/real.mid", "figures/real.png", "figures/real.svg", "figures/page.svg"]
+    assert set(manifest["private"]) | {"results/ours.mid", "figures/ours.svg"} == set(manifest["files"])
+
+
 def test_a_folder_corpus_leaves_no_path_in_the_manifest(tmp_path):
     from octavoice.music.formats.midi import write_midi
     for i in range(3):
@@ -120,10 +150,52 @@ def test_stored_networks_are_used_only_if_nothing_changed(run, monkeypatch):
     again = networks.obtain(small)
     assert all((a == b).all() for a, b in zip(first.generator.parameters(), again.generator.parameters(), strict=True))
     pd.testing.assert_frame_equal(first.main_metrics, again.main_metrics)
-    monkeypatch.setattr(provenance, "code_fingerprint", lambda: "other code")
+    monkeypatch.setattr(provenance, "code_fingerprint", lambda files: "other code")
     monkeypatch.setattr(networks, "fit", lambda *a, **k: trained.append(1) or first.main_metrics)
     networks.obtain(small)
     assert len(trained) == 2
+
+
+def keys_with(**overrides):
+    run = notebook.start("97_test", {**GOOD, "overrides": overrides})
+    return {name: recipes.key(run, name) for name in recipes.RECIPES}
+
+
+@pytest.mark.parametrize(("change", "changed"), [
+    ({"samples": 5, "new_steps": 32, "particles": 3, "study_iterations": 2}, set()),
+    ({"iterations": 5}, {"main"}), ({"epsilon": 0.5}, {"main"}), ({"decoder_iterations": 5}, {"decoder"}),
+    ({"decoder_learning_rate": 0.5}, {"decoder"}), ({"batch": 3}, {"main", "decoder"}),
+    ({"panel": 3}, {"main", "decoder"}), ({"evaluate_every": 2}, {"main", "decoder"})])
+def test_a_setting_changes_the_keys_of_the_networks_it_trains(change, changed):
+    before, after = keys_with(), keys_with(**change)
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_a_key_has_the_versions_of_what_computes_and_draws_only(monkeypatch):
+    before, real = keys_with(), provenance.versions()
+    monkeypatch.setattr(provenance, "versions", lambda: {**real, "matplotlib": "0", "python": "4.0.0"})
+    assert keys_with() == before
+    monkeypatch.setattr(provenance, "versions", lambda: {**real, "numpy": "0"})
+    assert not keys_with().items() & before.items()
+
+
+@pytest.mark.parametrize(("old", "new", "same"), [
+    ("# a comment", "", True), ('"""Its docstring."""', '"""Other words."""', True),
+    ("LIMIT = 3", "LIMIT  =  3", True), ('"""About LIMIT."""', "", True),
+    ("LIMIT = 3", "LIMIT = 4", False), ('"said"', '"told"', False)])
+def test_the_fingerprint_is_of_what_code_does(tmp_path, monkeypatch, old, new, same):
+    source = '''LIMIT = 3\n"""About LIMIT."""\ndef f():\n    """Its docstring."""\n    return "said"  # a comment\n'''
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path)
+    (tmp_path / "code.py").write_text(source)
+    before = provenance.code_fingerprint(["code.py"])
+    assert old in source
+    (tmp_path / "code.py").write_text(source.replace(old, new))
+    assert (provenance.code_fingerprint(["code.py"]) == before) is same
+
+
+def test_the_code_of_a_key_is_there():
+    for recipe in recipes.RECIPES.values():
+        assert all((paths.PACKAGE / file).is_file() for file in recipes.SHARED_CODE + recipe.code)
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------

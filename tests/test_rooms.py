@@ -4,13 +4,11 @@ import ast
 import subprocess
 import sys
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-import octavoice
+from octavoice.laboratory import graph
 
-PACKAGE = Path(octavoice.__file__).parent
 GROUND = {"errors", "paths", "provenance"}
 ROOMS = {
     "": set(),  # the package's own __init__.py
@@ -35,31 +33,11 @@ ROOMS = {
 DRAWING = ("IPython", "matplotlib")
 
 
-def module_of(file: Path) -> str:
-    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-FILES = {module_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+FILES = graph.modules()
 
 
 def room_of(module: str) -> str:
     return (module + ".").split(".")[1]
-
-
-def imported(statement: ast.AST) -> set[str]:
-    """Modules of the package that a statement imports; ``name`` of ``from room import name`` is one if it can be."""
-    if isinstance(statement, ast.Import):
-        return {alias.name for alias in statement.names} & FILES.keys()
-    if not isinstance(statement, ast.ImportFrom) or not statement.module.startswith("octavoice"):
-        return set()
-    named = {f"{statement.module}.{alias.name}" for alias in statement.names}
-    return (named & FILES.keys()) | ({statement.module} if named - FILES.keys() else set())
-
-
-def imports_of(module: str) -> set[str]:
-    """What a module imports, at its top and inside its functions."""
-    return set().union(*map(imported, ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8")))))
 
 
 def test_imports_name_their_modules_in_full():
@@ -78,13 +56,13 @@ def test_the_table_runs_downward():
 def test_imports_run_downward_only(module):
     room = room_of(module)
     assert room in ROOMS, f"{room} is a new room: give it its place in the table"
-    for other in imports_of(module):
+    for other in graph.imports_of(module):
         assert room_of(other) in {room, *ROOMS[room]}, f"{module} imports {other}"
 
 
 def test_no_import_runs_in_a_circle():
     """Not even one inside a function."""
-    TopologicalSorter({module: imports_of(module) - {module} for module in FILES}).prepare()
+    TopologicalSorter({module: graph.imports_of(module) - {module} for module in FILES}).prepare()
 
 
 def drawing_modules_after(names: list[str]) -> set[str]:

@@ -15,11 +15,11 @@ from music21 import converter, expressions, key
 
 from octavoice.errors import UserError
 from octavoice.music.formats.midi import chord_notes
+from octavoice.music.piece import bar_steps
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, compress, transpose
 from octavoice.music.score import (
     VALUES,
     as_key,
-    bar_steps,
     engrave,
     find_key,
     musicxml,

@@ -17,6 +17,7 @@ from octavoice.corpus import Fragments
 from octavoice.errors import UserError
 from octavoice.evidence import baselines, likelihood
 from octavoice.music.piece import Piece
+from octavoice.thesis import particles
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.enumeration import vector_index, voice_paths
 from octavoice.thesis.generator import OctaveGenerator
@@ -118,11 +119,24 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_ends_the_same(fragments, tmp
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def test_a_checkpoint_of_other_settings_is_not_used(fragments, tmp_path):
-    run(Decoder, networks.decoder_task, fragments, 3, checkpoint=tmp_path / "c.pt", key="other")
-    module, frame = run(Decoder, networks.decoder_task, fragments, 2, checkpoint=tmp_path / "c.pt", key="mine")
+def test_a_checkpoint_of_other_settings_is_not_used_but_set_aside(fragments, tmp_path, capsys):
+    path, kept = tmp_path / "c.pt", [tmp_path / f"c.{name}.pt" for name in ("other-se", "other-se-1", "mine")]
+    run(Decoder, networks.decoder_task, fragments, 3, checkpoint=path, key="other-settings")
+    first = path.read_bytes()
+    module, frame = run(Decoder, networks.decoder_task, fragments, 2, checkpoint=path, key="mine")
     assert len(frame) == 2
     assert torch.equal(weights(module), weights(run(Decoder, networks.decoder_task, fragments, 2)[0]))
+    assert kept[0].read_bytes() == first
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("octavoice: ")]
+    assert said == [f"octavoice: {path} holds 3 iterations made with other settings or code; it was kept as "
+                    "c.other-se.pt, and training begins afresh."]
+    run(Decoder, networks.decoder_task, fragments, 1, checkpoint=path, key="other-settings")
+    run(Decoder, networks.decoder_task, fragments, 1, checkpoint=path, key="mine")
+    assert all(other.exists() for other in kept)
+    assert kept[0].read_bytes() == first
+    kept[0].replace(path)
+    _, frame = run(Decoder, networks.decoder_task, fragments, 4, checkpoint=path, key="other-settings")
+    assert len(frame) == 4
 
 
 def test_a_truncated_checkpoint_gets_one_sentence(fragments, tmp_path):

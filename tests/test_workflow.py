@@ -1,20 +1,19 @@
-"""From a finished run to figures/ and results/; the graph of runs; what the command line says to mistakes."""
+"""From a finished run to figures/ and results/; training without a notebook; what the command line says to mistakes."""
 
 import io
 import json
 import os
-import subprocess
-import sys
+import shutil
 
 import pytest
 
 from octavoice import cli, paths
 from octavoice.errors import UserError
-from octavoice.laboratory import costs, handover, relay
+from octavoice.laboratory import costs, handover, notebook, relay
 from octavoice.provenance import sha256
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
-from octavoice.training import weights
+from octavoice.training import fit, networks, weights
 
 RUN = ("quick", "bach", 1)
 
@@ -183,12 +182,24 @@ def test_a_training_that_was_found_done_counts_among_its_notebooks_costs_only(ho
     assert costs.measured()["07_discussion"]["quick"]["seconds"] == 10
 
 
-def test_music_of_a_corpus_is_not_published(home):
-    finish_notebook(RUN, "05_decoder", "results/decoder_fragment_true.mid", "results/scores.csv",
-                    "figures/decoded_fragment.svg", "figures/curves.svg")
+@pytest.mark.parametrize("marked", [True, False])
+def test_music_of_a_corpus_is_not_published(home, marked):
+    """Where a manifest does not mark it, being older, it is known by its names."""
+    music = ["results/decoder_fragment_true.mid", "figures/decoded_fragment.svg", "figures/piece.svg"]
+    finish_notebook(RUN, "05_decoder", *music, "results/scores.csv", "figures/curves.svg",
+                    **({"private": music} if marked else {}))
     handover.publish(*RUN, notebooks=("05_decoder",))
-    assert set(tree(paths.figures_dir(*RUN))) == {"index.json", "curves.svg"}
+    assert set(tree(paths.figures_dir(*RUN))) == {"index.json", "curves.svg", *([] if marked else ["piece.svg"])}
     assert set(tree(paths.results_dir(*RUN))) == {"index.json", "scores.csv"}
+    assert all(name not in path.read_text() for path in handover.indexes(*RUN) for name in music[:2])
+
+
+@pytest.mark.parametrize(("found", "seconds"), [(["training, decoder"], 60), ([], 55)])
+def test_a_manifest_tells_whether_its_networks_were_found(home, found, seconds):
+    """Also where training was shorter than the rest of the notebook."""
+    finish(cost={"seconds": 55, "found": found, "training, decoder": {"iterations": 5, "seconds": 5.0}})
+    handover.publish(*RUN)
+    assert costs.measured()["06_experiments"]["quick"]["seconds"] == seconds
 
 
 def test_some_notebooks_can_be_published_alone_and_without_weights(home):
@@ -248,6 +259,8 @@ def test_a_folder_corpus_is_published_without_its_path(home, tmp_path):
         (["corpus", "build", "mozart"], "mozart"),
         (["handover"], "01_data has not finished"),
         (["publish", "--seed", "x"], "x"),
+        (["train", "--corpus", "mozart"], "mozart"),
+        (["train", "--device", "gpu"], "gpu"),
     ],
 )
 def test_mistakes_end_with_one_sentence(arguments, culprit, capsys):
@@ -296,26 +309,38 @@ def test_relay_shows_a_cells_error_without_papermills_traceback():
     assert "06 | RuntimeError: kernel died" in relayed(trace + b"RuntimeError: kernel died\n")
 
 
-def test_graph_of_a_folder_corpus_with_a_difficult_name(checkout, tmp_path):
-    pytest.importorskip("snakemake")
-    folder = tmp_path / "my music #2, it's {mine}"
-    folder.mkdir()
-    (folder / "a {b}.mid").write_bytes(b"MThd")
-    quoted = str(folder).replace("'", "''")
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "2", "--nolock", "--quiet", "host"]
-    settings = ["--config", "preset=smoke", "seed=3", f"corpus=['folder:{quoted}']"]
-    done = subprocess.run([*command, *settings], cwd=checkout, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    said = done.stdout + done.stderr
-    for name in handover.NOTEBOOKS:
-        assert f"manifests/{name}.json" in said
-    assert f"{paths.slug(f'folder:{folder}')}/seed-3/manifests" in said
+def test_training_alone_gives_the_bits_of_the_notebooks_and_is_found_by_them(home, capsys):
+    assert cli.main(["train", "--preset", "smoke", "--seed", "4", "--device", "cpu"]) == 0
+    folder = paths.run_dir("smoke", "bach", 4)
+    manifest = read(folder / "manifests/training.json")
+    assert set(manifest["files"]) == {f"results/{name}" for name in (
+        "main.safetensors", "decoder.safetensors", "main_metrics.csv", "decoder_metrics.csv")}
+    assert {"training, main module", "training, decoder"} == set(manifest["cost"])
+    parameters = {"preset": "smoke", "corpus": "bach", "seed": 4, "device": "cpu", "overrides": {}}
+    run = notebook.start("06_experiments", parameters)
+    networks.obtain(run)
+    assert run.found == list(run.costs) == ["training, main module", "training, decoder"]
+    assert run.files == manifest["files"]
+    before = (folder / "manifests/training.json").read_bytes()
+    assert cli.main(["train", "--preset", "smoke", "--seed", "4", "--device", "cpu"]) == 0
+    assert (folder / "manifests/training.json").read_bytes() == before
+    assert "training, decoder: found done, 12 iterations" in capsys.readouterr().err
+    shutil.rmtree(folder)
+    again = notebook.start("06_experiments", parameters)
+    networks.obtain(again)
+    assert not again.found
+    assert again.files == manifest["files"]
 
 
-@pytest.mark.parametrize("setting", ["sede=1", "preset=enormous", "seed=x"])
-def test_graph_refuses_wrong_settings(setting, checkout):
-    pytest.importorskip("snakemake")
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--config", setting]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0
-    assert "octavoice: " in done.stdout + done.stderr
+def test_ctrl_c_in_training_leaves_a_checkpoint(home, monkeypatch):
+    def interrupted(task, batch, draws):
+        if any(parameter.grad is not None for parameter in task.module.parameters()):
+            raise KeyboardInterrupt
+        return gradients(task, batch, draws)
+
+    gradients = fit.gradients
+    monkeypatch.setattr(fit, "gradients", interrupted)
+    assert cli.main(["train", "--preset", "smoke", "--seed", "5", "--device", "cpu"]) == 130
+    folder = paths.run_dir("smoke", "bach", 5)
+    assert (folder / "checkpoints/main.pt").exists()
+    assert not (folder / "manifests").exists()

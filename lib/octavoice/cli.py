@@ -95,6 +95,22 @@ def show_corpus(arguments: argparse.Namespace) -> None:
         print(f"bach: {BACH}" if arguments.name == "bach" else catalogue.describe(arguments.name))
 
 
+def train(arguments: argparse.Namespace) -> None:
+    """Train both networks of a run without a notebook: go on where that was interrupted, or find them trained."""
+    from octavoice.training import networks, presets
+    from octavoice.training.run import Run, check_parameters, pick_device
+
+    given = {"preset": arguments.preset, "corpus": arguments.corpus, "seed": seed_number(arguments.seed),
+             "device": arguments.device, "overrides": {}}
+    check_parameters(given)
+    run = Run(presets.resolve(given["preset"]), given["corpus"], given["seed"], pick_device(given["device"]))
+    networks.obtain(run, arguments.model)
+    run.write_manifest("training" if arguments.model == "thesis" else f"training_{arguments.model}", cost=run.costs)
+    for part, cost in run.costs.items():
+        done = "found done" if part in run.found else "done"
+        print(f"{part}: {done}, {cost['iterations']} iterations in {cost['seconds']:.0f} s", file=sys.stderr)
+
+
 def hand_over(arguments: argparse.Namespace) -> None:
     """Copy a finished run's figures and results to where a reader looks for them."""
     from octavoice.laboratory import handover
@@ -204,12 +220,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="octavoice", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"octavoice {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, command in (("check", check), ("handover", hand_over), ("publish", publish)):
+    for name, command in (("check", check), ("train", train), ("handover", hand_over), ("publish", publish)):
         run = commands.add_parser(name, help=command.__doc__.splitlines()[0])
         run.add_argument("--preset", default="quick")
         run.add_argument("--corpus", default="bach")
         run.add_argument("--seed", default="1")
         run.set_defaults(command=command)
+        if command is train:
+            run.add_argument("--model", default="thesis", help="which model to train [%(default)s]")
+            run.add_argument("--device", default="auto", help="auto, cpu or cuda [%(default)s]")
         if command is publish:
             run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help="what these notebooks wrote")
             run.add_argument("--ship", action="store_true", help="its networks become those that come with the package")

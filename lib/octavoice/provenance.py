@@ -1,25 +1,25 @@
 """Where a result comes from: versions, device, commit, cost."""
 
+import ast
 import hashlib
 import json
 import platform
 import resource
 import subprocess
+from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from octavoice import paths
 
 PACKAGES = ("torch", "numpy", "music21", "symusic", "pretty_midi", "matplotlib", "seaborn", "verovio", "octavoice")
-TRAINING_CODE = ("music/roll.py", "corpus/pieces.py", "corpus/splits.py", "corpus/fragments.py", "thesis/attention.py",
-                 "thesis/decoder.py", "thesis/generator.py", "thesis/lstm.py", "thesis/voices.py",
-                 "training/fit.py", "training/networks.py")
-"""What the weights depend on besides the pieces, whose hash stands beside it."""
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(facts: dict) -> str:
@@ -27,14 +27,59 @@ def digest(facts: dict) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def code_fingerprint() -> str:
-    """A hash of the code that training depends on: a stored run made by other code is not used."""
+@cache
+def modules() -> dict[str, Path]:
+    """The file of every module of the package, by its full name."""
+    parts = {file: file.relative_to(paths.PACKAGE.parent).with_suffix("").parts for file in paths.PACKAGE.rglob("*.py")}
+    return {".".join(part for part in parts[file] if part != "__init__"): file for file in sorted(parts)}
+
+
+def imports(code: str) -> set[str]:
+    """Modules of the package that code imports, at its top and inside functions; ``name`` of ``from room import
+    name`` is one if it can be."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (named & modules().keys()) | ({node.module} if named - modules().keys() else set())
+    return found & modules().keys()
+
+
+@cache
+def imports_of(module: str) -> set[str]:
+    """What a module of the package imports of it."""
+    return imports(modules()[module].read_text(encoding="utf-8"))
+
+
+def reached(names: Iterable[str], packages: bool = False) -> set[str]:
+    """Modules of the package that importing ``names`` needs, by their imports; if asked for, packages around them."""
+    found, waiting = set(), set(names)
+    while waiting:
+        found |= waiting
+        around = {name.rpartition(".")[0] for name in waiting} - {""} if packages else set()
+        waiting = set.union(around, *(imports_of(name) for name in waiting)) - found
+    return found
+
+
+def code_fingerprint(names: Iterable[str]) -> str:
+    """A hash of what the package's modules ``names`` do: of their code, without comments, layout and docstrings.
+
+    It is taken of the parsed code as Python writes it out, so another version of Python may give another one.
+    """
     total = hashlib.sha256()
-    for name in TRAINING_CODE:
-        path = paths.PACKAGE / name
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            total.update(file.name.encode() + file.read_bytes())
+    for name in names:
+        code = _Bare().visit(ast.parse(modules()[name].read_bytes()))
+        total.update(f"# {name}\n{ast.unparse(code)}\n".encode())
     return total.hexdigest()
+
+
+class _Bare(ast.NodeTransformer):
+    """Drops every string that stands alone: docstrings of modules, classes, functions and constants."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
 
 
 def versions() -> dict[str, str]:

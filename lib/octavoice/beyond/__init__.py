@@ -22,7 +22,7 @@ MODEL = Model(
                "hidden variables",
         section="§6.2, §6.3, §5.6",
         equations=("p(x'_{t+1} | x'_{≤t}) = Π_p p(x'_{t+1}[p] | u_t, v_t, x'_{t+1}[<p])",
-                   "p(x_{t+1} | x'_{t+1}, x_{≤t}) = Π_{p sounds} p(octaves of p | q_{t,p}, octaves of the classes before)"),
+                   "p(x_{t+1} | x'_{t+1}, x_{≤t}) = Π_{p sounds} p(octaves of p | q_{t,p}, octaves before)"),
         deviations=("twelve decisions in a fixed order in place of five voices",
                     "all eight reads enter the first LSTM, the attended one the second",
                     "running counts, repetition, silence and what is before the piece are told to the network",

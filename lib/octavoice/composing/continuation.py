@@ -11,7 +11,7 @@ from octavoice.composer import CONTEXT, Composer
 from octavoice.composing.prime import Prime
 from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
-from octavoice.evidence import harmony
+from octavoice.evidence import harmony, samples
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLOCK_BITS, KEYS, clock, compress, transpose, transpose_classes
 from octavoice.thesis.attention import HISTORY
@@ -143,11 +143,9 @@ def hour(composer: Composer, pieces: Sequence[Piece], seed: int, progress=iter) 
     """An hour of music at 120 quarters a minute, as a roll ``(28 760, key)`` [published program].
 
     120 fragments one after the other, each of 240 new steps and 24 empty ones; the primes, the first 16
-    steps of ``pieces`` in an order shuffled by ``seed``, again from the front if there are too few, are dropped.
+    steps of ``pieces`` in the order of :func:`~octavoice.evidence.samples.openings`, are dropped.
     """
-    order = np.resize(np.random.default_rng(seed).permutation(len(pieces)), HOUR_FRAGMENTS)
-    rolls = [pieces[int(i)].roll[:HOUR_PRIME] for i in order]
-    prime = np.stack([np.pad(roll, ((0, HOUR_PRIME - len(roll)), (0, 0))) for roll in rolls], axis=1)
+    _, prime = samples.openings(pieces, HOUR_FRAGMENTS, HOUR_PRIME, seed)
     new = composer.compose(prime, HOUR_NEW, seed, progress=progress).roll[HOUR_PRIME:]
     spaced = np.pad(new, ((0, HOUR_EMPTY), (0, 0), (0, 0))).transpose(1, 0, 2).reshape(-1, KEYS)
     return spaced[:HOUR_STEPS]

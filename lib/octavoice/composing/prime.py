@@ -12,13 +12,12 @@ import numpy as np
 import symusic
 from music21 import harmony
 
-from octavoice.corpus.filters import DERIVED, MAX_TRACKS, STRICT_OFF_GRID
+from octavoice.corpus.filters import MAX_TRACKS, STRICT_OFF_GRID, foreign_times
 from octavoice.corpus.sources import READERS, read_score
 from octavoice.errors import UserError
 from octavoice.music.formats import musicxml
-from octavoice.music.piece import Piece
+from octavoice.music.piece import Piece, bar_steps
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
-from octavoice.music.score import bar_steps
 
 TEMPO, VELOCITY = 120.0, 80
 """Quarters per minute and MIDI loudness where the prime tells none (scores tell no loudness here)."""
@@ -159,8 +158,8 @@ def _tempo(quarters: float) -> float:
 
 def _remark(name: str, piece: Piece, metre: tuple[int, int], midi: bool) -> str:
     """One sentence on what is unlike the music that the networks know, and what was done; or nothing."""
-    odd = [f"{n}/{d}" for n, d in piece.time_signatures if n not in DERIVED or d not in DERIVED]
-    found = [f"is in {', '.join(odd)} where the networks know 4/4"] if odd else []
+    odd = foreign_times(piece)
+    found = [f"is in {odd} where the networks know 4/4"] if odd else []
     if piece.off_grid > STRICT_OFF_GRID:
         found.append(f"has {piece.off_grid:.0%} of its onsets off the grid of sixteenths")
     if piece.tracks > MAX_TRACKS and midi:

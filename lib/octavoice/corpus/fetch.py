@@ -26,6 +26,7 @@ import pooch
 import requests
 from tqdm import tqdm
 
+from octavoice import provenance
 from octavoice.corpus import catalogue
 from octavoice.corpus.catalogue import File
 from octavoice.errors import UserError
@@ -143,7 +144,7 @@ def _fault(path: Path, file: File, seen: dict) -> str:
         stamp = [status.st_size, status.st_mtime_ns, file.sha256]
         if status.st_size != file.bytes:
             return f"has {status.st_size} bytes instead of {file.bytes}"
-        if seen.get(file.path) != stamp and _sha256(path) != file.sha256:
+        if seen.get(file.path) != stamp and provenance.sha256(path) != file.sha256:
             return "has other content than the pinned file"
     except FileNotFoundError:
         return "is missing"
@@ -151,11 +152,6 @@ def _fault(path: Path, file: File, seen: dict) -> str:
         return f"cannot be read ({error.strerror})"
     seen[file.path] = stamp
     return ""
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # Downloading
@@ -285,7 +281,8 @@ def _unpack_whole(archive: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=target.parent) as temporary:
         new = Path(temporary) / "new"
         found = unpack(archive, new / "files")
-        rows = [(path, (new / "files" / path).stat().st_size, _sha256(new / "files" / path)) for path in found]
+        rows = [(path, place.stat().st_size, provenance.sha256(place))
+                for path, place in ((path, new / "files" / path) for path in found)]
         (new / "members.json").write_text(json.dumps(rows), encoding="utf-8")
         try:
             new.rename(target)

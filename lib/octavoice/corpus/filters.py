@@ -43,10 +43,15 @@ def judge(piece: Piece) -> Verdict:
     return Verdict(piece.name, reason, detail, piece.steps, piece.off_grid)
 
 
-def _fault(piece: Piece) -> tuple[str, str]:
+def foreign_times(piece: Piece) -> str:
+    """The time signatures of a piece that are not derived from 4/4, with commas between them; or nothing."""
     odd = [f"{n}/{d}" for n, d in piece.time_signatures if n not in DERIVED or d not in DERIVED]
-    if odd:
-        return "time signature", f"has {', '.join(dict.fromkeys(odd))}"
+    return ", ".join(dict.fromkeys(odd))
+
+
+def _fault(piece: Piece) -> tuple[str, str]:
+    if odd := foreign_times(piece):
+        return "time signature", f"has {odd}"
     if piece.tracks > MAX_TRACKS and not piece.reduction:
         return "tracks", f"{piece.tracks} tracks hold notes"
     if piece.outside:
@@ -64,4 +69,4 @@ def judge_strictly(verdict: Verdict) -> Verdict:
 def cut_silence(piece: Piece) -> Piece:
     """Cut the empty steps before the first onset (§7.1); the pickup shrinks with them, bar by bar."""
     roll = trim(piece.roll)
-    return replace(piece, roll=roll, pickup=(piece.pickup - (piece.steps - len(roll))) % 16)
+    return replace(piece, roll=roll, pickup=(piece.pickup - (piece.steps - len(roll))) % piece.bar)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from octavoice import paths
+from octavoice import paths, provenance
 from octavoice.corpus import duplicates, filters
 from octavoice.corpus.filters import Verdict, cut_silence, judge
 from octavoice.corpus.pieces import BYTES, Facts, Pieces, facts_of, line_of, pack
@@ -143,7 +143,7 @@ def _key(name: str, files: list[Source]) -> str:
 
 def _hash(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return provenance.sha256(path)
     except OSError:
         return "unreadable"
 

@@ -55,18 +55,12 @@ def piece_table(pieces: list[Piece]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("piece")
 
 
-def bar_steps(piece: Piece) -> int:
-    """Steps in a bar of the piece's first time signature, 16 for 4/4, 8 for 2/4; longer bars are halved to 16."""
-    numerator, denominator = piece.time_signatures[0]
-    return min(STEPS_PER_BAR, STEPS_PER_BAR * numerator // denominator)
-
-
 def place_in_bar(piece: Piece) -> int:
-    """The step of its bar on which a piece begins, 0 for a downbeat.
+    """The step of its bar on which a piece begins, 0 for a downbeat; a bar of two whole notes counts as two.
 
     A score tells it. A MIDI file does not mark a pickup: there tick 0 is taken for a bar line.
     """
-    return -piece.pickup % bar_steps(piece)
+    return -piece.pickup % piece.bar % STEPS_PER_BAR
 
 
 def polyphony_shares(rolls: list[np.ndarray]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Continuations of held-out primes, and what notebook 07 reads from them (thesis §7.3–7.4)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def networks_of(run: Run, folder: str = "") -> Networks:
     if not folder:
         return networks.obtain(run)
     read = weights.load(Path(folder).expanduser())
-    return Networks(read.generator.to(run.device), read.decoder.to(run.device), pd.DataFrame(), pd.DataFrame())
+    return Networks(read.model, tuple(network.to(run.device) for network in read.stages), (pd.DataFrame(),) * 2)
 
 
 def held_out_pieces(run: Run) -> list[Piece]:
@@ -32,14 +33,18 @@ def held_out_pieces(run: Run) -> list[Piece]:
 
 
 def primes(run: Run) -> tuple[list[Piece], np.ndarray]:
-    """Opening bars of held-out pieces as primes: the pieces and ``(prime, sample, key)``.
+    """Opening bars of held-out pieces as primes, see :func:`openings`."""
+    return openings(held_out_pieces(run), run.preset.samples, run.preset.prime, run.seed)
 
-    Pieces in the order of a shuffle by the run's seed, again from the front if there are too few.
+
+def openings(pieces: Sequence[Piece], count: int, steps: int, seed: int) -> tuple[list[Piece], np.ndarray]:
+    """The first ``steps`` steps of ``count`` pieces: the pieces, and ``(step, sample, key)``, silent after short ones.
+
+    Pieces in the order of a shuffle by ``seed``, again from the front if there are too few.
     """
-    pieces, length = held_out_pieces(run), run.preset.prime
-    order = np.random.default_rng(run.seed).permutation(len(pieces))
-    chosen = [pieces[i] for i in np.resize(order, run.preset.samples)]
-    rolls = [np.pad(piece.roll[:length], ((0, max(0, length - piece.steps)), (0, 0))) for piece in chosen]
+    order = np.random.default_rng(seed).permutation(len(pieces))
+    chosen = [pieces[int(i)] for i in np.resize(order, count)]
+    rolls = [np.pad(piece.roll[:steps], ((0, max(0, steps - piece.steps)), (0, 0))) for piece in chosen]
     return chosen, np.stack(rolls, axis=1)
 
 

@@ -5,14 +5,13 @@ result it made, and where they come from. Nothing is copied that no manifest nam
 are not the ones its notebook wrote.
 """
 
-import hashlib
 import json
 import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from octavoice import paths
+from octavoice import paths, provenance
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
 from octavoice.laboratory import costs
@@ -27,12 +26,12 @@ NOTEBOOKS = (
     "07_discussion",
 )
 TRAINING = "06_experiments"
-"""The notebook that trains the networks; others find them."""
+"""The notebook among whose costs the training counts, whether it trained the networks or found them."""
 FOLDERS = {"figures": paths.figures_dir, "results": paths.results_dir}
 FRONT_PAGE = "figures/front_page.png"
-CORPUS_MUSIC = ("/decoder_fragment_true.mid", "/decoder_fragment_decoded.mid", "/decoded_fragment.png",
-                "/decoded_fragment.svg")
-"""Files that hold more of a corpus's piece than a sample's bar of prime; they are not published."""
+UNMARKED = ("results/decoder_fragment_true.mid", "results/decoder_fragment_decoded.mid",
+            "figures/decoded_fragment.png", "figures/decoded_fragment.svg")
+"""A corpus's music in manifests from before they named it as ``private``."""
 PUBLISHED_ONLY = ("thesis",)
 """Presets whose figures and results are committed, so that only :func:`publish` writes them."""
 
@@ -76,14 +75,15 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
 def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS, weights: bool = True) -> str:
     """Copy a finished run to where it is committed; the README's table and Fig. 14 take it in.
 
-    Only what ``notebooks`` wrote is published, and none of a corpus's music; ``weights=False`` leaves the networks
-    out, where one seed's are enough. Returns the command that stages it. Raises :class:`UserError` as
-    :func:`index_of` does.
+    Only what ``notebooks`` wrote is published, and nothing that they marked as a corpus's music; ``weights=False``
+    leaves the networks out, where one seed's are enough. Returns the command that stages it. Raises
+    :class:`UserError` as :func:`index_of` does.
     """
     run = preset, corpus, seed
     index = index_of(*run, notebooks)
-    left_out = CORPUS_MUSIC + (() if weights else (".safetensors",))
-    index["files"] = {name: sha for name, sha in index["files"].items() if not name.endswith(left_out)}
+    private = {name for manifest in index["provenance"].values() for name in manifest.pop("private", UNMARKED)}
+    index["files"] = {name: sha for name, sha in index["files"].items()
+                      if name not in private and (weights or not name.endswith(".safetensors"))}
     _copy({**index, "published": True}, run)
     _write(paths.run_dir(*run) / "index.json", index)
     staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]
@@ -141,10 +141,12 @@ def _note_costs(index: dict) -> Path:
     """Write what each notebook cost at this preset into the table that notebooks open with."""
     table = costs.measured()
     for name, manifest in index["provenance"].items():
-        cost = manifest.get("cost", {})
-        earlier = sum(part["seconds"] for part in cost.values() if isinstance(part, dict))
-        if name == TRAINING and earlier > cost.get("seconds", 0):  # the notebook found its networks trained
-            cost = {**cost, "seconds": round(cost["seconds"] + earlier, 1)}
+        cost = dict(manifest.get("cost", {}))
+        parts = {part: facts["seconds"] for part, facts in cost.items() if isinstance(facts, dict)}
+        # An older manifest does not tell what was found: a training longer than its notebook was.
+        found = cost.pop("found", parts if sum(parts.values()) > cost.get("seconds", 0) else [])
+        if name == TRAINING and found:
+            cost = {**cost, "seconds": round(cost["seconds"] + sum(parts[part] for part in found), 1)}
         table.setdefault(name, {})[index["preset"]] = cost
     _write(costs.COSTS, table)
     return costs.COSTS
@@ -166,7 +168,7 @@ def index_of(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = N
             raise UserError(f"the run {_short(folder)} is incomplete: {name} has not finished; {remedy} first.")
         manifest = _read(path)
         for file, sha256 in manifest.pop("files", {}).items():
-            if not _is_inside(file) or _sha256(folder / file) != sha256:
+            if not (_is_inside(file) and (folder / file).is_file() and provenance.sha256(folder / file) == sha256):
                 culprit = f"{_short(folder / file)} is not what {name} wrote"
                 raise UserError(f"{culprit}; remove {_short(path)} and {remedy}.")
             files[file] = sha256
@@ -180,10 +182,6 @@ def index_of(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = N
 def _is_inside(file: str) -> bool:
     parts = PurePosixPath(file).parts
     return len(parts) > 1 and parts[0] in FOLDERS and ".." not in parts
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _without_paths(value, corpus: str):

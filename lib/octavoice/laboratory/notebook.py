@@ -26,12 +26,17 @@ def display_png(png: bytes, caption: str) -> None:
 
 
 class NotebookRun(Run):
-    """A run as one notebook does it: shows and records what it makes. Made by :func:`start`."""
+    """A run as one notebook does it: shows and records what it makes. Made by :func:`start`.
+
+    What is written with ``corpus_music=True`` holds more of a corpus's piece than a sample's bar of prime: the
+    manifest names it as ``private``, and it is not published.
+    """
 
     def __init__(self, notebook: str, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
                  variant: str = ""):
         super().__init__(preset, corpus, seed, device, variant)
         self.notebook = notebook
+        self.private: list[str] = []
         self._began = time.perf_counter()
 
     def compare(self, *names: str, **ours) -> pd.DataFrame:
@@ -40,16 +45,16 @@ class NotebookRun(Run):
                 for name, row in zip(names, values.rows(*names), strict=True)]
         return pd.DataFrame(rows).set_index("quantity")[["thesis", "here", "where"]]
 
-    def show(self, figure: Figure | bytes, name: str, caption: str) -> None:
+    def show(self, figure: Figure | bytes, name: str, caption: str, corpus_music: bool = False) -> None:
         """Save a figure (PNG, and SVG beside it) or ready PNG bytes, and display it with its caption."""
         files = {"png": figure} if isinstance(figure, bytes) else style.render(figure)
         for suffix, data in files.items():
-            self._record(f"figures/{name}.{suffix}", data)
+            self._record(f"figures/{name}.{suffix}", data, corpus_music)
         display_png(files["png"], caption)
 
-    def write_svg(self, name: str, svg: str) -> None:
+    def write_svg(self, name: str, svg: str, corpus_music: bool = False) -> None:
         """Save an SVG drawn elsewhere (an engraved page) beside the figures."""
-        self._record(f"figures/{name}.svg", svg.encode())
+        self._record(f"figures/{name}.svg", svg.encode(), corpus_music)
 
     def write_json(self, name: str, data) -> None:
         """Save plain data as ``results/<name>.json``, keys sorted, floats as they are."""
@@ -61,28 +66,31 @@ class NotebookRun(Run):
         self._record(f"results/{name}.csv", table.to_csv(lineterminator="\n").encode())
         return table
 
-    def write_midi(self, name: str, roll: np.ndarray) -> Path:
+    def write_midi(self, name: str, roll: np.ndarray, corpus_music: bool = False) -> Path:
         """Save a roll ``(time, key)`` as ``results/<name>.mid``."""
         path = write_midi(roll, self.dir / "results" / f"{name}.mid")
-        self.files[f"results/{name}.mid"] = provenance.sha256(path)
+        self._note(path, corpus_music)
         return path
 
     def finish(self) -> None:
         """Write the manifest: files with their hashes, provenance, cost. Says how long it took."""
         seconds = time.perf_counter() - self._began
-        manifest = {"notebook": self.notebook, "files": self.files, **self.facts(),
-                    "cost": {"seconds": round(seconds, 1), "peak_memory_mb": round(provenance.peak_memory_mb()),
-                             "processor": provenance.processor(), "threads": torch.get_num_threads(), **self.costs},
-                    "commit": provenance.commit()}
-        with paths.atomic(self.dir / "manifests" / f"{self.notebook}.json") as temporary:
-            temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        cost = {"seconds": round(seconds, 1), "peak_memory_mb": round(provenance.peak_memory_mb()),
+                "processor": provenance.processor(), "threads": torch.get_num_threads(), "found": self.found}
+        self.write_manifest(self.notebook, notebook=self.notebook, private=self.private, cost={**cost, **self.costs},
+                            commit=provenance.commit())
         display(Markdown(f"*Ran in {seconds:.0f} s at preset `{self.preset.name}` on {self.device.type}, "
                          f"{torch.get_num_threads()} thread(s); wrote {len(self.files)} files.*"))
 
-    def _record(self, name: str, data: bytes) -> None:
+    def _record(self, name: str, data: bytes, corpus_music: bool = False) -> None:
         with paths.atomic(self.dir / name) as temporary:
             temporary.write_bytes(data)
-        self.files[name] = provenance.sha256(self.dir / name)
+        self._note(self.dir / name, corpus_music)
+
+    def _note(self, path: Path, corpus_music: bool) -> None:
+        self.adopt(path)
+        if corpus_music:
+            self.private.append(path.relative_to(self.dir).as_posix())
 
 
 def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:

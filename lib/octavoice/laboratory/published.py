@@ -4,12 +4,14 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from octavoice import paths, provenance
 from octavoice.figures import style, training
+from octavoice.thesis import model as thesis
 from octavoice.thesis import values
 
 MARKS = "<!-- results: written by `octavoice publish`, do not edit -->", "<!-- end of results -->"
@@ -34,9 +36,11 @@ class Published:
 
     @property
     def minutes(self) -> float:
-        """What training both networks takes at the pace that was measured, minutes."""
-        pace = sum(part["seconds"] / part["iterations"] for part in self._training())
-        return pace * self.facts["preset"]["iterations"] / 60
+        """What training both networks takes, each at the pace that was measured for its own iterations, minutes."""
+        preset = SimpleNamespace(**self.facts["preset"])
+        parts = ((self.facts["cost"][f"training, {stage.called}"], stage.recipe(preset).iterations)
+                 for stage in thesis.MODEL.stages)
+        return sum(part["seconds"] / part["iterations"] * iterations for part, iterations in parts) / 60
 
     @property
     def memory(self) -> float:

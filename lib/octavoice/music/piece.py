@@ -5,6 +5,16 @@ from pathlib import PurePath
 
 import numpy as np
 
+from octavoice.music.roll import STEPS_PER_BAR
+
+
+def bar_steps(metre: tuple[int, int]) -> int:
+    """Steps of a bar of ``metre`` (beats, unit), 12 in 3/4; raises ValueError if they are not whole sixteenths."""
+    beats, unit = metre
+    if unit not in (1, 2, 4, 8, 16) or not 1 <= beats <= 64:
+        raise ValueError(f"a bar of {beats}/{unit} cannot be written in sixteenths")
+    return beats * STEPS_PER_BAR // unit
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -47,3 +57,11 @@ class Piece:
     def steps(self) -> int:
         """Length in steps (sixteenths)."""
         return len(self.roll)
+
+    @property
+    def bar(self) -> int:
+        """Steps of a bar of the first time signature; 16 if that is not of whole sixteenths."""
+        try:
+            return bar_steps(self.time_signatures[0])
+        except ValueError:
+            return STEPS_PER_BAR

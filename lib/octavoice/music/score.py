@@ -21,7 +21,8 @@ from music21.analysis.discrete import KrumhanslSchmuckler
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 
 from octavoice.errors import UserError
-from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER, compress
+from octavoice.music.piece import bar_steps
+from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_QUARTER, compress
 from octavoice.paths import atomic
 
 REACH = 9
@@ -125,14 +126,6 @@ def _hands(notes: np.ndarray, points: np.ndarray, split: int) -> tuple[np.ndarra
         high, low = np.where(hand, notes, -999).max(axis=-1), np.where(hand, notes, 999).min(axis=-1)
         cost += 2 * np.maximum(high - low - STRETCH, 0) + 2 * np.maximum(hand.sum(axis=-1) - FINGERS, 0)
     return cost, np.stack([right.any(axis=-1), (~right).any(axis=-1)], axis=-1)
-
-
-def bar_steps(metre: tuple[int, int]) -> int:
-    """Steps of a bar of ``metre`` (beats, unit), 12 in 3/4; raises ValueError if they are not whole sixteenths."""
-    beats, unit = metre
-    if unit not in (1, 2, 4, 8, 16) or not 1 <= beats <= 64:
-        raise ValueError(f"a bar of {beats}/{unit} cannot be written in sixteenths")
-    return beats * STEPS_PER_BAR // unit
 
 
 def _divided(parts: tuple) -> int | tuple:

@@ -158,7 +158,7 @@ class Decoder(Network):
 
     def step(self, state: DecoderState, draws: Tensor, heard: Tensor | None = None,
              given: Tensor | None = None) -> Step:
-        """See :meth:`octavoice.model.Network.step`; the trace has the ``probability`` ``(batch, key)`` after the mask."""
+        """See :meth:`octavoice.model.Network.step`; the trace has the masked ``probability`` ``(batch, key)``."""
         u = draws.unflatten(-1, (self.gibbs_steps, -1)).transpose(0, 1)
         keys, probability, lstm = self.decode(given, state.x, u, state.lstm, self.temperature)
         keys = keys if heard is None else heard

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from octavoice import paths, provenance
 from octavoice.errors import UserError
+from octavoice.thesis import model as thesis
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import weights
@@ -41,7 +42,7 @@ def import_author(model: Path, decoder: Path, folder: Path) -> str:
              "left out": left_out, "sha256": {"main": provenance.sha256(model), "decoder": provenance.sha256(decoder)}}
     try:
         with paths.replaced(folder) as fresh:
-            weights.save(weights.Weights(generator, rbm, about), fresh)
+            weights.save(weights.Weights(thesis.MODEL, (generator, rbm), about), fresh)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); name another folder.") from error
     return _report(generator, rbm, about, folder)

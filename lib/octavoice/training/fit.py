@@ -10,6 +10,7 @@ and the objective's draws come from the GPU's own generator, so they differ from
 import contextlib
 import ctypes
 import functools
+import itertools
 import json
 import sys
 import time
@@ -154,9 +155,9 @@ def fit(task: Task, iterations: int, seed: int, evaluate_every: int = 0,
     """Train a task in place and return its metrics, one row per iteration.
 
     Columns: ``train`` (loss of that batch, nats per step) and the held-out numbers, NaN between
-    evaluations. With a ``checkpoint`` path the run can be interrupted or killed and goes on where it
-    was if ``key`` is the same; the metrics are streamed beside it, one JSON line per iteration, and to
-    TensorBoard where that is installed. Raises :class:`UserError` if the loss is not finite or memory runs out.
+    evaluations. With a ``checkpoint`` path the run can be interrupted or killed and goes on where it was if
+    ``key`` is the same, see :func:`set_aside`; the metrics are streamed beside it, one JSON line per iteration,
+    and to TensorBoard where that is installed. Raises :class:`UserError` if the loss is not finite or memory runs out.
     """
     keep_memory()
     loop = _Loop(task, seed, checkpoint, key)
@@ -258,7 +259,7 @@ class _Loop:
         return {"draws": self.draws.get_state(), "batches": json.dumps(self.batches.bit_generator.state)}
 
     def resume(self) -> None:
-        """Take up a checkpoint of the same key; another key's, or a damaged file, is left unused."""
+        """Take up a checkpoint of the same key; another key's is set aside. Raises UserError for a damaged file."""
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         try:
@@ -266,6 +267,7 @@ class _Loop:
         except Exception as error:
             raise UserError(f"{self.checkpoint}: is a damaged checkpoint; delete it to train afresh.") from error
         if state["key"] != self.key:
+            set_aside(self.checkpoint, state["key"], len(json.loads(state["rows"])))
             return
         self.task.module.load_state_dict(state["module"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -279,6 +281,17 @@ class _Loop:
         if self.checkpoint is not None:
             with atomic(self.checkpoint.with_suffix(".cost.json")) as temporary:
                 temporary.write_text(json.dumps(self.timed) + "\n")
+
+
+def set_aside(checkpoint: Path, key: str, iterations: int) -> Path:
+    """Rename a checkpoint after its key, ``main.1a2b3c4d.pt``, over no other one, and say so; return the new path."""
+    again = (f"-{number}" if number else "" for number in itertools.count())
+    names = (checkpoint.with_suffix(f".{key[:8]}{suffix}{checkpoint.suffix}") for suffix in again)
+    kept = next(path for path in names if not path.exists())
+    checkpoint.rename(kept)
+    tqdm.write(f"octavoice: {checkpoint} holds {iterations} iterations made with other settings or code; it was kept "
+               f"as {kept.name}, and training begins afresh.", file=sys.stderr)
+    return kept
 
 
 class MetricsStream:

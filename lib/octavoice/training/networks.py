@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from octavoice import provenance
 from octavoice.corpus import Batch, Fragments
-from octavoice.model import Network, Recipe, Tensors
+from octavoice.model import Model, Network, Recipe, Stage, Tensors
 from octavoice.paths import atomic
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
+from octavoice.training import models, recipes
 from octavoice.training.fit import Task, fit, seeded, to_tensors, weighted_mean
 from octavoice.training.run import Run
 from octavoice.training.weights import load_module, save_module
@@ -26,12 +26,16 @@ PANEL_SEED = 2018
 
 @dataclass(frozen=True)
 class Networks:
-    """Both networks, trained, with their metrics (one row per iteration, losses in nats per step)."""
+    """A model's networks, trained, with the metrics of each (one row per iteration, losses in nats per step)."""
 
-    generator: OctaveGenerator
-    decoder: Decoder
-    main_metrics: pd.DataFrame
-    decoder_metrics: pd.DataFrame
+    model: Model
+    stages: tuple[Network, ...]
+    metrics: tuple[pd.DataFrame, ...] = ()
+
+    generator = property(lambda self: self.stages[0], doc="The first network; the thesis's main module and sampler.")
+    decoder = property(lambda self: self.stages[1], doc="The second network.")
+    main_metrics = property(lambda self: self.metrics[0])
+    decoder_metrics = property(lambda self: self.metrics[1])
 
 
 def network_task(called: str, network: Network, fragments: Fragments, recipe: Recipe, panel: Batch | None = None,
@@ -46,8 +50,9 @@ def network_task(called: str, network: Network, fragments: Fragments, recipe: Re
     def evaluate() -> dict[str, float]:
         numbers = {"held_out": judge.loss(held_out, _panel_draws()), **judge.on_panel(held_out, _panel_draws())}
         return {name: weighted_mean(per_step, held_out.weight).item() for name, per_step in numbers.items()}
-    return Task(called, network, mean_loss(network, precision), lambda rng: fragments.draw(rng, recipe.batch), evaluate if held_out else dict,
-                recipe.learning_rate, recipe.epsilon, threads, schedule_of(recipe), recipe.clip)
+    return Task(called, network, mean_loss(network, precision), lambda rng: fragments.draw(rng, recipe.batch),
+                evaluate if held_out else dict, recipe.learning_rate, recipe.epsilon, threads, schedule_of(recipe),
+                recipe.clip)
 
 
 def mean_loss(network: Network, precision: str = "fp32") -> Callable[[Tensors, torch.Generator], Tensor]:
@@ -92,21 +97,21 @@ def decoder_task(decoder: Decoder, fragments: Fragments, size: int, panel: Batch
     return network_task("decoder", decoder, fragments, recipe, panel, precision, threads)
 
 
-def obtain(run: Run) -> Networks:
-    """The run's networks: loaded if they were trained with exactly these settings and this code, else trained.
+def obtain(run: Run, model: str = "thesis") -> Networks:
+    """A run's networks: loaded if they were trained with exactly these settings and this code, else trained.
 
-    Training writes checkpoints and resumes; weights go to ``results/`` as safetensors, metrics as CSV.
+    Training writes checkpoints and resumes; weights go to ``results/`` as safetensors, metrics as CSV. Raises
+    :class:`UserError` for a model that there is not.
     """
-    p = run.preset
+    p, named = run.preset, models.named(model)
     train, panel = Fragments(run.splits["train"], p.fragment, p.stride), panel_of(run)
-    generator = seeded(OctaveGenerator, run.seed).to(run.device)
-    decoder = seeded(Decoder, run.seed).to(run.device)
-    tasks = [(main_task(generator, train, p.batch, panel, precision=p.precision, learning_rate=p.learning_rate,
-                        epsilon=p.epsilon, threads=p.threads), p.iterations, "main"),
-             (decoder_task(decoder, train, p.batch, panel, precision=p.precision, learning_rate=p.decoder_learning_rate,
-                           epsilon=p.decoder_epsilon, threads=p.threads), p.decoder_iterations, "decoder")]
-    metrics = [_trained(run, task, iterations, name) for task, iterations, name in tasks]
-    return Networks(generator.eval(), decoder.eval(), *metrics)
+    stages, metrics = [], []
+    for stage in named.stages:
+        network = seeded(stage.build, run.seed).to(run.device)
+        task = network_task(stage.called, network, train, stage.recipe(p), panel, p.precision, p.threads)
+        metrics.append(_trained(run, task, stage))
+        stages.append(network.eval())
+    return Networks(named, tuple(stages), tuple(metrics))
 
 
 def panel_of(run: Run) -> Batch:
@@ -114,26 +119,24 @@ def panel_of(run: Run) -> Batch:
     return Fragments(run.splits["valid"], run.preset.fragment, run.preset.stride).panel(run.preset.panel)
 
 
-def key(run: Run) -> str:
-    """A hash of everything the trained weights depend on, the code included."""
-    return provenance.digest({**run.facts(), "threads": run.preset.threads, "code": provenance.code_fingerprint(),
-                              "processor": provenance.processor()})
-
-
-def _trained(run: Run, task: Task, iterations: int, name: str) -> pd.DataFrame:
+def _trained(run: Run, task: Task, stage: Stage) -> pd.DataFrame:
     """Train one task, or load what was stored under the same key."""
-    weights, table = run.dir / "results" / f"{name}.safetensors", run.dir / "results" / f"{name}_metrics.csv"
-    stamp, checkpoint = run.dir / "checkpoints" / f"{name}.key", run.dir / "checkpoints" / f"{name}.pt"
-    if stamp.exists() and stamp.read_text() == key(run) and weights.exists() and table.exists():
+    results, checkpoint = run.dir / "results", run.dir / "checkpoints" / f"{stage.name}.pt"
+    weights, table = results / f"{stage.name}.safetensors", results / f"{stage.name}_metrics.csv"
+    stamp = checkpoint.with_suffix(".key")
+    key = recipes.key(run, stage)
+    if stamp.exists() and stamp.read_text() == key and weights.exists() and table.exists():
         load_module(task.module, weights)
         metrics = pd.read_csv(table, index_col="iteration")
+        run.found.append(f"training, {task.name}")
     else:
-        metrics = fit(task, iterations, run.seed, run.preset.evaluate_every, checkpoint, key(run))
+        iterations = stage.recipe(run.preset).iterations
+        metrics = fit(task, iterations, run.seed, run.preset.evaluate_every, checkpoint, key)
         save_module(task.module, weights)
         with atomic(table) as temporary:
             metrics.to_csv(temporary, lineterminator="\n")
         with atomic(stamp) as temporary:
-            temporary.write_text(key(run))
+            temporary.write_text(key)
     run.adopt(weights)
     run.adopt(table)
     run.costs[f"training, {task.name}"] = json.loads(checkpoint.with_suffix(".cost.json").read_text())

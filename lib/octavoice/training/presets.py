@@ -1,11 +1,14 @@
 """Presets: how much of the thesis's experiment one run does. The networks have their true sizes in all."""
 
-from dataclasses import asdict, dataclass, fields, replace
+import math
+from dataclasses import dataclass, fields, replace
 
 from octavoice.errors import UserError
 
 PRECISIONS = ("fp32", "bf16")
 MAX_SEED = 2**31 - 1
+LEAST = {"files": 0, "fragment": 2, "study_fragment": 2, "samples": 3}
+"""Least values of whole settings other than 1: a fragment holds a step and its next one, 07 shows three samples."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,24 @@ PRESETS = {preset.name: preset for preset in (
 def resolve(name: str, **overrides) -> Preset:
     """The preset called ``name`` with some fields changed.
 
-    Raises :class:`UserError` for an unknown preset, an unknown field or a value of the wrong type.
+    Raises :class:`UserError` for an unknown preset or field, a value of the wrong type or below its least.
     """
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}.")
     kinds = {field.name: field.type for field in fields(Preset) if field.name != "name"}
-    for field, value in overrides.items():
+    for field in overrides:
         if field not in kinds:
             raise UserError(f"unknown setting {field!r} for a preset; choose among {', '.join(kinds)}.")
-        if type(value) is not kinds[field] or (kinds[field] is not str and value < 0):
-            raise UserError(f"setting {field}={value!r} must be a {kinds[field].__name__} of at least 0.")
-        if field == "precision" and value not in PRECISIONS:
+    return replace(PRESETS[name], **{field: _checked(field, kinds[field], overrides[field]) for field in overrides})
+
+
+def _checked(field: str, kind: type, value) -> int | float | str:
+    """The value of a setting as its kind; a whole number is a number too. Raises :class:`UserError`."""
+    if field == "precision":
+        if value not in PRECISIONS:
             raise UserError(f"setting precision={value!r} must be one of {', '.join(PRECISIONS)}.")
-    return replace(PRESETS[name], **overrides)
-
-
-def as_row(preset: Preset) -> dict:
-    """The preset as a flat dictionary, for a table or a file."""
-    return asdict(preset)
+        return value
+    least = LEAST.get(field, 1) if kind is int else 0
+    if type(value) not in (int, kind) or not least <= value < math.inf:
+        raise UserError(f"setting {field}={value!r} must be a {kind.__name__} of at least {least}.")
+    return kind(value)

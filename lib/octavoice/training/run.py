@@ -1,5 +1,6 @@
 """A run: its parameters checked, its device, its corpus, the place where it works."""
 
+import json
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +58,8 @@ def pick_device(device: str) -> torch.device:
 class Run:
     """One run at a preset, corpus and seed: what training and judging need to know of it, and what came of them.
 
-    ``files`` are those that it made, with their hashes; ``costs`` what it took to make them, as plain facts.
+    ``files`` are those that it made, with their hashes; ``costs`` what it took to make them, as plain facts;
+    ``found`` names those of the costs that were not paid now, since their networks were found trained.
     """
 
     def __init__(self, preset: presets.Preset, corpus: str, seed: int, device: torch.device, variant: str = ""):
@@ -66,6 +68,7 @@ class Run:
         self.dir = paths.run_dir(preset.name, corpus, seed) / variant
         self.files: dict[str, str] = {}
         self.costs: dict[str, dict] = {}
+        self.found: list[str] = []
         torch.set_num_threads(preset.threads)
 
     @cached_property
@@ -83,6 +86,12 @@ class Run:
         return {"preset": asdict(self.preset), "corpus": self.corpus_name if ":" not in self.corpus_name
                 else paths.slug(self.corpus_name), "corpus_sha256": self.corpus.sha256, "seed": self.seed,
                 "device": self.device.type, "versions": provenance.versions()}
+
+    def write_manifest(self, name: str, **own) -> None:
+        """Write ``manifests/<name>.json``: the files with their hashes, what decides the numbers, and ``own`` facts."""
+        with paths.atomic(self.dir / "manifests" / f"{name}.json") as temporary:
+            manifest = {"files": self.files, **self.facts(), **own}
+            temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
     def adopt(self, path: Path) -> None:
         """Count a file that was written below the run's folder by other means (weights)."""

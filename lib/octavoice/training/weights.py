@@ -15,8 +15,8 @@ from torch import nn
 
 from octavoice import paths
 from octavoice.errors import UserError
-from octavoice.thesis.decoder import Decoder
-from octavoice.thesis.generator import OctaveGenerator
+from octavoice.model import Model, Network
+from octavoice.training import models
 
 SHIPPED = paths.PACKAGE / "weights"
 """The weights that come with the package."""
@@ -24,20 +24,29 @@ SHIPPED = paths.PACKAGE / "weights"
 
 @dataclass(frozen=True)
 class Weights:
-    """Both networks, ready to use, and what is known about them."""
+    """A model's networks, ready to use, and what is known about them."""
 
-    generator: OctaveGenerator
-    decoder: Decoder
+    model: Model
+    stages: tuple[Network, ...]
     about: dict
 
+    generator = property(lambda self: self.stages[0], doc="The first network; the thesis's main module and sampler.")
+    decoder = property(lambda self: self.stages[1], doc="The second network.")
 
-def load(folder: Path = SHIPPED) -> Weights:
-    """Both networks from a folder. Raises :class:`UserError` for a missing, damaged or mismatched file."""
-    folder = Path(folder)
-    generator, decoder = OctaveGenerator(), Decoder()
-    for module, name in ((generator, "main.safetensors"), (decoder, "decoder.safetensors")):
-        load_module(module, folder / name)
-    return Weights(generator.eval(), decoder.eval(), _about(folder / "about.json"))
+
+def load(folder: Path = SHIPPED, model: str = "thesis") -> Weights:
+    """A model's networks from a folder. Raises :class:`UserError` for a missing, damaged or mismatched file."""
+    folder, named = Path(folder), models.named(model)
+    networks = named.build()
+    for network, stage in zip(networks, named.stages, strict=True):
+        load_module(network, folder / f"{stage.name}.safetensors")
+    return Weights(named, tuple(network.eval() for network in networks), _about(folder / "about.json"))
+
+
+def held(folder: Path) -> list[str]:
+    """Names of the models whose networks lie in a folder."""
+    return [name for name, model in models.MODELS.items()
+            if all((Path(folder) / f"{stage.name}.safetensors").is_file() for stage in model.stages)]
 
 
 def _about(path: Path) -> dict:
@@ -84,8 +93,8 @@ def save_module(module: nn.Module, path: Path) -> None:
 
 
 def save(weights: Weights, folder: Path) -> None:
-    """Write both networks and what is known about them into ``folder``."""
-    save_module(weights.generator, Path(folder) / "main.safetensors")
-    save_module(weights.decoder, Path(folder) / "decoder.safetensors")
+    """Write a model's networks and what is known about them into ``folder``."""
+    for network, stage in zip(weights.stages, weights.model.stages, strict=True):
+        save_module(network, Path(folder) / f"{stage.name}.safetensors")
     with paths.atomic(Path(folder) / "about.json") as temporary:
         temporary.write_text(json.dumps(weights.about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

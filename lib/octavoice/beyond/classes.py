@@ -20,11 +20,14 @@ from octavoice.model import HISTORY, Network, Step, Tensors, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS
 from octavoice.thesis.attention import PERIODS, LSTMState, read_past
 
-RATES = (1 / 8, 1 / 32, 1 / 128)
-"""Shares by which the three running means of every class move at each step: half a bar, two bars, eight bars."""
+RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 512)
+"""Shares by which the running means of every class move at each step: half a bar, two, eight and 32 bars."""
 MATCH_RATE = 1 / 8
 SILENCES = (0, 1, 3, 7, 15, 31, 63)
 """The length of a silence is told as which of these, in steps, it exceeds."""
+MISTAKES = 0.03
+"""Share of sounding classes that training moves to another class before they are heard, in half of the fragments: a
+sampled piece has wrong notes, and the network should learn to go on in key after one."""
 HIDDEN_PAST = 0.1
 """Share of training fragments that begin as if nothing had been before them, like a short prime."""
 RELATIVE = 1 + len(PERIODS) + len(RATES)
@@ -36,7 +39,7 @@ class Memory(NamedTuple):
     """What is kept of the steps so far, besides the recurrent states.
 
     ``past`` ``(129, batch, pitch_class)``: the newest steps, oldest first, and ``known`` ``(129, batch, 1)``, 0
-    before the piece; ``means`` ``(batch, 55)``: running means; ``silence`` ``(batch,)``: steps since an onset.
+    before the piece; ``means`` ``(batch, 68)``: running means; ``silence`` ``(batch,)``: steps since an onset.
     """
 
     past: Tensor
@@ -65,7 +68,7 @@ def blank(x: Tensor) -> Memory:
 def remember(memory: Memory, x: Tensor, known: Tensor) -> tuple[Memory, Tensor, Tensor]:
     """Take in ``x`` ``(time, batch, pitch_class)``, of which ``known`` ``(time, batch, 1)`` is 0 before the piece.
 
-    Returns the memory after it, and after each step the running means ``(time, batch, 55)`` and the silences
+    Returns the memory after it, and after each step the running means ``(time, batch, 68)`` and the silences
     ``(time, batch)``. Any number of steps at once gives the same as one at a time.
     """
     line, told = torch.cat([memory.past, x]), torch.cat([memory.known, known])
@@ -86,7 +89,7 @@ def remember(memory: Memory, x: Tensor, known: Tensor) -> tuple[Memory, Tensor, 
 
 
 def describe(x: Tensor, memory: Memory, means: Tensor, silence: Tensor, ticks: Tensor) -> tuple[Tensor, Tensor]:
-    """s_t of every step: the input of the first LSTM ``(time, batch, 173)``, and the reads in it.
+    """s_t of every step: the input of the first LSTM ``(time, batch, 185)``, and the reads in it.
 
     ``memory`` is that *before* ``x``, ``means`` and ``silence`` those after each step; ``ticks``
     ``(time, batch, 6)``. Reads are ``(time, batch, period, pitch_class)``.
@@ -107,10 +110,23 @@ def piece_clock(position: Tensor, like: Tensor) -> Tensor:
     return ((position.long()[..., None] >> bits) & 1).to(like.dtype)
 
 
+def mistaken(x: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:
+    """Steps ``(time, batch, pitch_class)`` in which a ``share`` ``(batch,)`` of the sounding classes is another one.
+
+    The wrong classes of one step are all the same distance away.
+    """
+    u = uniforms(rng, *x.shape[:2], CLASSES + 1, device=x.device)
+    wrong = x * (u[..., :CLASSES] < share[:, None])
+    away = (1 + (CLASSES - 1) * u[..., -1:]).long()
+    places = (torch.arange(CLASSES, device=x.device) - away) % CLASSES
+    return torch.maximum(x - wrong, wrong.gather(-1, places))
+
+
 class ClassChain(Network):
     """Two LSTMs under an exact chain over the twelve classes. ``(pitch classes, exact)``"""
 
     space, draw_size = IN_CLASSES, CLASSES
+    mistakes = MISTAKES
 
     def __init__(self, lower: int = 160, upper: int = 130, chain: int = 128):
         super().__init__()
@@ -149,19 +165,26 @@ class ClassChain(Network):
 
     def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
         """Exact; no draw is needed. ``(time - 1, batch)``."""
-        with self.lowered(batch.x12.device):
-            given, *_ = self(batch.x12[:-1], *self._before(batch))
-            logits = self.chain(given, batch.x12[1:])
-        return -functional.binary_cross_entropy_with_logits(logits, batch.x12[1:], reduction="none").sum(dim=-1)
+        return self._nats(batch, batch.x12[1:])
+
+    def _nats(self, heard: Tensors, target: Tensor) -> Tensor:
+        """log p of each ``target`` ``(time - 1, batch, pitch_class)`` after the steps heard before it."""
+        with self.lowered(target.device):
+            given, *_ = self(heard.x12[:-1], *self._before(heard))
+            logits = self.chain(given, target)
+        return -functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=-1)
 
     def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
-        """The negative log-likelihood, each fragment rolled by a shift of its own, some of them without a past."""
-        u = uniforms(rng, 2, batch.x12.shape[1], device=batch.x12.device)
+        """The negative log-likelihood, each fragment rolled by a shift of its own, some of them without a past, and
+        some heard with wrong notes."""
+        u = uniforms(rng, 3, batch.x12.shape[1], device=batch.x12.device)
         order = (torch.arange(CLASSES, device=u.device) + (CLASSES * u[0]).long()[:, None]) % CLASSES
         kept = (u[1] >= HIDDEN_PAST).to(batch.x12.dtype)
         x12, history = (a.gather(-1, order.expand(len(a), -1, -1)) for a in (batch.x12, batch.history))
         position = torch.where(kept > 0, batch.position, torch.zeros_like(batch.position))
-        return -self.log_likelihood(batch._replace(x12=x12, history=history * kept[:, None], position=position))
+        line = mistaken(torch.cat([history * kept[:, None], x12]), self.mistakes * (u[2] < 0.5), rng)
+        heard = batch._replace(x12=line[HISTORY:], history=line[:HISTORY], position=position)
+        return -self._nats(heard, x12[1:])
 
     def _before(self, batch: Tensors) -> tuple[Tensor, Memory]:
         """Clock of every step that predicts one, and the memory before the fragment."""

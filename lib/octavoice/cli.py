@@ -158,7 +158,7 @@ def compose(arguments: argparse.Namespace) -> None:
     seed, variations, prime = _number(arguments, "seed"), _number(arguments, "variations"), composing.resolve(source)
     steps = _number(arguments, "bars") * prime.bar if arguments.steps is None else _number(arguments, "steps")
     networks, composer = _composer(arguments)
-    shift = composing.best_shift(networks.generator, prime.roll, seed) if arguments.search_transpositions else 0
+    shift = composing.best_shift(networks.stages[0], prime.roll, seed) if arguments.search_transpositions else 0
     pieces = composing.continuations(composer, prime, composing.check_number("steps", steps), variations, seed,
                                      keep=not arguments.drop_prime, shift=shift, progress=_bar)
     written = composing.write(pieces, kinds, sound.find_soundfont() if "audio" in kinds else None,
@@ -193,14 +193,19 @@ def _number(arguments: argparse.Namespace, name: str) -> int | float:
 
 
 def _composer(arguments: argparse.Namespace):
-    """The networks of ``--weights``, and a composer of the temperatures and Gibbs steps asked for."""
+    """The networks of ``--weights`` and ``--model``, and a composer of the temperatures and Gibbs steps asked for."""
     from octavoice import composing
     from octavoice.composer import Composer
 
-    options = {name.replace("-", "_"): _number(arguments, name)
-               for name in ("temperature", "decoder-temperature", "gibbs-steps")}
-    networks = composing.load_weights(arguments.weights)
-    return networks, Composer(networks.generator, networks.decoder, **options)
+    given = [name for name in ("temperature", "decoder-temperature", "gibbs-steps")
+             if vars(arguments)[name.replace("-", "_")] is not None]
+    options = {name.replace("-", "_"): _number(arguments, name) for name in given}
+    networks = composing.load_weights(arguments.weights, arguments.model)
+    try:
+        return networks, Composer(*networks.stages, **options)
+    except ValueError as error:
+        raise UserError(f"model {networks.model.name} has no Gibbs steps; leave --gibbs-steps out, or add "
+                        "--model thesis.") from error
 
 
 def _tell_licence(networks) -> None:
@@ -293,8 +298,10 @@ def _add_how(parser: argparse.ArgumentParser):
     how.add_argument("--temperature", metavar="T", default="1",
                      help="of the pitch classes; above 1 is more adventurous [%(default)s]")
     how.add_argument("--decoder-temperature", metavar="T", default="1", help="of the octaves [%(default)s]")
-    how.add_argument("--gibbs-steps", metavar="K", default="1",
-                     help="for each step's octaves: 1 as in the thesis; 8 lose fewer notes [%(default)s]")
+    how.add_argument("--model", metavar="NAME", default="",
+                     help="beyond, this project's own, or thesis, the replicated one [beyond if it is there]")
+    how.add_argument("--gibbs-steps", metavar="K",
+                     help="with --model thesis, for each step's octaves: 1 as printed; 8 lose fewer notes [1]")
     how.add_argument("--weights", metavar="DIR", default="", help="networks other than those that come along")
     return how
 

@@ -1,5 +1,7 @@
 """A model of our own at the thesis's budget: its ideas, with an exact likelihood at both stages."""
 
+from dataclasses import replace
+
 from octavoice.beyond.classes import ClassChain
 from octavoice.beyond.keys import KeyChain
 from octavoice.model import Card, Model, Recipe, Stage
@@ -7,11 +9,15 @@ from octavoice.model import Card, Model, Recipe, Stage
 RATE, WARM_UP, CLIP = 3e-3, 100, 1.0
 
 
+def study_recipe(iterations: int, batch: int) -> Recipe:
+    """The same kind of training at a study's scale."""
+    return Recipe(iterations, batch, RATE, warm_up=min(WARM_UP, iterations // 4), cosine=True, clip=CLIP)
+
+
 def _recipe(preset, rate: float, share: float) -> Recipe:
     """Adam with warm-up and a half cosine, a ``share`` of the thesis's iterations at under half its batch."""
-    iterations = max(1, round(preset.iterations * share))
-    return Recipe(iterations, max(1, preset.batch * 16 // 35), rate, warm_up=min(WARM_UP, iterations // 4),
-                  cosine=True, clip=CLIP)
+    recipe = study_recipe(max(1, round(preset.iterations * share)), max(1, preset.batch * 16 // 35))
+    return replace(recipe, learning_rate=rate)
 
 
 MODEL = Model(

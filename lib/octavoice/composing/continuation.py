@@ -12,10 +12,9 @@ from octavoice.composing.prime import Prime
 from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
 from octavoice.evidence import harmony, samples
+from octavoice.model import HISTORY, Network, Tensors
 from octavoice.music.piece import Piece
-from octavoice.music.roll import CLOCK_BITS, KEYS, clock, compress, transpose, transpose_classes
-from octavoice.thesis.attention import HISTORY
-from octavoice.thesis.generator import OctaveGenerator
+from octavoice.music.roll import CLOCK_BITS, KEYS, clock, compress, transpose
 from octavoice.training import weights
 from octavoice.training.presets import MAX_SEED
 
@@ -61,12 +60,16 @@ def check_number(name: str, given: str | int | float) -> int | float:
     return number
 
 
-def load_weights(folder: Path | str = "") -> weights.Weights:
-    """The networks in ``folder``, or those that come with the package. Raises :class:`UserError`."""
+def load_weights(folder: Path | str = "", model: str = "") -> weights.Weights:
+    """The networks in ``folder``, or those that come with the package: of ``model``, else of the newest model there.
+
+    Raises :class:`UserError` for a folder without them, or a model that there is not.
+    """
     if not folder and not weights.SHIPPED.is_dir():
         raise UserError("this copy of octavoice comes without weights; name a folder of your own, for instance the "
                         "results of `make reproduce`: results/quick/bach/seed-1.")
-    return weights.load(Path(folder) if folder else weights.SHIPPED)
+    place = Path(folder) if folder else weights.SHIPPED
+    return weights.load(place, model or (weights.held(place) or ["thesis"])[-1])
 
 
 def heard(roll: np.ndarray) -> np.ndarray:
@@ -119,24 +122,28 @@ def transposed(x: np.ndarray, semitones: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def best_shift(generator: OctaveGenerator, roll: np.ndarray, seed: int) -> int:
-    """The transposition in semitones, −6..5, in which the generator finds a prime ``(time, key)`` likeliest.
+def best_shift(network: Network, roll: np.ndarray, seed: int) -> int:
+    """The transposition in semitones, −6..5, in which a model's first network finds a prime ``(time, key)`` likeliest.
 
-    The objective of §6.4 over what is heard of it, the mean over a few draws that all
-    transpositions share; of equal ones the nearest, so a prime of one step stays where it is.
+    By its log-likelihood of what is heard of it; of equal ones the nearest, so a prime of one step stays where it is.
     """
     tail = heard(roll)
     first = max(0, len(tail) - CONTEXT)
     if len(tail) - first < 2:
         return 0
     shifts = sorted(range(SHIFTS[0], SHIFTS[1] + 1), key=abs)
-    x12 = np.stack([transpose_classes(compress(tail), shift) for shift in shifts for _ in range(SEARCH_DRAWS)], axis=1)
-    x12 = torch.from_numpy(np.pad(x12, ((HISTORY, 0), (0, 0), (0, 0)))).float()[first:]
-    ticks = torch.from_numpy(clock(np.arange(first, len(tail)))).float()[:, None].expand(-1, x12.shape[1], -1)
-    uniforms = torch.rand(generator.sampler.voices, len(ticks) - 1, SEARCH_DRAWS,
-                          generator=torch.Generator().manual_seed(seed)).repeat(1, 1, len(shifts))
-    loss = generator.objective(x12[HISTORY:], ticks, x12[:HISTORY], uniforms).mean(dim=0)
-    return shifts[int(loss.unflatten(0, (-1, SEARCH_DRAWS)).mean(dim=1).argmin())]
+    nats = [network.log_likelihood(_fragment(transposed(tail, shift), first), torch.Generator().manual_seed(seed)).sum()
+            for shift in shifts]
+    return shifts[int(torch.stack(nats).argmax())]
+
+
+def _fragment(roll: np.ndarray, first: int) -> Tensors:
+    """A roll ``(time, key)`` from its step ``first`` on, as a batch of one fragment with what lies before it."""
+    x = torch.from_numpy(np.pad(roll, ((HISTORY, 0), (0, 0)))[first:, None]).float()
+    x12 = torch.from_numpy(compress(x.numpy()))
+    steps = np.arange(first, len(roll))
+    return Tensors(x[HISTORY:], x12[HISTORY:], x12[:HISTORY], torch.from_numpy(clock(steps))[:, None],
+                   torch.ones(len(steps) - 1, 1), x[:HISTORY], torch.tensor([[first]]))
 
 
 def hour(composer: Composer, pieces: Sequence[Piece], seed: int, progress=iter) -> np.ndarray:

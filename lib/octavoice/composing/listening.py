@@ -24,13 +24,14 @@ from scipy.stats import binomtest
 
 from octavoice import paths
 from octavoice.composer import Composer
+from octavoice.composing.continuation import load_weights
 from octavoice.errors import UserError
 from octavoice.evidence import samples
 from octavoice.music import sound
 from octavoice.music.formats.midi import read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, trim
-from octavoice.training import networks, weights
+from octavoice.training import networks
 from octavoice.training.run import PARAMETERS as RUN_PARAMETERS
 from octavoice.training.run import Run, check_types
 
@@ -96,8 +97,8 @@ def clips(run: Run, source: str, count: int, steps: int) -> np.ndarray:
     pieces = excerpts([p.roll for p in samples.held_out_pieces(run)], count, prime + steps, run.seed, run.corpus_name)
     if kind == "data":
         return pieces[:, prime:]
-    nets = networks.obtain(run) if kind == "run" else weights.load(folder if place else weights.SHIPPED)
-    music = Composer(nets.generator, nets.decoder).compose(pieces[:, :prime].swapaxes(0, 1), steps, run.seed)
+    nets = networks.obtain(run) if kind == "run" else load_weights(folder if place else "")
+    music = Composer(*nets.stages).compose(pieces[:, :prime].swapaxes(0, 1), steps, run.seed)
     return music.roll[prime:].swapaxes(0, 1)
 
 

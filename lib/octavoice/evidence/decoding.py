@@ -62,9 +62,13 @@ def baseline_probability(pieces: list[Piece], t: Tensors, remember: bool) -> Ten
     Fitted on ``pieces`` by :func:`key_frequencies`; keys are independent. Without ``remember``: how
     often a key is struck when its class sounds. With it: also whether the class keeps its octave.
     """
+    return table_probability(key_frequencies(pieces, remember), t)
+
+
+def table_probability(frequencies: np.ndarray, t: Tensors) -> Tensor:
+    """:func:`baseline_probability` of a table that was fitted before."""
     memory = octave_memory(t.x.cpu().numpy())[1:]
-    p = key_frequencies(pieces, remember)[memory, np.arange(KEYS)]
-    return torch.from_numpy(p).to(t.x) * mask(t.x12[1:])
+    return torch.from_numpy(frequencies[memory, np.arange(KEYS)]).to(t.x) * mask(t.x12[1:])
 
 
 def judge_baseline(p: Tensor, t: Tensors) -> dict[str, float]:

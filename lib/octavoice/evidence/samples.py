@@ -48,13 +48,13 @@ def openings(pieces: Sequence[Piece], count: int, steps: int, seed: int) -> tupl
     return chosen, np.stack(rolls, axis=1)
 
 
-def continue_primes(run: Run, networks: Networks, prime: np.ndarray,
-                    truthful: bool = True) -> tuple[Composer, Composition]:
+def continue_primes(run: Run, networks: Networks, prime: np.ndarray, **settings) -> tuple[Composer, Composition]:
     """Continue each prime ``(prime, sample, key)`` by the preset's new steps, all at once.
 
-    ``truthful=False`` feeds the voices their own samples while the prime is read [published program].
+    ``settings`` are a :class:`~octavoice.composer.Composer`'s: a temperature, or of the thesis's model
+    ``truthful=False``, which feeds the voices their own samples while the prime is read [published program].
     """
-    composer = Composer(networks.generator, networks.decoder, truthful=truthful)
+    composer = Composer(*networks.stages, **settings)
     bar = lambda steps: tqdm(steps, desc="composing", unit="step", mininterval=2.0)  # noqa: E731
     return composer, composer.compose(prime, run.preset.new_steps, run.seed, progress=bar)
 

@@ -1,8 +1,8 @@
-"""The graph of a run: corpus → training → notebooks 06 and 07, corpus → notebooks 01 to 05; all → hand-over.
+"""The graph of a run: corpus → training of each model → notebooks 06 to 08, corpus → 01 to 05; all → hand-over.
 
-A step depends on the code that it imports, and on no other. A notebook's one declared output is the manifest it writes at its end (the names and hashes of its
-figures and results). Its executed copy is the log, so that it survives a failure and shows it;
-checkpoints are undeclared, so that training resumes from them.
+A step depends on the code that it imports, and on no other. A notebook's one declared output is the manifest it
+writes at its end (the names and hashes of its figures and results). Its executed copy is the log, so that it survives
+a failure and shows it; checkpoints are undeclared, so that training resumes from them.
 """
 
 from pathlib import Path
@@ -31,6 +31,11 @@ def near(path):
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def trained(notebook):
+    """The manifests of the trainings that a notebook needs."""
+    return [run / "manifests" / f"training_{model}.json" for model in graph.TAUGHT.get(notebook, ())]
+
+
 run = near(paths.run_dir(preset, corpus, seed))
 MANIFESTS = [run / "manifests" / f"{name}.json" for name in handover.NOTEBOOKS]
 IMPORTS = {name: graph.notebook_imports(Path("notebooks") / f"{name}.ipynb") for name in handover.NOTEBOOKS}
@@ -44,7 +49,7 @@ rule all:
 
 rule train:
     input:
-        [run / "manifests" / f"{name}.json" for name in ("training", *graph.TAUGHT)],
+        [run / "manifests" / f"{name}.json" for name in ("06_experiments", "07_discussion")],
 
 
 # `corpus` is given by a function in each rule, because its path may hold braces, which else are wildcards.
@@ -68,16 +73,18 @@ rule training:
         [near(file) for file in graph.code(graph.TRAINING)],
         run / "manifests" / "corpus.json",
     output:
-        run / "manifests" / "training.json",
+        run / "manifests" / "training_{model}.json",
     params:
         preset=preset,
         corpus=lambda wildcards: corpus,
         seed=seed,
+    wildcard_constraints:
+        model="[a-z_]+",
     priority: 1
     threads: threads
     shell:
         "octavoice train --preset {params.preset:q} --corpus {params.corpus:q} --seed {params.seed}"
-        " 2>&1 | octavoice relay training"
+        " --model {wildcards.model} 2>&1 | octavoice relay training"
 
 
 # A preset fixes its threads, so that the same run gives the same bits whatever the number of cores.
@@ -85,7 +92,7 @@ rule notebook:
     input:
         lambda wildcards: [near(file) for file in graph.code(IMPORTS[wildcards.notebook])],
         run / "manifests" / "corpus.json",
-        lambda wildcards: [run / "manifests" / "training.json"] if wildcards.notebook in graph.TAUGHT else [],
+        lambda wildcards: trained(wildcards.notebook),
         notebook="notebooks/{notebook}.ipynb",
     output:
         run / "manifests" / "{notebook}.json",

@@ -105,7 +105,7 @@ def train(arguments: argparse.Namespace) -> None:
     check_parameters(given)
     run = Run(presets.resolve(given["preset"]), given["corpus"], given["seed"], pick_device(given["device"]))
     networks.obtain(run, arguments.model)
-    run.write_manifest("training" if arguments.model == "thesis" else f"training_{arguments.model}", cost=run.costs)
+    run.write_manifest(f"training_{arguments.model}", cost=run.costs)
     for part, cost in run.costs.items():
         done = "found done" if part in run.found else "done"
         print(f"{part}: {done}, {cost['iterations']} iterations in {cost['seconds']:.0f} s", file=sys.stderr)

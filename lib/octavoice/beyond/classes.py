@@ -33,9 +33,6 @@ HIDDEN_PAST = 0.1
 RELATIVE = 1 + len(PERIODS) + len(RATES)
 GENERAL = CLOCK_BITS + len(SILENCES) + 2 * len(PERIODS)
 MEANS = (CLASSES + 1) * len(RATES) + 2 * len(PERIODS)
-PARTS = {"step": CLASSES, "reads": len(PERIODS) * CLASSES, "running means": len(RATES) * CLASSES, "clock": CLOCK_BITS,
-         "silence": len(SILENCES), "repetition": len(PERIODS), "what is known": len(PERIODS)}
-"""The parts of s_t in their order, and how many inputs each is."""
 
 
 class Memory(NamedTuple):
@@ -126,15 +123,13 @@ def mistaken(x: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:
 
 
 class ClassChain(Network):
-    """Two LSTMs under an exact chain over the twelve classes. ``without`` names parts of s_t that it is not told."""
+    """Two LSTMs under an exact chain over the twelve classes. ``(pitch classes, exact)``"""
 
     space, draw_size = IN_CLASSES, CLASSES
     mistakes = MISTAKES
 
-    def __init__(self, lower: int = 160, upper: int = 130, chain: int = 128, without: tuple[str, ...] = ()):
+    def __init__(self, lower: int = 160, upper: int = 130, chain: int = 128):
         super().__init__()
-        told = torch.cat([torch.full((size,), float(name not in without)) for name, size in PARTS.items()])
-        self.register_buffer("told", told, persistent=False)
         self.lower = nn.LSTM(RELATIVE * CLASSES + GENERAL, lower)
         self.attention = nn.Linear(lower, len(PERIODS))
         self.upper = nn.LSTM(lower + CLASSES, upper)
@@ -153,7 +148,7 @@ class ClassChain(Network):
         """
         after, means, silence = remember(memory, x, torch.ones_like(x[..., :1]))
         told, reads = describe(x, memory, means, silence, ticks)
-        u, lower = self.lower(told * self.told, lower)
+        u, lower = self.lower(told, lower)
         attention = torch.softmax(precise(self.attention(u)), dim=-1)
         read = torch.einsum("tbh,tbhp->tbp", attention, reads)
         v, upper = self.upper(torch.cat([u, read.to(u.dtype)], dim=-1), upper)

@@ -6,9 +6,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from octavoice.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE
+from octavoice.music.roll import LOWEST_MIDI, STEPS_PER_BAR
 
 SETS = (ORANGE, BLUE, PURPLE, GREEN)
 MARKS = ("s", "o", "D", "^")
+OCTAVES = range(36, 97, 12)
 KINDS = {"exact": ("o", BLUE), "bound": (">", ORANGE), "estimate": ("D", PURPLE)}
 
 
@@ -80,4 +82,24 @@ def temperatures(table: pd.DataFrame, music: pd.Series, noise: pd.Series, names:
         ax.plot(table.index, table[name], color=BLUE, marker="o")
         ax.set_title(name, fontsize=9)
         ax.set_xlabel("temperature")
+    return figure
+
+
+def front_page(ways: dict[str, np.ndarray], start: int, title: str) -> Figure:
+    """The README's picture: one prime of ``start`` steps on the keys, continued by each of some models.
+
+    ``ways`` names the rolls ``(time, key)``.
+    """
+    figure, axes = plt.subplots(len(ways), 1, figsize=(10, 2.5 * len(ways)), sharex=True, sharey=True)
+    for ax, (name, roll) in zip(np.atleast_1d(axes), ways.items(), strict=True):
+        t, k = np.nonzero(roll)
+        for new, colour, label in ((False, ORANGE, "prime"), (True, BLUE, "composed")):
+            chosen = (t >= start) == new
+            bars, keys = t[chosen] / STEPS_PER_BAR + 1, k[chosen] + LOWEST_MIDI
+            ax.plot(bars, keys, "s", markersize=3, color=colour, label=label)
+        ax.set(title=f"{title} {name}", ylabel="key", yticks=OCTAVES, yticklabels=[f"C{m // 12 - 1}" for m in OCTAVES],
+               xlim=(0.8, len(roll) / STEPS_PER_BAR + 1.1))
+        ax.grid(axis="y", alpha=0.4)
+    np.atleast_1d(axes)[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    np.atleast_1d(axes)[-1].set_xlabel("bar")
     return figure

@@ -64,32 +64,6 @@ def notes_per_voice(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def front_page(roll: np.ndarray, start: int, metrics: pd.DataFrame, baseline: float, title: str) -> Figure:
-    """The README's picture: a prime and its continuation on the keys, beside the training curve.
-
-    ``roll`` ``(time, key)`` with ``start`` steps of prime; ``metrics`` as in ``training.main_curves``;
-    ``baseline`` the held-out level of the best table, nats per step.
-    """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.4), width_ratios=(2.4, 1))
-    for new, colour, label in ((False, ORANGE, "prime"), (True, BLUE, "composed")):
-        t, k = np.nonzero(roll)
-        chosen = (t >= start) == new
-        left.plot(t[chosen] / STEPS_PER_BAR + 1, k[chosen] + 21, "s", markersize=3, color=colour, label=label)
-    octaves = range(36, 97, 12)
-    left.set(title=title, xlabel="bar", ylabel="key", yticks=octaves, yticklabels=[f"C{m // 12 - 1}" for m in octaves],
-             xlim=(0.8, len(roll) / STEPS_PER_BAR + 1.1))
-    left.grid(axis="y", color=LIGHT)
-    left.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-    right.plot(-metrics["train"], color=BLUE, alpha=0.35, linewidth=0.8, label="training")
-    held_out = -metrics["held_out"].dropna()
-    right.plot(held_out, color=ORANGE, marker="o", markersize=3, label="held-out")
-    right.axhline(baseline, color=GREY, linestyle="--", linewidth=1.2, label="best table")
-    right.set(title="Fig. 14 of this run", xlabel="iteration", ylabel="objective, nats per step",
-              ylim=(baseline - 0.6, None))
-    right.legend(loc="lower right")
-    return figure
-
-
 def keys_over_time(samples: list[dict], prime: int) -> Figure:
     """Fig. 17: keys found over windows, onsets in and out of them, and triads, one row per sample.
 

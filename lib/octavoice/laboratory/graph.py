@@ -9,8 +9,8 @@ from octavoice.provenance import imports, modules, reached
 
 TRAINING = ("octavoice.training.networks", "octavoice.training.run")
 """What training imports when no notebook is around it."""
-TAUGHT = ("06_experiments", "07_discussion")
-"""The notebooks that need the trained networks."""
+TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
+"""The notebooks that need trained networks, and of which models."""
 COMMITTED = "octavoice.laboratory.published"
 """The module through which a notebook reads runs that are committed."""
 

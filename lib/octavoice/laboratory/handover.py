@@ -24,6 +24,7 @@ NOTEBOOKS = (
     "05_decoder",
     "06_experiments",
     "07_discussion",
+    "08_beyond",
 )
 TRAINING = "06_experiments"
 """The notebook among whose costs the training counts, whether it trained the networks or found them."""
@@ -84,7 +85,7 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
     private = {name for manifest in index["provenance"].values() for name in manifest.pop("private", UNMARKED)}
     index["files"] = {name: sha for name, sha in index["files"].items()
                       if name not in private and (weights or not name.endswith(".safetensors"))}
-    _copy({**index, "published": True}, run)
+    _copy({**_joined(index, run), "published": True}, run)
     _write(paths.run_dir(*run) / "index.json", index)
     staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]
     if (readme := paths.home() / "README.md").exists():
@@ -93,6 +94,18 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
         published.write_readme(readme)
         staged += [readme, *published.write_figure(readme.parent / "figures")]
     return f"published; {_staging(staged)}"
+
+
+def _joined(index: dict, run: tuple[str, str, int]) -> dict:
+    """An index with what is published already of notebooks that it does not speak of."""
+    path = paths.results_dir(*run) / "index.json"
+    earlier = _read(path) if path.exists() else {"provenance": {}}
+    if earlier["provenance"].keys() <= index["provenance"].keys():
+        return index
+    sources = {**earlier["provenance"], **index["provenance"]}
+    if len({facts["corpus_sha256"] for facts in sources.values()}) > 1:
+        raise UserError(f"{_short(path.parent)} was published from other music; publish all notebooks of this run.")
+    return {**index, "files": {**earlier["files"], **index["files"]}, "provenance": sources}
 
 
 def ship(preset: str, corpus: str, seed: int) -> str:
@@ -108,13 +121,15 @@ def ship(preset: str, corpus: str, seed: int) -> str:
     from octavoice.training import weights
 
     index = _read(results / "index.json")
-    facts = index["provenance"][TRAINING]
-    taught = weights.load(results)
+    made = {name: index["provenance"][TRAINING if name == "thesis" else f"08_{name}"] for name in weights.held(results)}
     music = [{"corpus": part.name, "licence": part.licence, "attribution": part.attribution}
              for part in catalogue.parts(corpus)]
     about = {"licence": f"{_licence(music)}; trained on {', '.join(part['corpus'] for part in music)}",
-             "trained_on": music, "run": {name: facts[name] for name in ("preset", "seed", "corpus_sha256", "commit")}}
-    weights.save(replace(taught, about=about), weights.SHIPPED)
+             "trained_on": music, "runs": {model: {name: facts[name] for name in ("preset", "seed", "corpus_sha256",
+                                                                                  "commit")}
+                                           for model, facts in made.items()}}
+    for model in made:
+        weights.save(replace(weights.load(results, model), about=about), weights.SHIPPED)
     staged = [weights.SHIPPED]
     if (picture := figures / "front_page.png").exists():
         front = paths.home() / FRONT_PAGE
@@ -201,7 +216,9 @@ def _copy(index: dict, run: tuple[str, str, int]) -> None:
                 if file.parts[0] == name:
                     target = fresh.joinpath(*file.parts[1:])
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(paths.run_dir(*run) / file, target)
+                    made, kept = paths.run_dir(*run) / file, place(*run).joinpath(*file.parts[1:])
+                    new = made.is_file() and provenance.sha256(made) == index["files"][str(file)]
+                    shutil.copyfile(made if new else kept, target)
             _write(fresh / "index.json", index)
 
 

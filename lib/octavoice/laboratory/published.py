@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 
 from octavoice import paths, provenance
 from octavoice.figures import style, training
+from octavoice.laboratory import compared
 from octavoice.thesis import model as thesis
 from octavoice.thesis import values
 
 MARKS = "<!-- results: written by `octavoice publish`, do not edit -->", "<!-- end of results -->"
+AXIS = "<!-- one axis: written by `octavoice publish`, do not edit -->", "<!-- end of one axis -->"
 LINES = {"main module": "main module and sampler", "marginal": "marginal frequency", "first order": "first-order table",
          "one bar before": "table of one bar before"}
 
@@ -203,20 +205,28 @@ def write_figure(folder: Path) -> list[Path]:
     return [picture, facts]
 
 
-def markdown(found: list[Published]) -> str:
-    """:func:`table` as Markdown, between the marks."""
-    if not found:
-        return "\n".join([MARKS[0], "", "None is committed yet.", "", MARKS[1]])
-    cells = table(found).reset_index()
+def markdown(cells: pd.DataFrame, marks: tuple[str, str]) -> str:
+    """A table as Markdown, between its marks."""
+    if not len(cells):
+        return "\n".join([marks[0], "", "None is committed yet.", "", marks[1]])
+    cells = cells.reset_index()
     lines = ["| " + " | ".join(row) + " |" for row in [list(cells.columns), ["---"] * len(cells.columns),
                                                          *cells.astype(str).to_numpy().tolist()]]
-    return "\n".join([MARKS[0], "", *lines, "", MARKS[1]])
+    return "\n".join([marks[0], "", *lines, "", marks[1]])
+
+
+def sections() -> dict[tuple[str, str], str]:
+    """What a README shows between each pair of marks."""
+    return {MARKS: markdown(table(runs()), MARKS), AXIS: markdown(compared.table(), AXIS)}
 
 
 def write_readme(readme: Path) -> None:
-    """Put the table of committed runs between the marks of a README; nothing happens if there are none."""
+    """Put the tables of committed runs between the marks of a README; a pair of marks that is not there is passed over.
+    """
     text = readme.read_text(encoding="utf-8")
-    if all(mark in text for mark in MARKS):
-        before, rest = text.split(MARKS[0], 1)
-        with paths.atomic(readme) as temporary:
-            temporary.write_text(before + markdown(runs()) + rest.split(MARKS[1], 1)[1], encoding="utf-8")
+    for marks, section in sections().items():
+        if all(mark in text for mark in marks):
+            before, rest = text.split(marks[0], 1)
+            text = before + section + rest.split(marks[1], 1)[1]
+    with paths.atomic(readme) as temporary:
+        temporary.write_text(text, encoding="utf-8")

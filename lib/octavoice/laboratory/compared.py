@@ -1,0 +1,63 @@
+"""The committed runs of the model beyond, on one axis with the thesis's model and the tables (08_beyond)."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from octavoice import paths
+
+TABLES = {"classes": "one bar before", "keys given classes": "octave kept", "keys": "tables"}
+"""The best table of frequencies of each space."""
+
+
+def folders() -> list[Path]:
+    """Results of the committed runs that have 08's tables, by corpus and seed."""
+    found = (path.parent for path in (paths.checkout() / "results" / "thesis").glob("*/seed-*/beyond_levels.csv"))
+    return sorted(found, key=lambda folder: (folder.parent.name, int(folder.name.removeprefix("seed-"))))
+
+
+def table() -> pd.DataFrame:
+    """Nats per step on whole test sets: a row for each corpus and space. Levels of the model are means over seeds.
+
+    The gain over the thesis's network is that of the first seed, with its paired 95 % interval over pieces.
+    """
+    rows, found = {}, folders()
+    for corpus in dict.fromkeys(folder.parent.name for folder in found):
+        group = [folder for folder in found if folder.parent.name == corpus]
+        levels = [pd.read_csv(folder / "beyond_levels.csv", index_col=[0, 1])["level"] for folder in group]
+        gains = pd.read_csv(group[0] / "beyond_gains.csv", index_col=[0, 1])
+        for space, best in TABLES.items():
+            ours, gain = [level[space, "beyond"] for level in levels], gains.loc[(space, "thesis")]
+            rows[corpus, space] = {
+                "seeds": ", ".join(folder.name.removeprefix("seed-") for folder in group),
+                "beyond, exact": f"{sum(ours) / len(ours):.3f}",
+                "range over seeds": f"{min(ours):.3f} to {max(ours):.3f}" if len(ours) > 1 else "one seed",
+                "thesis, bound": f"{sum(level[space, 'thesis'] for level in levels) / len(levels):.3f}",
+                "best table": f"{levels[0][space, best]:.3f}",
+                "gain over thesis (95 %)": f"{gain['gain']:.3f} ({gain['low']:.3f} to {gain['high']:.3f})",
+                "training": _minutes(group)}
+    return _indexed(rows, ["corpus", "nats per step of"])
+
+
+def _minutes(group: list[Path]) -> str:
+    """Core-minutes of training of both stages, and the machine."""
+    costs = [json.loads((folder / "index.json").read_text(encoding="utf-8"))["provenance"]["08_beyond"]["cost"]
+             for folder in group]
+    minutes = [sum(part["seconds"] for name, part in cost.items() if name.startswith("training, ")) / 60
+               for cost in costs]
+    span = f"{min(minutes):.0f}" if len(group) == 1 else f"{min(minutes):.0f} to {max(minutes):.0f}"
+    return f"{span} min; {costs[0]['processor']}, {costs[0]['threads']} thread(s)"
+
+
+def likeness() -> pd.DataFrame:
+    """Of every committed run: how many of the statistics of samples cannot be told from music, and which is nearer."""
+    rows = {}
+    for folder in folders():
+        facts = json.loads((folder / "beyond_counted.json").read_text(encoding="utf-8"))
+        rows[folder.parent.name, folder.name.removeprefix("seed-")] = facts
+    return _indexed(rows, ["corpus", "seed"])
+
+
+def _indexed(rows: dict[tuple, dict], names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows.values()), index=pd.MultiIndex.from_tuples(rows, names=names))

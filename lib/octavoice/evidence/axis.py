@@ -68,7 +68,7 @@ def step_table(judges: dict[str, Judge], pieces: Pieces, device="cpu", progress=
         step, window = np.nonzero(real)
         row = {"piece": places[window, 0], "step": places[window, 1] + step + 1}
         rows.append(pd.DataFrame(row | {name: judge(t)[real] for name, judge in judges.items()}))
-    return pd.concat(rows, ignore_index=True)
+    return pd.concat(rows).sort_values(["piece", "step"], ignore_index=True)
 
 
 def by_piece(steps: pd.DataFrame) -> tuple[pd.DataFrame, int]:

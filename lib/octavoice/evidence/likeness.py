@@ -24,6 +24,11 @@ def portrait(prime: np.ndarray, roll: np.ndarray, x12: np.ndarray) -> dict[str, 
     return {**_density(x12), **_keys(compress(prime), x12), **_hands(roll)}
 
 
+def portraits_of(roll: np.ndarray) -> dict[str, float]:
+    """:func:`portrait` of a whole piece ``(time, key)``, its own prime."""
+    return portrait(roll, roll, compress(roll))
+
+
 def _density(x12: np.ndarray) -> dict[str, float]:
     struck = x12.any(axis=1)
     again = struck[1:] & (x12[1:] == x12[:-1]).all(axis=1)

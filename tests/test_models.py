@@ -29,6 +29,13 @@ def test_an_unknown_model_gets_one_sentence(tmp_path):
         weights.load(tmp_path, "nonsense")
 
 
+@pytest.mark.parametrize(("model", "files"), [("thesis", "main.safetensors and decoder.safetensors"),
+                                              ("beyond", "beyond_classes.safetensors and beyond_keys.safetensors")])
+def test_a_folder_without_a_models_networks_is_told_their_names(tmp_path, model, files):
+    with pytest.raises(UserError, match=f"there is no such file; give a folder with {files}"):
+        weights.load(tmp_path, model)
+
+
 def test_no_two_networks_write_the_same_files():
     names = [stage.name for model in models.MODELS.values() for stage in model.stages]
     assert len(set(names)) == len(names)
@@ -136,9 +143,8 @@ def test_training_by_a_name_that_there_is_not_gets_one_sentence(capsys):
     assert line == "octavoice: unknown model 'nonsense'; choose one of thesis, beyond."
 
 
-def test_the_model_beyond_trains_resumes_to_the_bit_and_composes(tmp_path, monkeypatch, capsys):
+def test_the_model_beyond_trains_resumes_to_the_bit_and_composes(monkeypatch, capsys):
     """Both networks at preset smoke; cut off amid each of them, then gone on with."""
-    monkeypatch.setenv("OCTAVOICE_HOME", str(tmp_path))
     command = ["train", "--preset", "smoke", "--seed", "6", "--device", "cpu", "--model", "beyond"]
     folder = paths.run_dir("smoke", "bach", 6)
     manifest = folder / "manifests/training_beyond.json"

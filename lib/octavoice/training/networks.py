@@ -1,4 +1,4 @@
-"""The thesis's two networks at a preset: trained once, stored, and loaded again only if nothing changed (§7.2)."""
+"""A model's networks at a preset: trained once, stored, and loaded again only if nothing changed (§7.2)."""
 
 import json
 import math

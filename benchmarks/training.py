@@ -18,6 +18,7 @@ import torch
 
 from octavoice.composer import Composer
 from octavoice.corpus import Batch, Fragments
+from octavoice.model import Tensors
 from octavoice.music.roll import clock, compress
 from octavoice.provenance import processor
 from octavoice.thesis import plain
@@ -28,14 +29,15 @@ from octavoice.training import fit, networks, presets
 from octavoice.training.run import Run, pick_device
 
 
-def batch(steps: int = 256, size: int = 140) -> fit.Tensors:
+def batch(steps: int = 256, size: int = 140) -> Tensors:
     """A made-up batch as dense as real music."""
     rng = np.random.default_rng(0)
     x = (rng.random((steps, size, 88)) < 0.02).astype(np.float32)
     history = (rng.random((128, size, 12)) < 0.12).astype(np.float32)
     ticks = np.broadcast_to(clock(np.arange(steps))[:, None], (steps, size, 6)).astype(np.float32)
     return fit.to_tensors(Batch(x, compress(x).astype(np.float32), history, ticks.copy(),
-                                  np.ones((steps - 1, size), np.float32)))
+                                np.ones((steps - 1, size), np.float32),
+                                np.zeros((128, size, 88), np.float32), np.zeros((1, size), int)))
 
 
 def seconds(work) -> float:
@@ -55,10 +57,10 @@ def plain_decoder(decoder, t):
     fit.weighted_mean(plain.decoder_objective(decoder, t.x12, t.x, u), t.weight).backward()
 
 
-def sequences(loss, module, precision, t, cut=True):
+def sequences(module, precision, t, cut=True):
     """One part of the batch a thread, or uncut: every operation shared out among the threads."""
     threads = torch.get_num_threads() if cut else 1
-    task = fit.Task("", module, loss(module, precision=precision), None, threads=threads)
+    task = fit.Task("", module, networks.mean_loss(module, precision), None, threads=threads)
     fit.gradients(task, t, torch.Generator().manual_seed(0))
 
 
@@ -68,8 +70,8 @@ def forms(rounds: int = 5) -> None:
     work = {"plain, step by step": (lambda: plain_main(generator, t), lambda: plain_decoder(decoder, t))}
     for precision, cut in itertools.product(("fp32", "bf16"), (False, True)):
         work[f"sequences, {precision}{'' if cut else ', uncut'}"] = (
-            lambda how=(precision, t, cut): sequences(networks.mean_loss, generator, *how),
-            lambda how=(precision, t, cut): sequences(networks.mean_loss, decoder, *how))
+            lambda how=(precision, t, cut): sequences(generator, *how),
+            lambda how=(precision, t, cut): sequences(decoder, *how))
     times = {name: ([], []) for name in work}
     for _ in range(rounds + 1):
         for name, pair in work.items():
@@ -111,8 +113,8 @@ def scaling() -> None:
     taken = {}
     for name, steps, size, voices in rows:
         t, generator = batch(steps, size), OctaveGenerator(voices=voices)
-        sequences(networks.mean_loss, generator, "fp32", t)
-        taken[name] = statistics.median(seconds(lambda t=t, g=generator: sequences(networks.mean_loss, g, "fp32", t))
+        sequences(generator, "fp32", t)
+        taken[name] = statistics.median(seconds(lambda t=t, g=generator: sequences(g, "fp32", t))
                                         for _ in range(3))
     base = taken[rows[0][0]]
     print(f"{processor()}, {torch.get_num_threads()} thread(s)")

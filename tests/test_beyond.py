@@ -13,6 +13,8 @@ from octavoice.music.roll import CLASSES, KEYS, compress
 from octavoice.training.fit import seeded, to_tensors
 
 CLOSE = dict(rtol=0, atol=1e-9)
+PARTS = 500
+"""Draws that are made at once."""
 
 
 def roll(steps: int, seed: int = 0) -> np.ndarray:
@@ -64,6 +66,14 @@ def test_steps_give_the_likelihood_that_the_sequence_has(networks, batch, which)
                 state = network.step(state, torch.zeros(1, network.draw_size), heard=line[t]).state
 
 
+def widen(state, count):
+    """Copies of what a network keeps of one piece, along the first axis of size 1, so that it need not hear it again
+    for each of them."""
+    if isinstance(state, torch.Tensor):
+        return state.repeat_interleave(count, dim=list(state.shape).index(1))
+    return type(state)(*(widen(part, count) for part in state)) if isinstance(state, tuple) else state
+
+
 def nats_of_step(network, state, x):
     """log p of one step ``(1, width)`` after a state, from what :meth:`step` does."""
     if network.space == "classes":
@@ -80,28 +90,40 @@ def octave_nats(network, state, x):
         yield log_p[pattern_of(x, torch.tensor([p]))[0]], log_p
 
 
-def test_all_step_vectors_have_probabilities_that_sum_to_one(networks, batch):
-    """Of classes: all 4096, by the sequence form."""
-    network = networks[0]
+def test_all_step_vectors_have_probabilities_that_sum_to_one(networks, batch, monkeypatch):
+    """Of classes: all 4096, by the sequence form; what lies before the fragment is taken in once."""
+    network, one = networks[0], type(batch)(*(field[:, 1:2] for field in batch))
     everything = ((torch.arange(2**CLASSES)[:, None] >> torch.arange(CLASSES)) & 1).double()
-    one = type(batch)(*(field[:, 1:2].expand(-1, len(everything), *field.shape[2:]).contiguous() for field in batch))
-    one = one._replace(x12=torch.cat([one.x12[:5], everything[None]]), weight=one.weight[:5])
+    one = one._replace(x12=one.x12[:6], weight=one.weight[:5])
+    x12 = torch.cat([one.x12[:5].expand(-1, len(everything), -1), everything[None]])
     with torch.no_grad():
-        log_p = network.log_likelihood(one)[-1]
-    assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-9)
+        alone, (ticks, memory) = network.log_likelihood(one), network._before(one)
+        monkeypatch.setattr(network, "_before", lambda batch: (widen(ticks, len(everything)),
+                                                               widen(memory, len(everything))))
+        log_p = network.log_likelihood(one._replace(x12=x12))
+    torch.testing.assert_close(log_p[:4], alone[:4].expand(-1, len(everything)), **CLOSE)
+    torch.testing.assert_close(log_p[4][(everything == one.x12[5]).all(dim=-1)], alone[4], **CLOSE)
+    assert log_p[4].exp().sum().item() == pytest.approx(1, abs=1e-9)
 
 
 @pytest.mark.parametrize("pitch_class", [1, 9])
-def test_all_octaves_of_a_class_have_probabilities_that_sum_to_one(networks, batch, pitch_class):
-    """By the sequence form: every pattern of eight octaves, or of seven; none is the empty one."""
+def test_all_octaves_of_a_class_have_probabilities_that_sum_to_one(networks, batch, pitch_class, monkeypatch):
+    """By the sequence form: every pattern of eight octaves, or of seven; none is the empty one. What lies before the
+    step is taken in once."""
     places = torch.arange(pitch_class, KEYS, CLASSES)
     patterns = (torch.arange(1, 2 ** len(places))[:, None] >> torch.arange(len(places))) & 1
     x = torch.zeros(len(patterns), KEYS, dtype=torch.double)
     x[:, places] = patterns.double()
-    fields = {name: field[:, 1:2].expand(-1, len(x), *field.shape[2:]) for name, field in batch._asdict().items()}
-    one = type(batch)(**fields)._replace(x=torch.cat([fields["x"][:2], x[None]]), weight=torch.ones(2, len(x)).double())
+    one = type(batch)(*(field[:, 1:2] for field in batch))
+    one = one._replace(x=torch.cat([one.x[:2], x[None, 5:6]]), weight=one.weight[:2])
     with torch.no_grad():
-        assert networks[1].log_likelihood(one)[-1].exp().sum().item() == pytest.approx(1, abs=1e-9)
+        alone, facts = networks[1].log_likelihood(one), networks[1]._sequence(one)
+        monkeypatch.setattr(networks[1], "_sequence", lambda batch: tuple(widen(part, len(x)) for part in facts))
+        wide = one._replace(x=torch.cat([one.x[:2].expand(-1, len(x), -1), x[None]]),
+                            weight=one.weight.expand(-1, len(x)))
+        log_p = networks[1].log_likelihood(wide)[-1]
+    torch.testing.assert_close(log_p[5:6], alone[-1], **CLOSE)
+    assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-9)
 
 
 def test_all_keys_of_two_classes_have_probabilities_that_sum_to_one(networks, batch):
@@ -113,7 +135,7 @@ def test_all_keys_of_two_classes_have_probabilities_that_sum_to_one(networks, ba
     given = torch.zeros(255, CLASSES, dtype=torch.double)
     given[:, [first, second]] = 1
     with torch.no_grad():
-        state = networks[1].start(batch.x[0, 1:2].expand(255, -1), batch.past[:, 1:2].expand(-1, 255, -1), 96)
+        state = widen(networks[1].start(batch.x[0, 1:2], batch.past[:, 1:2], 96), 255)
         one = torch.softmax(networks[1].scores(state, given, x, first), dim=-1).diagonal()
         two = torch.softmax(networks[1].scores(state, given, x, second), dim=-1)
     assert (one[:, None] * two).sum().item() == pytest.approx(1, abs=1e-9)
@@ -123,18 +145,18 @@ def test_all_keys_of_two_classes_have_probabilities_that_sum_to_one(networks, ba
 def test_samples_are_as_frequent_as_the_likelihood_says(networks, batch):
     """One step of both networks, drawn 20 000 times, against the probabilities of its classes and octaves."""
     draws = torch.rand(20_000, CLASSES, generator=torch.Generator().manual_seed(3), dtype=torch.double)
-    wide = [a[:, 1:2].expand(-1, len(draws), -1).contiguous() for a in (batch.x12, batch.history, batch.x, batch.past)]
+    states = [network.start(line[0, 1:2], past[:, 1:2], 96)
+              for network, (line, past) in ((network, width(network, batch)) for network in networks)]
+    given = torch.zeros(PARTS, CLASSES, dtype=torch.double)
+    given[:, 4] = 1
     with torch.no_grad():
-        classes = networks[0].step(networks[0].start(wide[0][0], wide[1], 96), draws)
-        found = classes.value.mean(dim=0)
-        expected = classes.trace["sounds"].mean(dim=0)  # the mean over paths of p(class | those before)
+        wide = [widen(state, PARTS) for state in states]
+        classes = [networks[0].step(wide[0], part) for part in draws.split(PARTS)]
+        found = torch.cat([step.value for step in classes]).mean(dim=0)
+        expected = torch.cat([step.trace["sounds"] for step in classes]).mean(dim=0)  # over paths, of p(class | before)
         torch.testing.assert_close(found, expected, rtol=0, atol=0.02)
-        given = torch.zeros(len(draws), CLASSES, dtype=torch.double)
-        given[:, 4] = 1
-        state = networks[1].start(wide[2][0], wide[3], 96)
-        keys = networks[1].step(state, draws, given=given).value
-        few = networks[1].start(wide[2][0, :1], wide[3][:, :1], 96)
-        p = torch.softmax(networks[1].scores(few, given[:1], keys[:1], 4), dim=-1)[0]
+        keys = torch.cat([networks[1].step(wide[1], part, given=given).value for part in draws.split(PARTS)])
+        p = torch.softmax(networks[1].scores(states[1], given[:1], keys[:1], 4), dim=-1)[0]
     found = torch.bincount(pattern_of(keys, torch.full((len(keys),), 4)), minlength=len(p)).double() / len(keys)
     torch.testing.assert_close(found, p, rtol=0, atol=0.02)
 

@@ -26,6 +26,7 @@ from octavoice.figures import style
 from octavoice.music.formats.midi import chord_notes, read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, compress
+from octavoice.thesis import model as thesis
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import weights
@@ -36,7 +37,8 @@ def folder(tmp_path_factory):
     """Fresh networks, saved as weights."""
     place = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
-    weights.save(weights.Weights(OctaveGenerator(), Decoder(), {"licence": "Nobody's, untrained."}), place)
+    about = {"licence": "Nobody's, untrained."}
+    weights.save(weights.Weights(thesis.MODEL, (OctaveGenerator(), Decoder()), about), place)
     return place
 
 
@@ -182,8 +184,8 @@ def test_what_is_heard_of_a_long_prime_leaves_the_composer_in_the_same_state(com
     later = composer.draws(2, 0, 1, 8)
     for draw in later:
         (whole, first), (cut, second) = composer.step(whole, draw), composer.step(cut, draw)
-        torch.testing.assert_close(first.log_q, second.log_q, rtol=0, atol=1e-12)
-        torch.testing.assert_close(first.probability, second.probability, rtol=0, atol=1e-12)
+        torch.testing.assert_close(first["log_q"], second["log_q"], rtol=0, atol=1e-12)
+        torch.testing.assert_close(first["probability"], second["probability"], rtol=0, atol=1e-12)
 
 
 def test_same_seed_same_notes_however_many(composer, monkeypatch):

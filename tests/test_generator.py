@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from octavoice import composer as composers
 from octavoice.composer import Composer
 from octavoice.music.roll import clock, compress, mask
-from octavoice.thesis import generator
 from octavoice.thesis.attention import MainState
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
@@ -51,7 +51,7 @@ def test_the_generator_goes_on_from_its_own_classes(composer):
     line = torch.from_numpy(piece.x12).double()
     ticks = torch.from_numpy(clock(np.arange(len(line)))).double()[:, None].expand(-1, 4, -1)
     with torch.no_grad():
-        _, attention, _ = composer.generator(line[:-1], ticks[:-1], MainState(torch.zeros(128, 4, 12).double()))
+        _, attention, _ = composer.networks[0](line[:-1], ticks[:-1], MainState(torch.zeros(128, 4, 12).double()))
     np.testing.assert_allclose(attention[15:].numpy(), piece.trace["attention"], atol=1e-12)
 
 
@@ -87,15 +87,15 @@ def test_primes_of_any_length(composer, steps):
 
 def test_of_a_long_prime_only_the_last_steps_and_128_before_count(composer, monkeypatch):
     """With a context of 2 steps (256 outside this test) the past is near enough to be felt."""
-    monkeypatch.setattr(generator, "CONTEXT", 2)
+    monkeypatch.setattr(composers, "CONTEXT", 2)
     long = primes(200, 1)
 
     def probability(silenced):
         changed = long.copy()
         changed[silenced] = 1 - changed[silenced]
-        return composer.compose(changed, 4, seed=3).log_q
+        return composer.compose(changed, 4, seed=3).trace["log_q"]
 
-    plain = composer.compose(long, 4, seed=3).log_q
+    plain = composer.compose(long, 4, seed=3).trace["log_q"]
     assert np.array_equal(probability(slice(0, 200 - 2 - 128)), plain)
     assert not np.array_equal(probability(slice(200 - 2 - 127, 198)), plain)
     assert not np.array_equal(probability(199), plain)
@@ -106,22 +106,29 @@ def test_reading_a_prime_feeds_the_voices_as_in_training(composer):
     prime = primes(40, 2)
     draws = composer.draws(9, 0, 2, 39)
     x, x12 = (torch.from_numpy(a).double() for a in (prime, compress(prime)))
-    state, seen = composer.start(x12[0], x[0]), []
+    state, seen = composer.start(x[0]), []
     for t in range(1, 40):
         state, trace = composer.step(state, draws[t - 1], (x12[t], x[t]))
-        seen.append(trace.log_q)
+        seen.append(trace["log_q"])
     ticks = torch.from_numpy(clock(np.arange(40))).double()[:, None].expand(-1, 2, -1)
     with torch.no_grad():
-        log_q = composer.generator.log_q(x12, ticks, torch.zeros(128, 2, 12).double(),
-                                         draws[:, :, :5].permute(2, 0, 1))
-    torch.testing.assert_close(torch.stack(seen, 1), log_q, atol=1e-12, rtol=0)
+        log_q = composer.networks[0].log_q(x12, ticks, torch.zeros(128, 2, 12).double(),
+                                           draws[:, :, :5].permute(2, 0, 1))
+    torch.testing.assert_close(torch.stack(seen, 1), log_q.transpose(0, 2), atol=1e-12, rtol=0)
 
 
 def test_the_published_programs_way_of_reading_a_prime_differs(composer):
     prime = primes(48, 4)
-    a, b = (composer.compose(prime, 8, seed=1, truthful=flag).log_q for flag in (True, False))
+    a, b = (Composer(*composer.networks, truthful=flag).compose(prime, 8, seed=1).trace["log_q"]
+            for flag in (True, False))
     assert a.shape == b.shape
     assert not np.array_equal(a, b)
+
+
+def test_a_setting_that_no_network_has_is_an_error(composer):
+    assert Composer(*composer.networks, gibbs_steps=3).networks[1].gibbs_steps == 3
+    with pytest.raises(ValueError, match="no network of this model has a setting gibbs_stepps"):
+        Composer(*composer.networks, gibbs_stepps=3)
 
 
 def test_more_gibbs_steps_stay_inside_the_mask():

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from octavoice import paths
+from octavoice import paths, provenance
 from octavoice.laboratory import graph, handover
-from octavoice.training import recipes
+from octavoice.training import models, recipes
 
 
 def test_graph_of_a_folder_corpus_with_a_difficult_name(checkout, tmp_path):
@@ -33,11 +33,12 @@ def test_graph_of_a_folder_corpus_with_a_difficult_name(checkout, tmp_path):
 
 def test_training_depends_on_what_it_imports_and_on_what_its_weights_depend():
     files = {path.relative_to(paths.PACKAGE).as_posix() for path in graph.code(graph.TRAINING)}
-    assert {file.split("/")[0] for file in files if "/" in file} == {"music", "corpus", "thesis", "training"}
-    for recipe in recipes.RECIPES.values():
-        assert files.issuperset(recipes.SHARED_CODE + recipe.code)
-    known = {file for recipe in recipes.RECIPES.values() for file in recipe.code + recipes.SHARED_CODE}
-    assert {file for file in files if file.startswith("thesis/")} - known == {"thesis/__init__.py"}
+    assert {file.split("/")[0] for file in files if "/" in file} == {"music", "corpus", "thesis", "beyond", "training"}
+    known = {provenance.modules()[name].relative_to(paths.PACKAGE).as_posix()
+             for model in models.MODELS.values() for stage in model.stages for name in recipes.code_of(stage)}
+    assert known <= files
+    assert {file for file in files if file.startswith(("thesis/", "beyond/"))} - known == {
+        "thesis/__init__.py", "thesis/model.py", "beyond/__init__.py"}
 
 
 def test_a_notebook_depends_on_its_own_rooms(checkout):

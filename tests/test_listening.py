@@ -18,6 +18,7 @@ from octavoice.composing.listening_panel import panel
 from octavoice.errors import UserError
 from octavoice.laboratory import notebook
 from octavoice.music.formats import midi
+from octavoice.thesis import model as thesis
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import weights
@@ -336,7 +337,7 @@ def test_chance_has_the_rates_of_the_music():
 
 def test_an_imported_model_is_a_set(run, tmp_path):
     torch.manual_seed(0)
-    weights.save(weights.Weights(OctaveGenerator(), Decoder(), {}), tmp_path / "imported")
+    weights.save(weights.Weights(thesis.MODEL, (OctaveGenerator(), Decoder()), {}), tmp_path / "imported")
     clips = listening.clips(run, f"weights:{tmp_path / 'imported'}", 2, 20)
     assert clips.shape == (2, 20, 88)
     assert not np.array_equal(clips, listening.clips(run, "run", 2, 20))

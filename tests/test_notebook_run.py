@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from octavoice import paths, provenance
+from octavoice import provenance
 from octavoice.errors import UserError
 from octavoice.evidence import samples, statistics
 from octavoice.figures import model, style, training
 from octavoice.laboratory import notebook
+from octavoice.thesis import model as thesis
 from octavoice.thesis import values
-from octavoice.training import networks, presets, recipes
+from octavoice.training import models, networks, presets, recipes
 from octavoice.training.run import check_parameters
 
 GOOD = {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "cpu", "overrides": {}}
@@ -158,7 +159,7 @@ def test_stored_networks_are_used_only_if_nothing_changed(run, monkeypatch):
 
 def keys_with(**overrides):
     run = notebook.start("97_test", {**GOOD, "overrides": overrides})
-    return {name: recipes.key(run, name) for name in recipes.RECIPES}
+    return {stage.name: recipes.key(run, stage) for stage in thesis.MODEL.stages}
 
 
 @pytest.mark.parametrize(("change", "changed"), [
@@ -185,17 +186,18 @@ def test_a_key_has_the_versions_of_what_computes_and_draws_only(monkeypatch):
     ("LIMIT = 3", "LIMIT = 4", False), ('"said"', '"told"', False)])
 def test_the_fingerprint_is_of_what_code_does(tmp_path, monkeypatch, old, new, same):
     source = '''LIMIT = 3\n"""About LIMIT."""\ndef f():\n    """Its docstring."""\n    return "said"  # a comment\n'''
-    monkeypatch.setattr(paths, "PACKAGE", tmp_path)
+    monkeypatch.setattr(provenance, "modules", lambda: {"code": tmp_path / "code.py"})
     (tmp_path / "code.py").write_text(source)
-    before = provenance.code_fingerprint(["code.py"])
+    before = provenance.code_fingerprint(["code"])
     assert old in source
     (tmp_path / "code.py").write_text(source.replace(old, new))
-    assert (provenance.code_fingerprint(["code.py"]) == before) is same
+    assert (provenance.code_fingerprint(["code"]) == before) is same
 
 
 def test_the_code_of_a_key_is_there():
-    for recipe in recipes.RECIPES.values():
-        assert all((paths.PACKAGE / file).is_file() for file in recipes.SHARED_CODE + recipe.code)
+    for stage in [stage for named in models.MODELS.values() for stage in named.stages]:
+        code = set(recipes.code_of(stage))
+        assert {*recipes.SHARED_CODE, stage.build.__module__} <= code <= provenance.modules().keys()
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------

@@ -67,6 +67,8 @@ def test_the_networks_that_ship_are_those_of_a_committed_run_and_tell_their_lice
 
 @pytest.fixture
 def at_scale(tmp_path):
+    preset = presets.resolve("thesis", iterations=200, decoder_iterations=1000)
+
     def run(seed, level):
         levels = pd.DataFrame({"level": [level, -3.5, -3.4, -3.0], "low": level - 0.1, "high": level + 0.1},
                               index=list(published.LINES))
@@ -75,9 +77,8 @@ def at_scale(tmp_path):
                 "training, main module": {"iterations": 100, "seconds": 60.0 * seed, **noted}}
         metrics = pd.DataFrame({"train": [3.0] * 25 + [2.0] * 75, "held_out": math.nan}, index=range(1, 101))
         metrics.loc[[50, 75, 100], "held_out"] = [2.5, 2.25, 2.375]
-        preset = asdict(presets.resolve("thesis", iterations=200, decoder_iterations=1000))
         return published.Published("music", seed, metrics, levels, level - 0.5,
-                                   {"cost": cost, "preset": preset}, tmp_path)
+                                   {"cost": cost, "preset": asdict(preset)}, tmp_path)
     return [run(1, -2.0), run(2, -2.2), run(3, -1.5)]
 
 

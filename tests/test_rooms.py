@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 
 import pytest
 
-from octavoice.laboratory import graph
+from octavoice import provenance
 
 GROUND = {"errors", "paths", "provenance"}
 ROOMS = {
@@ -33,7 +33,7 @@ ROOMS = {
 DRAWING = ("IPython", "matplotlib")
 
 
-FILES = graph.modules()
+FILES = provenance.modules()
 
 
 def room_of(module: str) -> str:
@@ -56,13 +56,13 @@ def test_the_table_runs_downward():
 def test_imports_run_downward_only(module):
     room = room_of(module)
     assert room in ROOMS, f"{room} is a new room: give it its place in the table"
-    for other in graph.imports_of(module):
+    for other in provenance.imports_of(module):
         assert room_of(other) in {room, *ROOMS[room]}, f"{module} imports {other}"
 
 
 def test_no_import_runs_in_a_circle():
     """Not even one inside a function."""
-    TopologicalSorter({module: graph.imports_of(module) - {module} for module in FILES}).prepare()
+    TopologicalSorter({module: provenance.imports_of(module) - {module} for module in FILES}).prepare()
 
 
 def drawing_modules_after(names: list[str]) -> set[str]:

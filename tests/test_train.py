@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,18 @@ import pandas as pd
 import pytest
 import torch
 
+from octavoice import beyond
 from octavoice.corpus import Fragments
 from octavoice.errors import UserError
 from octavoice.evidence import baselines, likelihood
+from octavoice.model import Tensors
 from octavoice.music.piece import Piece
 from octavoice.thesis import particles
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.enumeration import vector_index, voice_paths
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.voices import VoiceSampler, objective
-from octavoice.training import fit, networks
+from octavoice.training import fit, networks, presets
 
 
 def pieces(count=4, steps=80):
@@ -45,8 +48,17 @@ def run(build, task, fragments, iterations, threads=1, **options):
     return task.module, frame
 
 
+def by_recipe(stage):
+    """How a network is built, and its training by warm-up, schedule and clipped gradients."""
+    def task(network, fragments, size, panel, threads):
+        recipe = replace(stage.recipe(presets.resolve("smoke")), iterations=6, batch=size, warm_up=3)
+        return networks.network_task(stage.called, network, fragments, recipe, panel, threads=threads)
+    return stage.build, task
+
+
 @pytest.mark.parametrize("threads", [1, 2, 9])
-@pytest.mark.parametrize(("build", "task"), [(OctaveGenerator, networks.main_task), (Decoder, networks.decoder_task)])
+@pytest.mark.parametrize(("build", "task"), [(OctaveGenerator, networks.main_task), (Decoder, networks.decoder_task),
+                                             *map(by_recipe, beyond.MODEL.stages)])
 def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, threads, fragments, tmp_path):
     whole, frame = run(build, task, fragments, 6, threads)
     again, frame_again = run(build, task, fragments, 6, threads)
@@ -59,13 +71,13 @@ def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, threads, 
     pd.testing.assert_frame_equal(frame, frame_resumed, check_exact=True)
 
 
-@pytest.mark.parametrize(("build", "loss"), [(OctaveGenerator, networks.mean_loss), (Decoder, networks.mean_loss)])
-def test_an_iteration_never_asks_for_a_value(build, loss, fragments):
+@pytest.mark.parametrize("build", [OctaveGenerator, Decoder])
+def test_an_iteration_never_asks_for_a_value(build, fragments):
     """On torch's device without values every look at one raises; on a GPU each would be a wait."""
     module = build().to("meta")
-    batch = fit.Tensors(*(t.to("meta") for t in fit.to_tensors(fragments.panel(4))))
+    batch = Tensors(*(t.to("meta") for t in fit.to_tensors(fragments.panel(4))))
     optimiser = torch.optim.Adam(module.parameters())
-    value = loss(module)(batch, torch.Generator())
+    value = networks.mean_loss(module)(batch, torch.Generator())
     value.backward()
     optimiser.step()
     with pytest.raises(RuntimeError, match="meta"):
@@ -163,8 +175,8 @@ def test_padding_carries_no_weight_in_either_loss():
     noisy = t._replace(x=t.x.clone(), x12=t.x12.clone())
     noisy.x[12:] = 1
     noisy.x12[12:] = 1
-    for module, loss in ((OctaveGenerator(), networks.mean_loss), (Decoder(), networks.mean_loss)):
-        a, b = (loss(module)(x, torch.Generator().manual_seed(1)).item() for x in (t, noisy))
+    for module in (OctaveGenerator(), Decoder()):
+        a, b = (networks.mean_loss(module)(x, torch.Generator().manual_seed(1)).item() for x in (t, noisy))
         assert a == b
 
 
@@ -236,7 +248,6 @@ def test_the_bound_rises_with_particles_and_impossible_steps_are_counted(fragmen
     assert few["log_likelihood"] < many["log_likelihood"] < 0
     crowded = (t.x12[1:].sum(-1) > 5) & (t.weight > 0)
     assert few["impossible"] == pytest.approx(crowded.sum().item() / int(t.weight.sum()))
-
 
 
 # --- baselines --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from octavoice import cli, paths
 from octavoice.errors import UserError
 from octavoice.laboratory import costs, handover, notebook, relay
 from octavoice.provenance import sha256
+from octavoice.thesis import model as thesis
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import fit, networks, weights
@@ -221,7 +222,7 @@ def test_what_ships_is_a_published_runs_networks_with_their_licence(home, monkey
     finish_notebook(run, "06_experiments", "results/main_metrics.csv", **facts)
     with pytest.raises(UserError, match="holds no published run"):
         handover.ship(*run)
-    weights.save(weights.Weights(OctaveGenerator(), Decoder(), {}), paths.run_dir(*run) / "results")
+    weights.save(weights.Weights(thesis.MODEL, (OctaveGenerator(), Decoder()), {}), paths.run_dir(*run) / "results")
     networks = [f"results/{name}.safetensors" for name in ("main", "decoder")]
     manifest = paths.run_dir(*run) / "manifests" / "06_experiments.json"
     manifest.write_text(json.dumps({"files": {name: sha256(paths.run_dir(*run) / name) for name in networks}, **facts}))
@@ -261,6 +262,7 @@ def test_a_folder_corpus_is_published_without_its_path(home, tmp_path):
         (["publish", "--seed", "x"], "x"),
         (["train", "--corpus", "mozart"], "mozart"),
         (["train", "--device", "gpu"], "gpu"),
+        (["train", "--model", "nonsense"], "nonsense"),
     ],
 )
 def test_mistakes_end_with_one_sentence(arguments, culprit, capsys):

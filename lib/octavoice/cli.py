@@ -96,7 +96,7 @@ def show_corpus(arguments: argparse.Namespace) -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train both networks of a run without a notebook: go on where that was interrupted, or find them trained."""
+    """Train the networks of a run without a notebook: go on where that was interrupted, or find them trained."""
     from octavoice.training import networks, presets
     from octavoice.training.run import Run, check_parameters, pick_device
 

@@ -78,8 +78,12 @@ class Network(nn.Module):
         """log p(step | all before it), nats, ``(time - 1, batch)``; minus infinity where a step is impossible."""
         raise NotImplementedError
 
+    def held_out(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+        """What the held-out curve shows, lower is better: an exact likelihood's negative, else the loss."""
+        return -self.log_likelihood(batch, rng) if self.kind == EXACT else self.loss(batch, rng)
+
     def on_panel(self, batch: Tensors, rng: torch.Generator) -> dict[str, Tensor]:
-        """Numbers beside the loss for the held-out curve, each ``(time - 1, batch)``."""
+        """Numbers beside it for the held-out curve, each ``(time - 1, batch)``."""
         return {}
 
     def start(self, first: Tensor, past: Tensor | None = None, position: int = 0) -> Any:

@@ -128,7 +128,7 @@ class ClassChain(Network):
     space, draw_size = IN_CLASSES, CLASSES
     mistakes = MISTAKES
 
-    def __init__(self, lower: int = 160, upper: int = 130, chain: int = 128):
+    def __init__(self, lower: int = 160, upper: int = 130, chain: int = 120):
         super().__init__()
         self.lower = nn.LSTM(RELATIVE * CLASSES + GENERAL, lower)
         self.attention = nn.Linear(lower, len(PERIODS))

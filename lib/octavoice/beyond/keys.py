@@ -163,7 +163,8 @@ class KeyChain(Network):
     def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
         """The negative log-likelihood, some fragments without a past, like a short prime."""
         kept = (uniforms(rng, batch.x.shape[1], device=batch.x.device) >= HIDDEN_PAST).to(batch.x.dtype)
-        return -self.log_likelihood(batch._replace(past=batch.past * kept[:, None]))
+        position = torch.where(kept > 0, batch.position, torch.zeros_like(batch.position))
+        return -self.log_likelihood(batch._replace(past=batch.past * kept[:, None], position=position))
 
     @torch.no_grad()
     def _sequence(self, batch: Tensors) -> tuple[Tensor, Tensor]:
@@ -235,4 +236,4 @@ class KeyChain(Network):
 def pick(logits: Tensor, uniforms: Tensor) -> Tensor:
     """Draw from categorical distributions ``(row, choice)`` by inversion of ``uniforms`` ``(row,)``."""
     mass = torch.softmax(logits, dim=-1).cumsum(dim=-1)
-    return (mass <= uniforms[:, None] * mass[:, -1:]).sum(dim=-1)
+    return (mass <= uniforms[:, None] * mass[:, -1:]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)

@@ -3,7 +3,7 @@
 ``octavoice compose`` and the notebook ``compose.ipynb`` are thin faces over this package. Underneath
 lies the composer's step, whose state is explicit, so that it can also be played live:
 
-    state = composer.start(x12, keys)               # before anything was heard but one step
+    state = composer.start(keys)                    # before anything was heard but one step, (1, key)
     for draw in composer.draws(seed, 0, 1, steps):  # one row of random numbers for each step
         state, trace = composer.step(state, draw)   # once per sixteenth: 125 ms at 120 quarters a minute
         sound(state.keys)                           # (1, key): what is struck now

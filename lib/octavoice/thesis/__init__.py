@@ -4,9 +4,11 @@
 ``voices``     §6.4  the voice-by-voice polyphonic sampler and its objective
 ``rivals``     §6.4  the first scheme, which collapses, and the softmax over all step vectors
 ``decoder``    §6.2, §4.4  the LSTM-RBM from 12 classes back to 88 keys
-``generator``  §6.1  all of them as one composer
+``generator``  §6.1  main module and sampler as the network that continues the 12 classes
+``particles``  §6.4  the sampler's likelihood by particle filter
+``model``      the two networks under the interface of :mod:`octavoice.model`, and the model's card
 ``values``     what the thesis reports, kept once
 
-Yardsticks: ``lstm`` (the equations of §4.3), ``enumeration`` (every decision path of a small sampler),
-``exact`` (every state of a small RBM).
+Yardsticks: ``lstm`` (the equations of §4.3), ``plain`` (training step by step), ``enumeration`` (every decision
+path of a small sampler), ``exact`` (every state of a small RBM).
 """

@@ -1,5 +1,5 @@
-"""Training of both networks (thesis §7.2): Adam, fragments drawn with replacement, one random
-transposition per batch, zero states at a fragment's start, no gradient clipping, no regularisation.
+"""Training of any network: Adam, fragments drawn with replacement, one random transposition per batch, zero states at
+a fragment's start, no regularisation (thesis §7.2); a schedule and clipped gradients if its recipe asks for them.
 
 Everything random comes from two explicit generators, whose states are in the checkpoint, so a run
 that is interrupted, or killed, and resumed ends as an undisturbed one: to the bit on a CPU with

@@ -1,4 +1,4 @@
-"""The thesis's two networks at a preset: trained once, stored, and loaded again only if nothing changed (§7.2)."""
+"""A model's networks at a preset: trained once, stored, and loaded again only if nothing changed (§7.2)."""
 
 import json
 import math
@@ -42,13 +42,13 @@ def network_task(called: str, network: Network, fragments: Fragments, recipe: Re
                  precision: str = "fp32", threads: int = 1) -> Task:
     """Training of any network on ``fragments`` by its ``recipe``, judged on ``panel`` in float32.
 
-    ``held_out`` is its loss there, with the same draws each time; a network may add more (``on_panel``).
+    ``held_out`` is its loss there, or its negative log-likelihood if that is exact; a network may add more.
     """
     judge = _at(network, "fp32")
     held_out = None if panel is None else to_tensors(panel, next(network.parameters()).device)
 
     def evaluate() -> dict[str, float]:
-        numbers = {"held_out": judge.loss(held_out, _panel_draws()), **judge.on_panel(held_out, _panel_draws())}
+        numbers = {"held_out": judge.held_out(held_out, _panel_draws()), **judge.on_panel(held_out, _panel_draws())}
         return {name: weighted_mean(per_step, held_out.weight).item() for name, per_step in numbers.items()}
     return Task(called, network, mean_loss(network, precision), lambda rng: fragments.draw(rng, recipe.batch),
                 evaluate if held_out else dict, recipe.learning_rate, recipe.epsilon, threads, schedule_of(recipe),

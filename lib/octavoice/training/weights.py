@@ -1,7 +1,7 @@
-"""Weights of both networks as a folder: two safetensors files, and where they come from.
+"""Weights of a model as a folder: a safetensors file for each network, and where they come from.
 
-``main.safetensors`` and ``decoder.safetensors`` have the names that a run gives them under
-``results/``, so that the results of any run, the weights that ship with the package and imported ones
+The files are called as a run calls them under ``results/`` (the thesis's ``main.safetensors`` and
+``decoder.safetensors``), so that the results of any run, the weights that ship with the package and imported ones
 load alike. ``about.json`` beside them is free text and facts for people: training, music, licence.
 """
 
@@ -37,9 +37,13 @@ class Weights:
 def load(folder: Path = SHIPPED, model: str = "thesis") -> Weights:
     """A model's networks from a folder. Raises :class:`UserError` for a missing, damaged or mismatched file."""
     folder, named = Path(folder), models.named(model)
+    files = [folder / f"{stage.name}.safetensors" for stage in named.stages]
+    if missing := [file for file in files if not file.is_file()]:
+        raise UserError(f"{missing[0]}: there is no such file; give a folder with "
+                        f"{' and '.join(file.name for file in files)}.")
     networks = named.build()
-    for network, stage in zip(networks, named.stages, strict=True):
-        load_module(network, folder / f"{stage.name}.safetensors")
+    for network, file in zip(networks, files, strict=True):
+        load_module(network, file)
     return Weights(named, tuple(network.eval() for network in networks), _about(folder / "about.json"))
 
 
@@ -61,8 +65,6 @@ def _about(path: Path) -> dict:
 
 def load_module(module: nn.Module, path: Path) -> None:
     """Fill a module from a safetensors file. Raises :class:`UserError` unless every name and shape fits."""
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file; give a folder with main.safetensors and decoder.safetensors.")
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:

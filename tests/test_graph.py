@@ -49,16 +49,16 @@ def test_a_notebook_depends_on_its_own_rooms(checkout):
     assert not any(file.startswith("composing/") for files in of.values() for file in files)
 
 
-def test_what_is_committed_is_read_by_the_last_three(checkout, tmp_path, monkeypatch):
+def test_what_is_committed_is_read_by_the_last_four(checkout, tmp_path, monkeypatch):
     imports = [graph.notebook_imports(path) for path in sorted((checkout / "notebooks").glob("0*.ipynb"))]
     monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
     before = [graph.committed_state(names) for names in imports]
-    assert [bool(state) for state in before] == [False] * 4 + [True] * 3
+    assert [bool(state) for state in before] == [False] * 4 + [True] * 4
     index = tmp_path / "results/thesis/bach/seed-1/index.json"
     index.parent.mkdir(parents=True)
     index.write_text("{}")
     after = [graph.committed_state(names) for names in imports]
-    assert [a != b for a, b in zip(before, after, strict=True)] == [False] * 4 + [True] * 3
+    assert [a != b for a, b in zip(before, after, strict=True)] == [False] * 4 + [True] * 4
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def finished(checkout, tmp_path):
     shutil.copy(checkout / "pyproject.toml", place)
     run, ends = place / "runs/smoke/bach/seed-1/manifests", [place / f"{kind}/smoke/bach/seed-1/index.json"
                                                             for kind in handover.FOLDERS]
-    made = [run / f"{name}.json" for name in ("corpus", "training", *handover.NOTEBOOKS)] + ends
+    made = [run / f"{name}.json" for name in ("corpus", "training_thesis", "training_beyond", *handover.NOTEBOOKS)] + ends
     for path in made:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
@@ -95,10 +95,11 @@ def finished(checkout, tmp_path):
 
 def test_an_edit_reruns_what_imports_it(finished):
     """Training on an edited model, not on an edited figure, and nothing for a tool around the notebooks."""
-    everything = {*handover.NOTEBOOKS, "corpus", "training", "index"}
+    trainings = {"training_thesis", "training_beyond"}
+    everything = {*handover.NOTEBOOKS, *trainings, "corpus", "index"}
     assert finished("lib/octavoice/laboratory/relay.py") == set()
     assert finished("lib/octavoice/figures/samples.py") == {"07_discussion", "index"}
-    assert finished("lib/octavoice/thesis/voices.py") >= {"training", "06_experiments", "07_discussion", "index"}
+    assert finished("lib/octavoice/thesis/voices.py") >= {*trainings, "06_experiments", "07_discussion", "08_beyond", "index"}
     assert finished("lib/octavoice/music/formats/kern.py") == everything
 
 

@@ -232,7 +232,7 @@ def test_what_ships_is_a_published_runs_networks_with_their_licence(home, monkey
     assert (shipped / "main.safetensors").read_bytes() == (paths.run_dir(*run) / networks[0]).read_bytes()
     about = weights.load(shipped).about
     assert about["licence"] == f"{licence}; trained on {corpus}"
-    assert about["run"]["commit"] == "b"
+    assert about["runs"]["thesis"]["commit"] == "b"
     finish_notebook(run, "07_discussion", "figures/front_page.png", **facts)
     handover.publish(*run, notebooks=("06_experiments", "07_discussion"))
     assert handover.ship(*run).endswith("shipped figures/front_page.png figures/front_page.json")
@@ -314,7 +314,7 @@ def test_relay_shows_a_cells_error_without_papermills_traceback():
 def test_training_alone_gives_the_bits_of_the_notebooks_and_is_found_by_them(home, capsys):
     assert cli.main(["train", "--preset", "smoke", "--seed", "4", "--device", "cpu"]) == 0
     folder = paths.run_dir("smoke", "bach", 4)
-    manifest = read(folder / "manifests/training.json")
+    manifest = read(folder / "manifests/training_thesis.json")
     assert set(manifest["files"]) == {f"results/{name}" for name in (
         "main.safetensors", "decoder.safetensors", "main_metrics.csv", "decoder_metrics.csv")}
     assert {"training, main module", "training, decoder"} == set(manifest["cost"])
@@ -323,9 +323,9 @@ def test_training_alone_gives_the_bits_of_the_notebooks_and_is_found_by_them(hom
     networks.obtain(run)
     assert run.found == list(run.costs) == ["training, main module", "training, decoder"]
     assert run.files == manifest["files"]
-    before = (folder / "manifests/training.json").read_bytes()
+    before = (folder / "manifests/training_thesis.json").read_bytes()
     assert cli.main(["train", "--preset", "smoke", "--seed", "4", "--device", "cpu"]) == 0
-    assert (folder / "manifests/training.json").read_bytes() == before
+    assert (folder / "manifests/training_thesis.json").read_bytes() == before
     assert "training, decoder: found done, 12 iterations" in capsys.readouterr().err
     shutil.rmtree(folder)
     again = notebook.start("06_experiments", parameters)

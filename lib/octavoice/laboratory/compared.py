@@ -17,6 +17,11 @@ def folders() -> list[Path]:
     return sorted(found, key=lambda folder: (folder.parent.name, int(folder.name.removeprefix("seed-"))))
 
 
+def figure(folder: Path, name: str) -> bytes:
+    """One of a committed run's figures, as PNG."""
+    return (paths.checkout() / "figures" / Path(*folder.parts[-3:]) / f"{name}.png").read_bytes()
+
+
 def table() -> pd.DataFrame:
     """Nats per step on whole test sets: a row for each corpus and space. Levels of the model are means over seeds.
 

@@ -11,8 +11,8 @@ TRAINING = ("octavoice.training.networks", "octavoice.training.run")
 """What training imports when no notebook is around it."""
 TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
 """The notebooks that need trained networks, and of which models."""
-COMMITTED = "octavoice.laboratory.published"
-"""The module through which a notebook reads runs that are committed."""
+COMMITTED = {"octavoice.laboratory.published", "octavoice.laboratory.compared"}
+"""The modules through which a notebook reads runs that are committed."""
 
 
 def notebook_imports(notebook: Path) -> set[str]:
@@ -41,7 +41,7 @@ def committed_state(names: Iterable[str]) -> str:
 
     Every run's index there holds the hashes of all its figures and results.
     """
-    if COMMITTED not in names:
+    if COMMITTED.isdisjoint(names):
         return ""
     folder = paths.checkout() / "results" / "thesis"
     return provenance.digest({index.relative_to(folder).as_posix(): provenance.sha256(index)

@@ -1,8 +1,8 @@
 """How long one step of the composer takes on one core. Run by hand.
 
-    python benchmarks/live.py [STEPS] [WEIGHTS]     median and 99th percentile over STEPS single steps [2000]
+    python benchmarks/live.py [STEPS] [MODEL ...]     median and 99th percentile over STEPS single steps [2000]
 
-Without a folder of weights the networks are fresh ones: the time does not depend on what they have learnt.
+Without a model's name all are measured, with the networks that ship.
 """
 
 import sys
@@ -13,12 +13,14 @@ import torch
 
 from octavoice import composing
 from octavoice.composer import Composer
-from octavoice.thesis.decoder import Decoder
-from octavoice.thesis.generator import OctaveGenerator
+from octavoice.errors import UserError
+from octavoice.model import Model
+from octavoice.training import models
+from octavoice.training.fit import seeded
 
 SIXTEENTH = 125.0
 """Milliseconds of a step at 120 quarters a minute."""
-TARGET = 3.0
+TARGET = 2.0
 
 
 def latencies(composer: Composer, steps: int) -> np.ndarray:
@@ -33,16 +35,23 @@ def latencies(composer: Composer, steps: int) -> np.ndarray:
     return np.array(taken[100:])
 
 
-def main(steps: str = "2000", folder: str = "") -> None:
-    """Measure and print."""
+def main(steps: str = "2000", *names: str) -> None:
+    """Measure every model in turn and print."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    networks = composing.load_weights(folder) if folder else None
-    composer = Composer(networks.generator, networks.decoder) if networks else Composer(OctaveGenerator(), Decoder())
-    taken = latencies(composer, int(steps))
-    median, slow = np.percentile(taken, (50, 99))
-    print(f"{len(taken)} steps on one core: median {median:.2f} ms, 99th percentile {slow:.2f} ms "
-          f"(target {TARGET:g}; a sixteenth at 120 quarters a minute lasts {SIXTEENTH:g})")
+    for name in names or models.MODELS:
+        networks = [network.eval() for network in seeded_all(models.named(name))]
+        taken = latencies(Composer(*networks), int(steps))
+        median, slow = np.percentile(taken, (50, 99))
+        print(f"{name}: {len(taken)} steps on one core: median {median:.2f} ms, 99th percentile {slow:.2f} ms "
+              f"(target {TARGET:g}; a sixteenth at 120 quarters a minute lasts {SIXTEENTH:g})")
+
+
+def seeded_all(model: Model) -> list:
+    """A model's networks: those that ship if they do, else fresh ones, whose steps may strike more or less."""
+    try:
+        return list(composing.load_weights(model=model.name).stages)
+    except UserError:
+        return [seeded(stage.build, 0) for stage in model.stages]
 
 
 if __name__ == "__main__":

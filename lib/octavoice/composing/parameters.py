@@ -7,7 +7,8 @@ from octavoice import paths
 from octavoice.composing.continuation import check_number
 from octavoice.training.run import check_types
 
-PARAMETERS = {"prime": str, "variations": int, "bars": int, "seed": int, "temperature": float, "weights": str}
+PARAMETERS = {"prime": str, "variations": int, "bars": int, "seed": int, "temperature": float, "weights": str,
+              "model": str}
 
 
 def parameters(namespace: dict) -> dict:

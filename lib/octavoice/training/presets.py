@@ -41,7 +41,7 @@ class Preset:
 
 
 PRESETS = {preset.name: preset for preset in (
-    # a minute for all seven notebooks: shows that everything runs, teaches the networks nothing
+    # a minute or two for all eight notebooks: shows that everything runs, teaches the networks nothing
     Preset("smoke", files=24, fragment=64, batch=8, iterations=12, decoder_iterations=12, evaluate_every=4, panel=8,
            study_iterations=6, study_batch=4, study_fragment=32, study_seeds=1, samples=3, new_steps=64,
            particles=4, threads=1),

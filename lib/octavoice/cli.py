@@ -193,10 +193,17 @@ def _number(arguments: argparse.Namespace, name: str) -> int | float:
 
 
 def _composer(arguments: argparse.Namespace):
-    """The networks of ``--weights`` and ``--model``, and a composer of the temperatures and Gibbs steps asked for."""
+    """The networks of ``--weights`` and ``--model``, and a composer of the temperatures and Gibbs steps asked for.
+
+    It composes on one thread: its products are small, and threads that wait for each other on a busy machine take
+    many times as long.
+    """
+    import torch
+
     from octavoice import composing
     from octavoice.composer import Composer
 
+    torch.set_num_threads(1)
     given = [name for name in ("temperature", "decoder-temperature", "gibbs-steps")
              if vars(arguments)[name.replace("-", "_")] is not None]
     options = {name.replace("-", "_"): _number(arguments, name) for name in given}

@@ -626,7 +626,7 @@ def test_an_interrupted_rendering_leaves_no_file(run, song, monkeypatch):
 
 # --- the notebook -----------------------------------------------------------------------------------------------------
 
-GOOD = {"prime": "", "variations": 2, "bars": 1, "seed": 1, "temperature": 1.0, "weights": ""}
+GOOD = {"prime": "", "variations": 2, "bars": 1, "seed": 1, "temperature": 1.0, "weights": "", "model": ""}
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from octavoice.composer import Composition
-from octavoice.evidence import harmony
+from octavoice.evidence import samples
 from octavoice.evidence.statistics import roll_summary
 from octavoice.music.piece import Piece
 from octavoice.music.roll import compress
@@ -46,13 +46,9 @@ def _density(x12: np.ndarray) -> dict[str, float]:
 def _keys(prime12: np.ndarray, x12: np.ndarray) -> dict[str, float]:
     if not x12.any():
         return {}
-    prime_key, own_key = harmony.key_of(prime12), harmony.key_of(x12)
-    windows = [(start, key) for start, key in harmony.keys_over_time(x12) if key is not None]
-    local = [harmony.in_key_share(x12[start:start + 64], key) for start, key in windows]
-    return {"in prime's key": harmony.in_key_share(x12, prime_key) if prime_key else np.nan,
-            "in own key": harmony.in_key_share(x12, own_key) if own_key else np.nan,
-            "in key by window": float(np.mean(local)) if local else np.nan,
-            "triads among steps of 3 or more": harmony.triad_share(x12)}
+    shares = samples.key_shares(prime12, x12)
+    triads = shares.pop("triads")
+    return {**shares, "triads among steps of 3 or more": triads}
 
 
 def _hands(roll: np.ndarray) -> dict[str, float]:

@@ -110,11 +110,12 @@ def judge_keys(prime: np.ndarray, composition: Composition, pieces: list[Piece],
     shuffled = [(ours[i][0], ours[i - 1][1]) for i in range(len(ours))]
     sets = {"samples": ours, "held-out pieces": real, "samples, another's prime": shuffled,
             "samples, prime read by own decisions": own}
-    return pd.DataFrame({name: pd.DataFrame([_key_row(*pair) for pair in pairs]).mean()
+    return pd.DataFrame({name: pd.DataFrame([key_shares(*pair) for pair in pairs]).mean()
                          for name, pairs in sets.items() if pairs}).T.rename_axis("set")
 
 
-def _key_row(prime12: np.ndarray, x12: np.ndarray) -> dict[str, float]:
+def key_shares(prime12: np.ndarray, x12: np.ndarray) -> dict[str, float]:
+    """How well ``x12`` ``(time, pitch_class)`` stays in key, by the measures of :func:`judge_keys`."""
     prime_key, own_key = harmony.key_of(prime12), harmony.key_of(x12)
     windows = [(start, key) for start, key in harmony.keys_over_time(x12) if key is not None]
     local = [harmony.in_key_share(x12[start:start + 64], key) for start, key in windows]

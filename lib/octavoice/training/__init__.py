@@ -1,1 +1,1 @@
-"""Both networks trained at a preset: settings, runs, the loop of §7.2, weights."""
+"""Any model trained at a preset: settings, runs, the loop of §7.2, weights, the table of models."""

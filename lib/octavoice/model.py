@@ -38,6 +38,8 @@ class Tensors(NamedTuple):
     ``weight``   ``(time - 1, batch)``: 1 where the next step belongs to the piece, 0 in padding
     ``past``     the 128 steps before ``(128, batch, key)``, zero before the piece
     ``position`` ``(1, batch)``: how many steps of the piece lie before the fragment
+    ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
+                  held, 0 where none begins; no steps at all unless a network's space asks for them
     """
 
     x: Tensor
@@ -47,6 +49,7 @@ class Tensors(NamedTuple):
     weight: Tensor
     past: Tensor
     position: Tensor
+    durations: Tensor
 
 
 class Step(NamedTuple):

@@ -143,7 +143,7 @@ def _fragment(roll: np.ndarray, first: int) -> Tensors:
     x12 = torch.from_numpy(compress(x.numpy()))
     steps = np.arange(first, len(roll))
     return Tensors(x[HISTORY:], x12[HISTORY:], x12[:HISTORY], torch.from_numpy(clock(steps))[:, None],
-                   torch.ones(len(steps) - 1, 1), x[:HISTORY], torch.tensor([[first]]))
+                   torch.ones(len(steps) - 1, 1), x[:HISTORY], torch.tensor([[first]]), x[:0])
 
 
 def hour(composer: Composer, pieces: Sequence[Piece], seed: int, progress=iter) -> np.ndarray:

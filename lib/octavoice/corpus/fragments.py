@@ -8,7 +8,7 @@ import numpy as np
 
 from octavoice.corpus.pieces import Pieces
 from octavoice.music.piece import Piece
-from octavoice.music.roll import clock, compress, transpose
+from octavoice.music.roll import KEYS, clock, compress, transpose
 
 HISTORY = 128
 """Steps before a fragment that attention may look back into: the longest period in H."""
@@ -27,6 +27,8 @@ class Batch:
     ``weight``   ``(time - 1, batch)``: 1 where the *next* step belongs to the piece, 0 in padding
     ``past``     the 128 steps before as onset rolls ``(128, batch, key)``, zero before the piece
     ``position`` ``(1, batch)``: the fragments' first steps, counted from their pieces' starts
+    ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
+                  held, 0 where none begins; no steps at all unless they were asked for
     """
 
     x: np.ndarray
@@ -36,17 +38,19 @@ class Batch:
     weight: np.ndarray
     past: np.ndarray
     position: np.ndarray
+    durations: np.ndarray
 
 
 class Fragments:
     """All fragments of some pieces: ``length`` steps each, starting every ``stride`` steps.
 
     A fragment must fit, ``range(0, T - length, stride)`` [published program]; a piece of at most
-    ``length`` steps gives one fragment, padded with silence that carries no weight.
+    ``length`` steps gives one fragment, padded with silence that carries no weight. With ``durations`` batches tell
+    how long notes are held.
     """
 
-    def __init__(self, pieces: Sequence[Piece], length: int, stride: int = 32):
-        self.pieces, self.length, self.stride = Pieces.of(pieces), length, stride
+    def __init__(self, pieces: Sequence[Piece], length: int, stride: int = 32, durations: bool = False):
+        self.pieces, self.length, self.stride, self.durations = Pieces.of(pieces), length, stride, durations
         self.counts = np.maximum(1, -(-(self.pieces.lengths - length) // stride))
         self.ends = np.cumsum(self.counts)
 
@@ -69,13 +73,13 @@ class Fragments:
         return int(np.maximum(0, -(-(Pieces.of(pieces).lengths - length) // stride)).sum())
 
     @classmethod
-    def tiling(cls, pieces: Sequence[Piece], length: int) -> "Fragments":
+    def tiling(cls, pieces: Sequence[Piece], length: int, durations: bool = False) -> "Fragments":
         """Fragments of ``length`` steps end to end, each sharing one step with the next.
 
         A fragment of n steps gives n - 1 predictions, so every step of a piece but its first is
         predicted exactly once; the last fragment is padded.
         """
-        tiles = cls(pieces, length, length - 1)
+        tiles = cls(pieces, length, length - 1, durations)
         tiles.counts = np.maximum(1, -(-(tiles.pieces.lengths - 1) // tiles.stride))
         tiles.ends = np.cumsum(tiles.counts)
         return tiles
@@ -95,7 +99,15 @@ class Fragments:
         ticks = np.broadcast_to(clock(time)[:, None], (self.length, len(which), 6))
         x = transpose(x, shift).astype(np.float32)
         return Batch(x[HISTORY:], x12[HISTORY:], x12[:HISTORY], ticks.copy(),
-                     (time[1:, None] < left).astype(np.float32), x[:HISTORY], places[None, :, 1])
+                     (time[1:, None] < left).astype(np.float32), x[:HISTORY], places[None, :, 1],
+                     self._held(places, shift))
+
+    def _held(self, places: np.ndarray, shift: int) -> np.ndarray:
+        """The durations of :class:`Batch`."""
+        if not self.durations:
+            return np.zeros((0, len(places), KEYS), np.float32)
+        spans = [self.pieces.held(i, start - HISTORY, start + self.length) for i, start in places]
+        return transpose(np.stack(spans, axis=1), shift).astype(np.float32)
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
         """A training batch (§7.1): fragments drawn with replacement, one random shift for all."""

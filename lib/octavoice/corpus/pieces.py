@@ -1,4 +1,4 @@
-"""Many pieces as one array of bits: what a store holds and what batches are cut from."""
+"""Many pieces as one array of bits and one of durations: what a store holds and what batches are cut from."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -6,12 +6,13 @@ from dataclasses import fields
 
 import numpy as np
 
+from octavoice.music.durations import spread
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS
 
 BYTES = KEYS // 8
 """Bytes of one packed step: 88 keys are 11 bytes."""
-FACTS = tuple(field.name for field in fields(Piece) if field.name != "roll")
+FACTS = tuple(field.name for field in fields(Piece) if field.name not in ("roll", "durations"))
 
 
 def pack(roll: np.ndarray) -> np.ndarray:
@@ -20,7 +21,7 @@ def pack(roll: np.ndarray) -> np.ndarray:
 
 
 def facts_of(piece: Piece) -> dict:
-    """Everything a piece holds but its roll, as plain data."""
+    """Everything a piece holds but its notes, as plain data."""
     return {name: getattr(piece, name) for name in FACTS}
 
 
@@ -61,11 +62,15 @@ class Pieces(Sequence):
     """Pieces that lie packed in one array, unpacked only where asked for.
 
     ``bits`` ``(time, 11)`` holds all steps of all pieces, possibly memory-mapped; ``starts`` and
-    ``lengths`` ``(piece,)`` say where each lies, in steps; ``facts`` are each piece's other fields.
+    ``lengths`` ``(piece,)`` say where each lies, in steps; ``facts`` are each piece's other fields. ``durations``
+    ``(note,)`` uint16 holds those of all notes, possibly memory-mapped; ``notes`` ``(piece,)`` says where each piece's
+    begin.
     """
 
-    def __init__(self, bits: np.ndarray, starts: np.ndarray, lengths: np.ndarray, facts: Facts):
+    def __init__(self, bits: np.ndarray, starts: np.ndarray, lengths: np.ndarray, facts: Facts, durations: np.ndarray,
+                 notes: np.ndarray):
         self.bits, self.starts, self.lengths, self.facts = bits, starts, lengths, facts
+        self.durations, self.notes = durations, notes
 
     @classmethod
     def of(cls, pieces: "Sequence[Piece]") -> "Pieces":
@@ -74,7 +79,10 @@ class Pieces(Sequence):
             return pieces
         lengths = np.array([piece.steps for piece in pieces], dtype=np.int64)
         bits = np.concatenate([pack(piece.roll) for piece in pieces] or [np.zeros((0, BYTES), np.uint8)])
-        return cls(bits, np.cumsum(lengths) - lengths, lengths, Facts.of(map(facts_of, pieces)))
+        durations = [piece.held[piece.roll > 0] for piece in pieces]
+        counts = np.array([len(part) for part in durations], dtype=np.int64)
+        return cls(bits, np.cumsum(lengths) - lengths, lengths, Facts.of(map(facts_of, pieces)),
+                   np.concatenate([*durations, np.zeros(0, np.uint16)]), np.cumsum(counts) - counts)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -85,7 +93,9 @@ class Pieces(Sequence):
         i = range(len(self))[i]
         facts = self.facts[i]
         signatures = tuple(tuple(signature) for signature in facts["time_signatures"])
-        return Piece(roll=self.window(i, 0, int(self.lengths[i])), **{**facts, "time_signatures": signatures})
+        roll = self.window(i, 0, int(self.lengths[i]))
+        durations = np.array(self.durations[self.notes[i]:][:np.count_nonzero(roll)])
+        return Piece(roll=roll, durations=durations, **{**facts, "time_signatures": signatures})
 
     def listed(self) -> str:
         """A line for each piece: name, licence, time signature, key and title, with tabs between them; – is unknown."""
@@ -95,7 +105,8 @@ class Pieces(Sequence):
 
     def subset(self, which: np.ndarray) -> "Pieces":
         """The pieces with the numbers ``which``, still packed in the same array."""
-        return Pieces(self.bits, self.starts[which], self.lengths[which], self.facts.subset(which))
+        return Pieces(self.bits, self.starts[which], self.lengths[which], self.facts.subset(which), self.durations,
+                      self.notes[which])
 
     def window(self, i: int, begin: int, end: int) -> np.ndarray:
         """Steps ``begin`` to ``end`` of piece ``i`` as a roll ``(time, key)``, silent outside the piece."""
@@ -104,3 +115,9 @@ class Pieces(Sequence):
         roll = np.unpackbits(self.bits[start + inside.start: start + inside.stop], axis=1)
         before = min(inside.start, end) - begin
         return np.pad(roll, ((before, end - begin - before - len(roll)), (0, 0)))
+
+    def held(self, i: int, begin: int, end: int) -> np.ndarray:
+        """The durations of the notes that begin in a :meth:`window`, as a grid ``(time, key)``, uint16."""
+        roll, start = self.window(i, begin, end), int(self.starts[i])
+        before = int(np.bitwise_count(self.bits[start:start + max(begin, 0)]).sum())
+        return spread(roll, self.durations[int(self.notes[i]) + before:][:np.count_nonzero(roll)])

@@ -1,8 +1,9 @@
 """The packed store: a corpus read once, kept as bits on disk, mapped into memory, never used when stale.
 
-A store is a folder: ``onsets.bits``, all steps of all pieces, 11 bytes each; ``facts.jsonl``, a line for
-each piece: title, key, collection, licence and the rest of :class:`~octavoice.music.piece.Piece`; and
-``index.json``, where each piece lies, its side of the split, and a verdict on every file.
+A store is a folder: ``onsets.bits``, all steps of all pieces, 11 bytes each; ``durations.u16``, two bytes for each
+note, little end first; ``facts.jsonl``, a line for each piece: title, key, collection, licence and the rest of
+:class:`~octavoice.music.piece.Piece`; and ``index.json``, where each piece lies, its side of the split, and a verdict
+on every file.
 """
 
 import hashlib
@@ -25,10 +26,11 @@ from octavoice.errors import UserError
 from octavoice.music.piece import Piece
 
 CODE = ("music/formats/midi.py", "music/formats/musicxml.py", "music/formats/humdrum.py", "music/formats/kern.py",
-        "music/formats/abc.py", "music/notes.py", "music/piece.py", "music/roll.py", "corpus/sources.py",
-        "corpus/filters.py", "corpus/duplicates.py", "corpus/splits.py", "corpus/pieces.py", "corpus/store.py")
+        "music/formats/abc.py", "music/notes.py", "music/durations.py", "music/piece.py", "music/roll.py",
+        "corpus/sources.py", "corpus/filters.py", "corpus/duplicates.py", "corpus/splits.py", "corpus/pieces.py",
+        "corpus/store.py")
 """What decides how files become pieces: a store made by other code is made again."""
-BITS, FACTS = "onsets.bits", "facts.jsonl"
+BITS, DURATIONS, FACTS = "onsets.bits", "durations.u16", "facts.jsonl"
 COLUMNS = tuple(field.name for field in fields(Verdict))
 CONTENT = 16
 """Characters of a content hash that are kept."""
@@ -79,10 +81,12 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one file gave: a verdict, and of a piece that is kept the packed roll ``(time, 11)``, facts and hash."""
+    """What one file gave: a verdict, and of a piece that is kept the packed roll ``(time, 11)``, the notes' durations
+    ``(note,)``, facts and hash."""
 
     verdict: Verdict
     bits: np.ndarray | None = None
+    durations: np.ndarray | None = None
     facts: dict | None = None
     content: str = ""
 
@@ -157,7 +161,8 @@ def _read_one(source: Source) -> Reading:
     verdict = judge(piece)
     if verdict.reason != "kept":
         return Reading(verdict)
-    return Reading(verdict, pack(piece.roll), facts_of(piece), content_hash(piece.roll)[:CONTENT])
+    return Reading(verdict, pack(piece.roll), piece.held[piece.roll > 0], facts_of(piece),
+                   content_hash(piece.roll)[:CONTENT])
 
 
 def _read(name: str, files: list[Source]) -> Iterator[Reading]:
@@ -176,20 +181,29 @@ def write_store(folder: Path, key: str, readings: Iterable[Reading]) -> None:
     Pieces that are an earlier one's work stay in the bits but not in the index.
     """
     with paths.replaced(folder) as fresh:
-        report, contents, lengths, sizes = [], [], [], []
-        with open(fresh / BITS, "wb") as bits, open(fresh / FACTS, "wb") as facts:
+        report, contents, lengths, counts, sizes = [], [], [], [], []
+        with (open(fresh / BITS, "wb") as bits, open(fresh / DURATIONS, "wb") as durations,
+              open(fresh / FACTS, "wb") as facts):
             for reading in readings:
                 report.append(reading.verdict)
                 if reading.bits is not None:
                     bits.write(reading.bits.tobytes())
+                    durations.write(reading.durations.astype("<u2").tobytes())
                     sizes.append(facts.write(line_of(reading.facts)))
                     contents.append(reading.content)
                     lengths.append(len(reading.bits))
-        lengths, sizes = np.array(lengths, np.int64), np.array(sizes, np.int64)
-        pieces = Pieces(_map(fresh / BITS, BYTES), np.cumsum(lengths) - lengths, lengths,
-                        Facts(_map(fresh / FACTS), np.cumsum(sizes), sizes))
+                    counts.append(len(reading.durations))
+        lengths, counts, sizes = (np.array(each, np.int64) for each in (lengths, counts, sizes))
+        pieces = _mapped(fresh, np.cumsum(lengths) - lengths, lengths, np.cumsum(counts) - counts, np.cumsum(sizes),
+                         sizes)
         index = {"key": key, **_without_copies(pieces, contents, report)}
         (fresh / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _mapped(folder: Path, starts, lengths, notes, ends, sizes) -> Pieces:
+    """The pieces of a store's files, mapped and not read; each array ``(piece,)`` says where a piece lies."""
+    return Pieces(_map(folder / BITS).reshape(-1, BYTES), starts, lengths, Facts(_map(folder / FACTS), ends, sizes),
+                  _map(folder / DURATIONS, "<u2"), notes)
 
 
 def _without_copies(pieces: Pieces, contents: list[str], report: list[Verdict]) -> dict:
@@ -200,9 +214,9 @@ def _without_copies(pieces: Pieces, contents: list[str], report: list[Verdict]) 
     report = [replace(v, reason="duplicate", detail=said[v.name]) if v.name in said else v for v in report]
     kept = [i for i in range(len(pieces)) if i not in copies]
     pieces, contents = pieces.subset(np.array(kept, np.int64)), [contents[i] for i in kept]
-    return {"starts": pieces.starts.tolist(), "lengths": pieces.lengths.tolist(), "ends": pieces.facts.ends.tolist(),
-            "sizes": pieces.facts.sizes.tolist(), "sides": sides_of(contents), "contents": contents,
-            "music": _music_hash(pieces, sides_of(contents)),
+    return {"starts": pieces.starts.tolist(), "lengths": pieces.lengths.tolist(), "notes": pieces.notes.tolist(),
+            "ends": pieces.facts.ends.tolist(), "sizes": pieces.facts.sizes.tolist(), "sides": sides_of(contents),
+            "contents": contents, "music": _music_hash(pieces, sides_of(contents)),
             "report": {name: [getattr(verdict, name) for verdict in report] for name in COLUMNS}}
 
 
@@ -214,10 +228,9 @@ def _music_hash(pieces: Pieces, sides: list[str]) -> str:
     return digest.hexdigest()
 
 
-def _map(path: Path, width: int = 0) -> np.ndarray:
-    """The bytes of a file ``(byte,)``, or in rows ``(row, width)``, mapped and not read."""
-    found = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
-    return found.reshape(-1, width) if width else found
+def _map(path: Path, dtype="u1") -> np.ndarray:
+    """The numbers in a file, mapped and not read."""
+    return np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
 
 
 def open_store(folder: Path, name: str, key: str) -> Corpus | None:
@@ -226,13 +239,13 @@ def open_store(folder: Path, name: str, key: str) -> Corpus | None:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         if index["key"] != key:
             return None
-        starts, lengths, ends, sizes = (np.array(index[field], np.int64)
-                                        for field in ("starts", "lengths", "ends", "sizes"))
-        bits, facts = _map(folder / BITS, BYTES), _map(folder / FACTS)
-        if len(starts) and ((starts + lengths).max() > len(bits) or ends.max() > len(facts)):
+        pieces = _mapped(folder, *(np.array(index[field], np.int64)
+                                   for field in ("starts", "lengths", "notes", "ends", "sizes")))
+        whole = ((pieces.starts + pieces.lengths, pieces.bits), (pieces.notes + 1, pieces.durations),
+                 (pieces.facts.ends, pieces.facts.text))
+        if len(pieces) and any(last.max() > len(array) for last, array in whole):
             return None
         report = [Verdict(*row) for row in zip(*(index["report"][name] for name in COLUMNS), strict=True)]
-        return Corpus(name, Pieces(bits, starts, lengths, Facts(facts, ends, sizes)), report, index["sides"],
-                      index["contents"], index["music"])
+        return Corpus(name, pieces, report, index["sides"], index["contents"], index["music"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from octavoice.errors import UserError
-from octavoice.music.piece import Piece
+from octavoice.music.durations import LONGEST, clipped, joined
+from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_QUARTER
 
 MAX_STEPS = 200_000
@@ -51,25 +52,31 @@ def off_grid_share(ticks: np.ndarray, ticks_per_quarter: int) -> float:
     return float(np.mean(5 * away > ticks_per_quarter))
 
 
-def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: int, **facts) -> Piece:
+def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: int, note_ends: str = WRITTEN,
+               **facts) -> Piece:
     """A :class:`Piece` of notes ``(onset, end, midi_pitch, struck)`` in ``ticks`` per quarter.
 
-    A note that is not struck (tied to one before) only lengthens the piece; the roll ends where the
-    last note ends. ``facts`` are further fields of the piece. Raises :class:`UserError` without struck
-    notes, with one before the beginning, or beyond ``MAX_STEPS``.
+    A note that is not struck (tied to one before) only lengthens that one, and the piece; the roll ends where the
+    last note ends. A note's duration runs from the step of its onset to that of its end, at least one step; struck
+    twice in one step it has the longer, struck again while held it ends there. ``facts`` are further fields of the
+    piece. Raises :class:`UserError` without struck notes, with one before the beginning, or beyond ``MAX_STEPS``.
     """
-    onset, end, pitch, struck = np.asarray(rows, dtype=np.int64).reshape(-1, 4).T
-    struck = struck.astype(bool)
-    if not struck.any():
+    ends = np.asarray(rows, dtype=np.int64).reshape(-1, 4)[:, 1]
+    onset, end, pitch = joined(rows)
+    if not len(onset):
         raise UserError(f"{path}: holds no notes; choose a file with pitched notes.")
-    onset, key = onset[struck], pitch[struck] - LOWEST_MIDI
-    steps = max(int(to_step(onset.max(), ticks)) + 1, int(to_step(end.max(), ticks)))
+    steps = max(int(to_step(onset.max(), ticks)) + 1, int(to_step(ends.max(), ticks)))
     if steps > MAX_STEPS or onset.min() < 0:
         raise UserError(f"{path}: spans {steps} steps, more than {MAX_STEPS}; cut it into shorter files.")
+    key = pitch - LOWEST_MIDI
     inside = (key >= 0) & (key < KEYS)
-    roll = np.zeros((steps, KEYS), dtype=np.uint8)
-    roll[to_step(onset[inside], ticks), key[inside]] = 1
-    return Piece(path.stem, roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()), **facts)
+    step, lasting = to_step(onset, ticks), to_step(end, ticks) - to_step(onset, ticks)
+    grid = np.zeros((steps, KEYS), dtype=np.uint16)
+    np.maximum.at(grid, (step[inside], key[inside]), np.clip(lasting[inside], 1, LONGEST))
+    roll = (grid > 0).astype(np.uint8)
+    return Piece(path.stem, roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()),
+                 durations=clipped(grid)[roll > 0], note_ends=note_ends,
+                 mended=int(((end <= onset) | (lasting > LONGEST)).sum()), **facts)
 
 
 def key_name(sharps: int, mode: str | None = None) -> str | None:

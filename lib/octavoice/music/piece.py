@@ -5,7 +5,10 @@ from pathlib import PurePath
 
 import numpy as np
 
+from octavoice.music.durations import spread, until_next
 from octavoice.music.roll import STEPS_PER_BAR
+
+WRITTEN, PLAYED, UNTOLD = "written", "played", "untold"
 
 
 def bar_steps(metre: tuple[int, int]) -> int:
@@ -31,6 +34,10 @@ class Piece:
     ``key``              the first one given: ``F♯ minor``, or only a signature, ``3 sharps``; None if there is none
     ``corpus``           the collection that the file belongs to; with its ``path`` there and its ``licence``
                          None for a file of one's own, whose ``name`` is the path
+    ``durations``        steps for which each note is held ``(note,)``, uint16, notes by step and then by key; None
+                         where the source tells none
+    ``note_ends``        where they come from: ``written`` (a score), ``played`` (a performance), ``untold``
+    ``mended``           notes that the source gives no length, or one past all bounds
     """
 
     name: str
@@ -46,6 +53,14 @@ class Piece:
     corpus: str | None = None
     path: str | None = None
     licence: str | None = None
+    durations: np.ndarray | None = None
+    note_ends: str = UNTOLD
+    mended: int = 0
+
+    @property
+    def held(self) -> np.ndarray:
+        """Durations as a grid ``(time, key)``, 0 where no note begins; by the thesis's rule where none are known."""
+        return until_next(self.roll) if self.durations is None else spread(self.roll, self.durations)
 
     @property
     def label(self) -> str:

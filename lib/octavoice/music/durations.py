@@ -1,0 +1,66 @@
+"""How long notes are held, in steps, beside the onset roll (thesis §2.2 leaves this out: there a chord sounds until
+the next onset).
+
+A grid of durations has the roll's axes ``(time, key)``: at a note's onset the steps that it is held, elsewhere 0.
+A key that is struck again while it is held ends its first note there.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+LONGEST = 2**16 - 1
+"""Steps of the longest note kept: a duration has two bytes."""
+
+
+def until_next(roll: np.ndarray) -> np.ndarray:
+    """The thesis's rule (§2.2): every note of a roll ``(time, key)`` until the next step with an onset in any key.
+
+    The last chord is held to the roll's end. Returns the grid ``(time, key)``.
+    """
+    struck = np.flatnonzero(roll.any(axis=-1))
+    lasting = np.zeros(len(roll), np.uint16)
+    lasting[struck] = np.minimum(np.diff(np.append(struck, len(roll))), LONGEST)
+    return np.where(roll > 0, lasting[:, None], np.uint16(0))
+
+
+def spread(roll: np.ndarray, durations: np.ndarray) -> np.ndarray:
+    """The grid ``(time, key)`` of a roll and its notes' ``durations`` ``(note,)``, notes by step and then by key."""
+    grid = np.zeros(roll.shape, np.uint16)
+    grid[roll > 0] = durations
+    return grid
+
+
+def clipped(grid: np.ndarray) -> np.ndarray:
+    """A grid in which no note outlasts the next onset of its own key, nor the grid's end."""
+    time = np.arange(len(grid))[:, None]
+    onset = np.where(grid > 0, time, len(grid))
+    after = np.minimum.accumulate(np.concatenate([onset[1:], np.full_like(onset[:1], len(grid))])[::-1])[::-1]
+    return np.minimum(grid, np.where(grid > 0, np.minimum(after - time, LONGEST), 0)).astype(np.uint16)
+
+
+def remaining(grid: np.ndarray) -> np.ndarray:
+    """Steps for which each key still sounds, counted from each step on ``(time, key)``; 0 is silent.
+
+    A note struck at a step counts its whole duration there.
+    """
+    time = np.arange(len(grid))[:, None]
+    ends = np.maximum.accumulate(np.where(grid > 0, time + grid.astype(np.int64), 0), axis=0)
+    return np.maximum(ends - time, 0)
+
+
+def joined(rows: Sequence[tuple[int, int, int, bool]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Onset, end and pitch ``(note,)`` of the struck notes among ``(onset, end, pitch, struck)``, ties joined.
+
+    A note that is not struck lengthens the one of its pitch that is held up to its onset; where none is, it counts
+    for nothing.
+    """
+    onset, end, pitch, struck = np.asarray(rows, dtype=np.int64).reshape(-1, 4).T
+    order = np.lexsort((1 - struck, onset, pitch))
+    onset, end, pitch, struck = onset[order], end[order], pitch[order], struck[order].astype(bool)
+    heads = np.maximum.accumulate(np.where(struck, np.arange(len(struck)), -1))
+    for i in np.flatnonzero(~struck):
+        head = heads[i]
+        if head >= 0 and pitch[head] == pitch[i] and end[head] >= onset[i]:
+            end[head] = max(end[head], end[i])
+    return onset[struck], end[struck], pitch[struck]

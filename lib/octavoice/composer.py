@@ -1,6 +1,7 @@
 """Any model as a composer: it continues a prime step by step, one piece or many at once (thesis §6.1, §7.3).
 
-A model of classes and of keys goes on from its own classes, never from recompressed keys.
+A model of classes and of keys goes on from its own classes, never from recompressed keys. A model that knows how long
+notes are held hears the prime's durations too.
 """
 
 from collections.abc import Callable
@@ -12,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from octavoice.model import GIVEN, HISTORY, Network
+from octavoice.model import CLASSES, DURATIONS, GIVEN, HISTORY, Network
 from octavoice.model import KEYS as IN_KEYS
+from octavoice.music.durations import clipped, until_next
 from octavoice.music.roll import compress
 
 CONTEXT = 256
@@ -25,12 +27,14 @@ class ComposerState:
     """Everything a composer carries from step to step; nothing is hidden in the networks.
 
     ``step`` counts from the start of the piece (the clock); ``x12`` ``(batch, pitch_class)`` and
-    ``keys`` ``(batch, key)`` are the current step; ``stages`` the state of each network.
+    ``keys`` ``(batch, key)`` are the current step, ``durations`` ``(batch, key)`` how long its notes are held if the
+    model knows; ``stages`` the state of each network.
     """
 
     step: int
     x12: Tensor
     keys: Tensor
+    durations: Tensor | None
     stages: tuple[Any, ...]
 
 
@@ -40,7 +44,8 @@ class Composition:
 
     ``x12`` ``(time, batch, pitch_class)`` is what was decided; ``start`` is the first new step; ``trace`` tells by
     name how, as the model's networks do, ``(new, batch, …)``; ``lost`` counts decided classes that got no key, of
-    ``decided`` in all.
+    ``decided`` in all. ``durations`` ``(time, batch, key)`` holds the steps for which each note is held, 0 where none
+    begins; None if the model does not know.
     """
 
     roll: np.ndarray
@@ -49,10 +54,11 @@ class Composition:
     trace: dict[str, np.ndarray]
     lost: int
     decided: int
+    durations: np.ndarray | None = None
 
 
 class Composer:
-    """Continues a prime with explicit state. ``networks`` are a model's, classes before keys.
+    """Continues a prime with explicit state. ``networks`` are a model's, classes before keys before durations.
 
     They are copied to float64, in which the sampled notes do not depend on how many pieces are composed together.
     Temperatures above 1 make the classes, or their keys, more adventurous. ``settings`` are set on every network
@@ -62,7 +68,7 @@ class Composer:
     def __init__(self, *networks: Network, temperature: float = 1.0, decoder_temperature: float = 1.0, **settings):
         self.networks = tuple(_frozen_copy(network) for network in networks)
         for network in self.networks:
-            network.temperature = decoder_temperature if network.space == GIVEN else temperature
+            network.temperature = {GIVEN: decoder_temperature, DURATIONS: 1.0}.get(network.space, temperature)
         for name, value in settings.items():
             owners = [network for network in self.networks if hasattr(network, name)]
             if not owners:
@@ -71,71 +77,89 @@ class Composer:
                 setattr(network, name, value)
         self.sizes = [network.draw_size for network in self.networks]
         self.draw_size = sum(self.sizes)
+        self.holds = self.networks[-1].space == DURATIONS
 
-    def start(self, keys: Tensor, step: int = 0, past: Tensor | None = None) -> ComposerState:
+    def start(self, keys: Tensor, step: int = 0, past: Tensor | None = None, durations: Tensor | None = None,
+              past_durations: Tensor | None = None) -> ComposerState:
         """The state when one step ``keys (batch, key)`` was heard, the piece's step number ``step``.
 
-        ``past`` ``(128, batch, key)`` is what lies before it, silence if not given.
+        ``past`` ``(128, batch, key)`` is what lies before it, silence if not given; ``durations`` ``(batch, key)`` and
+        ``past_durations`` say how long these notes are held.
         """
         x12, past12 = _compress(keys), None if past is None else _compress(past)
-        stages = tuple(network.start(*((x12, past12) if network.space == "classes" else (keys, past)), step)
-                       for network in self.networks)
-        return ComposerState(step, x12, keys, stages)
+        heard = {CLASSES: (x12, past12), DURATIONS: (durations, past_durations)}
+        stages = tuple(network.start(*heard.get(network.space, (keys, past)), step) for network in self.networks)
+        return ComposerState(step, x12, keys, durations, stages)
 
     @torch.no_grad()
-    def step(self, state: ComposerState, uniforms: Tensor, truth: tuple[Tensor, Tensor] | None = None):
+    def step(self, state: ComposerState, uniforms: Tensor, truth: tuple[Tensor, ...] | None = None):
         """One step: the new state, and by name how it came about, each ``(batch, …)``.
 
         ``uniforms`` ``(batch, draw_size)`` decide every draw. With ``truth``, the next step's ``x12`` and ``keys``
-        while a prime is read, that is heard.
+        (and ``durations``) while a prime is read, that is heard.
         """
-        x12, keys = truth or (None, None)
+        x12, keys, *held = truth or (None, None)
+        durations = held[0] if held else None
         stages, trace = [], {}
         for network, past, draws in zip(self.networks, state.stages, uniforms.split(self.sizes, dim=-1), strict=True):
-            heard = x12 if network.space == "classes" else keys
-            after, value, told = network.step(past, draws, heard if truth else None, x12)
-            x12, keys = (value, keys) if network.space == "classes" else (x12, value)
+            heard = {CLASSES: x12, DURATIONS: durations}.get(network.space, keys) if truth else None
+            after, value, told = network.step(past, draws, heard, keys if network.space == DURATIONS else x12)
+            if network.space == CLASSES:
+                x12 = value
+            elif network.space == DURATIONS:
+                durations = value
+            else:
+                keys = value
             if network.space == IN_KEYS:
                 x12 = _compress(value)
             stages.append(after)
             trace |= told
-        return ComposerState(state.step + 1, x12, keys, tuple(stages)), trace
+        return ComposerState(state.step + 1, x12, keys, durations, tuple(stages)), trace
 
-    def listen(self, prime: np.ndarray, draws: Tensor) -> ComposerState:
+    def listen(self, prime: np.ndarray, draws: Tensor, durations: np.ndarray | None = None) -> ComposerState:
         """Read a prime ``(time, batch, key)`` of at least one step; ``draws`` ``(time - 1, batch, draw_size)``.
 
         At most the last 256 steps are read, with the 128 before them as the past; the clock keeps
-        counting from the prime's own first step.
+        counting from the prime's own first step. ``durations`` ``(time, batch, key)`` say how long its notes are held.
         """
-        x = torch.from_numpy(np.ascontiguousarray(prime)).double()
-        first = max(0, len(x) - CONTEXT)
-        past = torch.cat([x.new_zeros(HISTORY, *x.shape[1:]), x[:first]])[-HISTORY:]
-        state = self.start(x[first], first, past)
-        for t in range(first + 1, len(x)):
-            state, _ = self.step(state, draws[t - 1], (_compress(x[t]), x[t]))
+        first = max(0, len(prime) - CONTEXT)
+        x, past = _end_of(prime, first)
+        held, past_held = _end_of(durations, first) if self.holds else ([None] * len(x), None)
+        state = self.start(x[0], first, past, held[0], past_held)
+        for t in range(1, len(x)):
+            truth = (_compress(x[t]), x[t], held[t]) if self.holds else (_compress(x[t]), x[t])
+            state, _ = self.step(state, draws[first + t - 1], truth)
         return state
 
     def compose(self, prime: np.ndarray, steps: int, seed: int, first_index: int = 0,
-                progress: Callable = iter) -> Composition:
+                progress: Callable = iter, durations: np.ndarray | None = None) -> Composition:
         """Continue ``prime`` ``(time, batch, key)`` by ``steps`` new steps.
 
         Piece i of the batch draws from its own random stream (``seed``, ``first_index + i``), so it
-        gets the same notes whatever else is composed with it. ``progress`` wraps the loop (tqdm).
+        gets the same notes whatever else is composed with it. ``progress`` wraps the loop (tqdm). ``durations``
+        ``(time, batch, key)`` are the prime's; without them each of its notes is held until the next onset.
         """
+        if durations is None:
+            durations = np.stack([until_next(x) for x in prime.swapaxes(0, 1)], axis=1)
         heard = max(len(prime), 1) - 1
         draws = self.draws(seed, first_index, prime.shape[1], heard + steps)
-        state = self.listen(prime, draws[:heard])
+        state = self.listen(prime, draws[:heard], durations)
         made, traces = [], []
         for t in progress(range(heard, heard + steps)):
             state, trace = self.step(state, draws[t])
-            made.append((state.keys, state.x12))
+            made.append((state.keys, state.x12, state.durations))
             traces.append(trace)
-        return _composition(prime, made, traces)
+        return _composition(prime, durations, made, traces)
 
     def draws(self, seed: int, first_index: int, batch: int, steps: int) -> Tensor:
-        """Uniforms ``(steps, batch, draw_size)``, each piece from its own Philox stream."""
-        streams = [np.random.Generator(np.random.Philox(key=[seed, first_index + i])) for i in range(batch)]
-        return torch.from_numpy(np.stack([rng.random((steps, self.draw_size)) for rng in streams], axis=1))
+        """Uniforms ``(steps, batch, draw_size)``, each piece from its own Philox stream.
+
+        Durations have a stream beside it, so a model with them makes the same notes as without.
+        """
+        sizes = (self.draw_size - self.sizes[-1], self.sizes[-1]) if self.holds else (self.draw_size,)
+        streams = [[np.random.Generator(np.random.Philox(key=[seed, first_index + i], counter=[0, 0, 0, which]))
+                    .random((steps, size)) for which, size in enumerate(sizes)] for i in range(batch)]
+        return torch.from_numpy(np.stack([np.concatenate(parts, axis=-1) for parts in streams], axis=1))
 
 
 class StepLSTM(nn.LSTM):
@@ -166,9 +190,20 @@ def _frozen_copy(network: Network) -> Network:
     return copy
 
 
-def _composition(prime: np.ndarray, made: list[tuple[Tensor, Tensor]], traces: list[dict]) -> Composition:
-    keys, x12 = (torch.stack(part).numpy().astype(np.uint8) for part in zip(*made, strict=True))
+def _end_of(line: np.ndarray, first: int) -> tuple[Tensor, Tensor]:
+    """What is read of a prime ``(time, batch, key)`` from its step ``first`` on, and the 128 steps before."""
+    x = torch.from_numpy(np.ascontiguousarray(line)).double()
+    return x[first:], torch.cat([x.new_zeros(HISTORY, *x.shape[1:]), x[:first]])[-HISTORY:]
+
+
+def _composition(prime: np.ndarray, held: np.ndarray, made: list[tuple], traces: list[dict]) -> Composition:
+    keys, x12 = (torch.stack(part).numpy().astype(np.uint8) for part in list(zip(*made, strict=True))[:2])
     trace = {name: torch.stack([step[name] for step in traces]).numpy() for name in traces[0]}
     prime = prime.astype(np.uint8)
+    durations = None
+    if made[0][2] is not None:
+        new = torch.stack([durations for _, _, durations in made]).numpy().astype(np.uint16)
+        whole = np.concatenate([held.astype(np.uint16), new])
+        durations = np.stack([clipped(grid) for grid in whole.swapaxes(0, 1)], axis=1)
     return Composition(np.concatenate([prime, keys]), np.concatenate([compress(prime), x12]), len(prime), trace,
-                       int((x12 > compress(keys)).sum()), int(x12.sum()))
+                       int((x12 > compress(keys)).sum()), int(x12.sum()), durations)

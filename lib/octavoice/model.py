@@ -1,7 +1,7 @@
 """What every model offers, whatever it is made of: to be trained, judged, sampled and described.
 
-A :class:`Model` is one network or two, in stages: pitch classes and then keys given classes, or keys at once. Each
-:class:`Network` says in which ``space`` it works and gives
+A :class:`Model` is some networks in stages: pitch classes and then keys given classes, or keys at once; then perhaps
+how long the keys are held. Each :class:`Network` says in which ``space`` it works and gives
 
     loss(batch, rng)             what training minimises, nats per step  (time - 1, batch)
     log_likelihood(batch, rng)   log p(step | all before), nats per step (time - 1, batch), and its ``kind``
@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-CLASSES, GIVEN, KEYS = "classes", "keys given classes", "keys"
-"""The spaces: p(x'_t | past), p(x_t | x'_t, past), p(x_t | past). The first two added are one of the third."""
+CLASSES, GIVEN, KEYS, DURATIONS = "classes", "keys given classes", "keys", "durations given keys"
+"""The spaces: p(x'_t | past), p(x_t | x'_t, past), p(x_t | past), p(d_t | x_t, past). The first two added are one of
+the third; with the last it is one of all that is written, p(x_t, d_t | past)."""
 EXACT, BOUND = "exact", "bound"
 """What a log-likelihood is: the number itself, or on average below it."""
 HISTORY = 128
@@ -61,7 +62,7 @@ class Step(NamedTuple):
 
 
 class Network(nn.Module):
-    """A model's network of one stage. ``width`` is 12 in the space of classes, else 88.
+    """A model's network of one stage. ``width`` is 12 in the space of classes, else 88; of durations a value is steps.
 
     ``draw_size`` is how many uniforms one step takes. The attributes below it may be set on a network: a
     ``temperature`` above 1 makes samples more even, ``precision`` "bf16" lowers the matrix products of training.
@@ -99,8 +100,8 @@ class Network(nn.Module):
     def step(self, state: Any, draws: Tensor, heard: Tensor | None = None, given: Tensor | None = None) -> Step:
         """The next step, ``(batch, width)``, drawn with ``draws`` ``(batch, draw_size)`` in [0, 1), or as ``heard``.
 
-        ``given`` ``(batch, pitch_class)`` are the step's classes, for keys given classes. Piece i depends on row i
-        alone, whatever else is in the batch.
+        ``given`` are the step's classes ``(batch, pitch_class)`` for keys given classes, its keys ``(batch, key)`` for
+        durations. Piece i depends on row i alone, whatever else is in the batch.
         """
         raise NotImplementedError
 

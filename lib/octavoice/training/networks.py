@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from octavoice.corpus import Batch, Fragments
-from octavoice.model import Model, Network, Recipe, Stage, Tensors
+from octavoice.model import DURATIONS, Model, Network, Recipe, Stage, Tensors
 from octavoice.paths import atomic
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
@@ -104,19 +104,20 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
     :class:`UserError` for a model that there is not.
     """
     p, named = run.preset, models.named(model)
-    train, panel = Fragments(run.splits["train"], p.fragment, p.stride), panel_of(run)
     stages, metrics = [], []
     for stage in named.stages:
         network = seeded(stage.build, run.seed).to(run.device)
+        held = network.space == DURATIONS
+        train, panel = Fragments(run.splits["train"], p.fragment, p.stride, held), panel_of(run, held)
         task = network_task(stage.called, network, train, stage.recipe(p), panel, p.precision, p.threads)
         metrics.append(_trained(run, task, stage))
         stages.append(network.eval())
     return Networks(named, tuple(stages), tuple(metrics))
 
 
-def panel_of(run: Run) -> Batch:
-    """The fixed held-out panel: validation fragments spread evenly, not transposed."""
-    return Fragments(run.splits["valid"], run.preset.fragment, run.preset.stride).panel(run.preset.panel)
+def panel_of(run: Run, durations: bool = False) -> Batch:
+    """The fixed held-out panel: validation fragments spread evenly, not transposed; ``durations`` if asked for."""
+    return Fragments(run.splits["valid"], run.preset.fragment, run.preset.stride, durations).panel(run.preset.panel)
 
 
 def _trained(run: Run, task: Task, stage: Stage) -> pd.DataFrame:

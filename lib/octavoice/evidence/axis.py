@@ -56,12 +56,13 @@ def key_tables(train: Pieces) -> dict[str, Judge]:
     return {"key frequency": judge(False), "octave kept": judge(True)}
 
 
-def step_table(judges: dict[str, Judge], pieces: Pieces, device="cpu", progress=iter) -> pd.DataFrame:
+def step_table(judges: dict[str, Judge], pieces: Pieces, device="cpu", progress=iter,
+               durations: bool = False) -> pd.DataFrame:
     """Nats of every step of every piece but its first: one row a step, columns ``piece``, ``step`` and the judges'.
 
-    ``progress`` wraps the loop over batches of windows (tqdm).
+    ``progress`` wraps the loop over batches of windows (tqdm). Batches tell ``durations`` if asked for.
     """
-    tiles, rows = Fragments.tiling(pieces, WINDOW + 1), []
+    tiles, rows = Fragments.tiling(pieces, WINDOW + 1, durations), []
     for which in progress(np.array_split(np.arange(len(tiles)), -(-len(tiles) // BATCH))):
         batch, places = tiles.gather(which), tiles.places(which)
         t, real = to_tensors(batch, device), batch.weight > 0

@@ -48,15 +48,22 @@ def openings(pieces: Sequence[Piece], count: int, steps: int, seed: int) -> tupl
     return chosen, np.stack(rolls, axis=1)
 
 
-def continue_primes(run: Run, networks: Networks, prime: np.ndarray, **settings) -> tuple[Composer, Composition]:
+def held(pieces: Sequence[Piece], steps: int) -> np.ndarray:
+    """How long the notes of the pieces' first ``steps`` steps are held: a grid ``(step, sample, key)``."""
+    grids = [piece.held[:steps] for piece in pieces]
+    return np.stack([np.pad(grid, ((0, steps - len(grid)), (0, 0))) for grid in grids], axis=1)
+
+
+def continue_primes(run: Run, networks: Networks, prime: np.ndarray, durations: np.ndarray | None = None,
+                    **settings) -> tuple[Composer, Composition]:
     """Continue each prime ``(prime, sample, key)`` by the preset's new steps, all at once.
 
-    ``settings`` are a :class:`~octavoice.composer.Composer`'s: a temperature, or of the thesis's model
-    ``truthful=False``, which feeds the voices their own samples while the prime is read [published program].
+    ``durations`` are the primes' as :func:`held` gives them. ``settings`` are a
+    :class:`~octavoice.composer.Composer`'s: a temperature, or of the thesis's model ``truthful=False``, which feeds the voices their own samples while the prime is read [published program].
     """
     composer = Composer(*networks.stages, **settings)
     bar = lambda steps: tqdm(steps, desc="composing", unit="step", mininterval=2.0)  # noqa: E731
-    return composer, composer.compose(prime, run.preset.new_steps, run.seed, progress=bar)
+    return composer, composer.compose(prime, run.preset.new_steps, run.seed, progress=bar, durations=durations)
 
 
 def triad_step(composition: Composition) -> tuple[int, int]:

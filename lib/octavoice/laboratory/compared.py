@@ -45,6 +45,30 @@ def table() -> pd.DataFrame:
     return _indexed(rows, ["corpus", "nats per step of"])
 
 
+def held() -> pd.DataFrame:
+    """How long notes are held, nats per note on whole test sets, and all that is written, nats per step.
+
+    A row for each corpus; levels of the model are means over seeds, those of tables are one number whatever the seed.
+    """
+    rows, found = {}, [folder for folder in folders() if (folder / "beyond_durations.csv").exists()]
+    for corpus in dict.fromkeys(folder.parent.name for folder in found):
+        group = [folder for folder in found if folder.parent.name == corpus]
+        notes = [pd.read_csv(folder / "beyond_durations.csv", index_col=0)["level"] for folder in group]
+        whole = [json.loads((folder / "beyond_everything.json").read_text(encoding="utf-8")) for folder in group]
+        rows[corpus] = {
+            "seeds": ", ".join(folder.name.removeprefix("seed-") for folder in group),
+            "beyond, exact": _spread([level["beyond"] for level in notes]),
+            **{name: f"{notes[0][name]:.3f}" for name in ("marginal", "by position", "until the next onset")},
+            "onsets and durations, per step": _spread([facts["nats per step"] for facts in whole])}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("corpus")
+
+
+def _spread(values: list[float]) -> str:
+    """A mean, with its range where there are several."""
+    mean = f"{sum(values) / len(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
+
+
 def _minutes(group: list[Path]) -> str:
     """Core-minutes of training of both stages, and the machine."""
     costs = [json.loads((folder / "index.json").read_text(encoding="utf-8"))["provenance"]["08_beyond"]["cost"]

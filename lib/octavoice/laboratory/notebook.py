@@ -66,9 +66,10 @@ class NotebookRun(Run):
         self._record(f"results/{name}.csv", table.to_csv(lineterminator="\n").encode())
         return table
 
-    def write_midi(self, name: str, roll: np.ndarray, corpus_music: bool = False) -> Path:
-        """Save a roll ``(time, key)`` as ``results/<name>.mid``."""
-        path = write_midi(roll, self.dir / "results" / f"{name}.mid")
+    def write_midi(self, name: str, roll: np.ndarray, corpus_music: bool = False,
+                   durations: np.ndarray | None = None) -> Path:
+        """Save a roll ``(time, key)`` as ``results/<name>.mid``; ``durations`` ``(time, key)`` say how long notes last."""
+        path = write_midi(roll, self.dir / "results" / f"{name}.mid", durations=durations)
         self._note(path, corpus_music)
         return path
 

@@ -17,6 +17,7 @@ from octavoice.thesis import values
 
 MARKS = "<!-- results: written by `octavoice publish`, do not edit -->", "<!-- end of results -->"
 AXIS = "<!-- one axis: written by `octavoice publish`, do not edit -->", "<!-- end of one axis -->"
+HELD = "<!-- durations: written by `octavoice publish`, do not edit -->", "<!-- end of durations -->"
 LINES = {"main module": "main module and sampler", "marginal": "marginal frequency", "first order": "first-order table",
          "one bar before": "table of one bar before"}
 
@@ -217,7 +218,8 @@ def markdown(cells: pd.DataFrame, marks: tuple[str, str]) -> str:
 
 def sections() -> dict[tuple[str, str], str]:
     """What a README shows between each pair of marks."""
-    return {MARKS: markdown(table(runs()), MARKS), AXIS: markdown(compared.table(), AXIS)}
+    return {MARKS: markdown(table(runs()), MARKS), AXIS: markdown(compared.table(), AXIS),
+            HELD: markdown(compared.held(), HELD)}
 
 
 def write_readme(readme: Path) -> None:

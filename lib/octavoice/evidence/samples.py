@@ -59,7 +59,8 @@ def continue_primes(run: Run, networks: Networks, prime: np.ndarray, durations: 
     """Continue each prime ``(prime, sample, key)`` by the preset's new steps, all at once.
 
     ``durations`` are the primes' as :func:`held` gives them. ``settings`` are a
-    :class:`~octavoice.composer.Composer`'s: a temperature, or of the thesis's model ``truthful=False``, which feeds the voices their own samples while the prime is read [published program].
+    :class:`~octavoice.composer.Composer`'s: a temperature, or of the thesis's model ``truthful=False``, which feeds the
+    voices their own samples while the prime is read [published program].
     """
     composer = Composer(*networks.stages, **settings)
     bar = lambda steps: tqdm(steps, desc="composing", unit="step", mininterval=2.0)  # noqa: E731

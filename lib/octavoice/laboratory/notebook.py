@@ -68,7 +68,7 @@ class NotebookRun(Run):
 
     def write_midi(self, name: str, roll: np.ndarray, corpus_music: bool = False,
                    durations: np.ndarray | None = None) -> Path:
-        """Save a roll ``(time, key)`` as ``results/<name>.mid``; ``durations`` ``(time, key)`` say how long notes last."""
+        """Save a roll ``(time, key)`` as ``results/<name>.mid``, its notes as long as ``durations`` ``(time, key)``."""
         path = write_midi(roll, self.dir / "results" / f"{name}.mid", durations=durations)
         self._note(path, corpus_music)
         return path

@@ -116,9 +116,9 @@ def _chorales() -> list[Source]:
 def read_score(path: Path) -> Piece:
     """Read a score with music21 and merge its parts into one keyboard roll ``(time, key)``.
 
-    Tied notes sound once, grace notes are left out, repeats are not expanded; step 0 is the
-    first written position, so a pickup of one quarter puts the first bar line at step 4.
-    Raises :class:`UserError` if music21 cannot read the file.
+    Tied notes sound once, over the length of all; grace notes are left out, but a note that one is tied to is struck.
+    Repeats are not expanded; step 0 is the first written position, so a pickup of one quarter puts the first bar line
+    at step 4. Raises :class:`UserError` if music21 cannot read the file.
     """
     from music21 import converter
 
@@ -134,16 +134,18 @@ def read_score(path: Path) -> Piece:
 
 def _rows(score) -> list[tuple[int, int, int, bool]]:
     """The notes of a music21 score, as :func:`from_notes` wants them."""
-    rows = []
+    rows, graces = [], set()
     for part in score.parts:
         for element in part.flatten().notes:
-            if element.duration.isGrace:
-                continue
-            start = int(Fraction(element.offset) * TICKS)
-            end = start + int(Fraction(element.quarterLength) * TICKS)
-            rows += [(start, end, note.pitch.midi, note.tie is None or note.tie.type == "start")
-                     for note in getattr(element, "notes", [element])]
-    return rows
+            offset = Fraction(element.offset)
+            start, end = (int(at * TICKS) for at in (offset, offset + Fraction(element.quarterLength)))
+            for note in getattr(element, "notes", [element]):
+                tie, place = note.tie.type if note.tie else "", (start, note.pitch.midi)
+                if element.duration.isGrace:
+                    graces |= {place} if tie == "start" else set()
+                else:
+                    rows.append((*place, tie not in ("stop", "continue") or place in graces, end))
+    return [(start, end, pitch, struck) for start, pitch, struck, end in rows]
 
 
 def _signatures(score) -> tuple[tuple[int, int], ...]:

@@ -196,8 +196,13 @@ def write_store(folder: Path, key: str, readings: Iterable[Reading]) -> None:
         lengths, counts, sizes = (np.array(each, np.int64) for each in (lengths, counts, sizes))
         pieces = _mapped(fresh, np.cumsum(lengths) - lengths, lengths, np.cumsum(counts) - counts, np.cumsum(sizes),
                          sizes)
-        index = {"key": key, **_without_copies(pieces, contents, report)}
+        index = {"key": key, "bytes": _bytes(fresh), **_without_copies(pieces, contents, report)}
         (fresh / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _bytes(folder: Path) -> list[int]:
+    """How many bytes a store's files hold, its index left out."""
+    return [(folder / name).stat().st_size for name in (BITS, DURATIONS, FACTS)]
 
 
 def _mapped(folder: Path, starts, lengths, notes, ends, sizes) -> Pieces:
@@ -237,14 +242,10 @@ def open_store(folder: Path, name: str, key: str) -> Corpus | None:
     """The corpus stored in ``folder``, or None if there is none, it is damaged, or it has another key."""
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        if index["key"] != key:
+        if index["key"] != key or index["bytes"] != _bytes(folder):
             return None
         pieces = _mapped(folder, *(np.array(index[field], np.int64)
                                    for field in ("starts", "lengths", "notes", "ends", "sizes")))
-        whole = ((pieces.starts + pieces.lengths, pieces.bits), (pieces.notes + 1, pieces.durations),
-                 (pieces.facts.ends, pieces.facts.text))
-        if len(pieces) and any(last.max() > len(array) for last, array in whole):
-            return None
         report = [Verdict(*row) for row in zip(*(index["report"][name] for name in COLUMNS), strict=True)]
         return Corpus(name, pieces, report, index["sides"], index["contents"], index["music"])
     except (OSError, ValueError, KeyError, TypeError):

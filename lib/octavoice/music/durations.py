@@ -49,18 +49,34 @@ def remaining(grid: np.ndarray) -> np.ndarray:
     return np.maximum(ends - time, 0)
 
 
+def next_onset(struck: np.ndarray, end: int) -> np.ndarray:
+    """For each onset ``(note,)`` in steps the next step with an onset in any key, or ``end``: the thesis's rule."""
+    steps = np.append(np.unique(struck), end)
+    return steps[np.searchsorted(steps[:-1], struck, side="right")]
+
+
 def joined(rows: Sequence[tuple[int, int, int, bool]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Onset, end and pitch ``(note,)`` of the struck notes among ``(onset, end, pitch, struck)``, ties joined.
 
-    A note that is not struck lengthens the one of its pitch that is held up to its onset; where none is, it counts
-    for nothing.
+    A note that is not struck lengthens the one of its pitch that ends at its onset, else the last one struck if
+    that is still held; where neither is, it counts for nothing.
     """
     onset, end, pitch, struck = np.asarray(rows, dtype=np.int64).reshape(-1, 4).T
     order = np.lexsort((1 - struck, onset, pitch))
     onset, end, pitch, struck = onset[order], end[order], pitch[order], struck[order].astype(bool)
-    heads = np.maximum.accumulate(np.where(struck, np.arange(len(struck)), -1))
-    for i in np.flatnonzero(~struck):
-        head = heads[i]
-        if head >= 0 and pitch[head] == pitch[i] and end[head] >= onset[i]:
-            end[head] = max(end[head], end[i])
+    for held in np.split(np.arange(len(pitch)), np.flatnonzero(np.diff(pitch)) + 1) if not struck.all() else ():
+        _join(onset, end, struck, held)
     return onset[struck], end[struck], pitch[struck]
+
+
+def _join(onset: np.ndarray, end: np.ndarray, struck: np.ndarray, notes: np.ndarray) -> None:
+    """Lengthen in ``end`` the struck among ``notes``, the numbers of one pitch's by onset, by those tied to them."""
+    until, last = {}, None
+    for i in notes:
+        if struck[i]:
+            until[end[i]] = last = i
+            continue
+        head = until.pop(onset[i], last)
+        if head is not None and end[head] >= onset[i]:
+            end[head] = max(end[head], end[i])
+            until[end[head]] = head

@@ -54,6 +54,11 @@ def held(pieces: Sequence[Piece], steps: int) -> np.ndarray:
     return np.stack([np.pad(grid, ((0, steps - len(grid)), (0, 0))) for grid in grids], axis=1)
 
 
+def of(durations: np.ndarray | None, sample: int) -> np.ndarray | None:
+    """One sample's durations ``(time, key)`` of a composition's ``(time, sample, key)``, None where there are none."""
+    return None if durations is None else durations[:, sample]
+
+
 def continue_primes(run: Run, networks: Networks, prime: np.ndarray, durations: np.ndarray | None = None,
                     **settings) -> tuple[Composer, Composition]:
     """Continue each prime ``(prime, sample, key)`` by the preset's new steps, all at once.

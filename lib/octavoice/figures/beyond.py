@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from octavoice.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE
-from octavoice.music.roll import LOWEST_MIDI, STEPS_PER_BAR
+from octavoice.music.formats.midi import chord_notes
+from octavoice.music.roll import STEPS_PER_BAR
 
 SETS = (ORANGE, BLUE, PURPLE, GREEN)
 MARKS = ("s", "o", "D", "^")
@@ -30,10 +31,10 @@ def curves(metrics: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def levels(tables: dict[str, pd.DataFrame]) -> Figure:
+def levels(tables: dict[str, pd.DataFrame], unit: str = "nats per step") -> Figure:
     """Levels with 95 % intervals over pieces, one panel a space; the mark tells what kind of number it is.
 
-    ``tables`` by space, with columns ``level``, ``low``, ``high`` and ``kind``, a row for each model.
+    ``tables`` by space, with columns ``level``, ``low``, ``high`` and ``kind``, a row for each model, in ``unit``.
     """
     height = 0.55 + 0.38 * max(map(len, tables.values()))
     figure, axes = plt.subplots(1, len(tables), figsize=(4.6 * len(tables), height),
@@ -45,7 +46,7 @@ def levels(tables: dict[str, pd.DataFrame]) -> Figure:
             ax.plot(row["level"], y, mark, color=colour, markersize=7)
             ax.annotate(f"{row['level']:.3f}", (row["level"], y), (0, 6), textcoords="offset points", ha="center",
                         fontsize=8)
-        ax.set(title=space, xlabel="nats per step, higher is better", yticks=range(len(table)),
+        ax.set(title=space, xlabel=f"{unit}, higher is better", yticks=range(len(table)),
                yticklabels=table.index, ylim=(-0.6, len(table) - 0.3))
         ax.margins(x=0.12)
         ax.grid(axis="x", alpha=0.4)
@@ -85,18 +86,18 @@ def temperatures(table: pd.DataFrame, music: pd.Series, noise: pd.Series, names:
     return figure
 
 
-def front_page(ways: dict[str, np.ndarray], start: int, title: str) -> Figure:
+def front_page(ways: dict[str, tuple[np.ndarray, np.ndarray | None]], start: int, title: str) -> Figure:
     """The README's picture: one prime of ``start`` steps on the keys, continued by each of some models.
 
-    ``ways`` names the rolls ``(time, key)``.
+    ``ways`` names the rolls ``(time, key)``, each with its grid of durations, or None: held until the next onset.
     """
     figure, axes = plt.subplots(len(ways), 1, figsize=(10, 2.5 * len(ways)), sharex=True, sharey=True)
-    for ax, (name, roll) in zip(np.atleast_1d(axes), ways.items(), strict=True):
-        t, k = np.nonzero(roll)
+    for ax, (name, (roll, durations)) in zip(np.atleast_1d(axes), ways.items(), strict=True):
+        onset, end, pitch = np.array(chord_notes(roll, durations), int).reshape(-1, 3).T
         for new, colour, label in ((False, ORANGE, "prime"), (True, BLUE, "composed")):
-            chosen = (t >= start) == new
-            bars, keys = t[chosen] / STEPS_PER_BAR + 1, k[chosen] + LOWEST_MIDI
-            ax.plot(bars, keys, "s", markersize=3, color=colour, label=label)
+            chosen = (onset >= start) == new
+            ax.barh(pitch[chosen], (end - onset)[chosen] / STEPS_PER_BAR, left=onset[chosen] / STEPS_PER_BAR + 1,
+                    height=1.3, color=colour, edgecolor=INK, linewidth=0.3, label=label)
         ax.set(title=f"{title} {name}", ylabel="key", yticks=OCTAVES, yticklabels=[f"C{m // 12 - 1}" for m in OCTAVES],
                xlim=(0.8, len(roll) / STEPS_PER_BAR + 1.1))
         ax.grid(axis="y", alpha=0.4)

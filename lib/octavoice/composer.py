@@ -49,6 +49,7 @@ class Composition:
     trace: dict[str, np.ndarray]
     lost: int
     decided: int
+    durations: np.ndarray | None = None
 
 
 class Composer:

@@ -14,6 +14,7 @@ import numpy as np
 from octavoice.music.hands import Chord
 from octavoice.music.piece import bar_steps
 from octavoice.music.rhythm import values
+from octavoice.music.roll import STEPS_PER_QUARTER
 
 WAYS = 12
 """Ways to share the chords so far that are kept at each onset."""
@@ -166,14 +167,14 @@ def _notes(chord: Chord, size: int, metre: tuple[int, int]):
 def _filled(voice: list[Written], place: int, busy: np.ndarray, both: bool, metre: tuple[int, int]) -> list[Written]:
     """A voice's bar with rests in its gaps; ``busy`` ``(voice, step)`` is where the voices sound in it.
 
-    Of two voices, the upper shows the rests of the whole staff. Where the other sounds, a voice shows a rest only
-    between its own notes.
+    Of two voices, the upper shows the rests of the whole staff. Where the other sounds, a voice only shows rests
+    shorter than a quarter between its own notes.
     """
     first, last = (voice[0].at, voice[-1].at) if voice else (busy.shape[1], 0)
     filled = list(voice)
     for start, end in _gaps(busy[place], busy[1 - place] & both):
         silent = not busy[:, start].any()
-        hidden = both and (place == 1 if silent else not first < start < last)
+        hidden = both and (place == 1 if silent else not first < start < last or end - start >= STEPS_PER_QUARTER)
         filled += [Written(*part, hidden=hidden) for part in values(start, end, True, metre)]
     return sorted(filled)
 

@@ -16,8 +16,6 @@ STRETCH = 16
 """Widest chord that one hand takes without extra cost, in semitones."""
 FINGERS = 3
 """Most notes that one hand takes without extra cost."""
-APART = 8
-"""Price of a hand that strikes while it holds, or strikes notes that end apart, and so needs a second voice."""
 
 
 class Chord(NamedTuple):
@@ -54,16 +52,14 @@ def split_points(roll: np.ndarray, split: int = 60, durations: np.ndarray | None
     The cheapest path (Viterbi) through the points within ``REACH`` of ``split``: a note pays for being
     on the wrong side of ``split``, by the square of the distance; a hand pays beyond ``STRETCH`` or
     ``FINGERS``; the point pays for moving, and a staff for falling silent or waking up. So a line that
-    crosses ``split`` for a moment stays on its staff. ``durations`` ``(time, key)`` tell which notes are still held
-    from before: they count among those of a step, and a hand pays ``APART`` if its notes do not end together.
+    crosses ``split`` for a moment stays on its staff. Notes that are still held, as the grid
+    ``durations`` ``(time, key)`` says, count among those of a step.
     """
     points = np.arange(split - REACH, split + REACH + 1)
     moving = np.abs(points[:, None] - points)
     total, came_from, before = np.zeros(len(points)), [], None
-    rest = remaining(sounding(roll, durations))
-    for step in np.flatnonzero(roll.any(axis=-1)):
-        keys = np.flatnonzero(rest[step])
-        cost, playing = _hands(keys + LOWEST_MIDI, rest[step, keys], roll[step, keys] > 0, points, split)
+    for step in remaining(sounding(roll, durations))[roll.any(axis=-1)]:
+        cost, playing = _hands(np.flatnonzero(step) + LOWEST_MIDI, points, split)
         change = 0 if before is None else CROSSING * (before[:, None] != playing[None]).sum(axis=-1)
         reached = total[:, None] + moving + change
         came_from.append(reached.argmin(axis=0))
@@ -74,25 +70,12 @@ def split_points(roll: np.ndarray, split: int = 60, durations: np.ndarray | None
     return points[path[-2::-1]]
 
 
-def _hands(notes: np.ndarray, lasting: np.ndarray, struck: np.ndarray, points: np.ndarray,
-           split: int) -> tuple[np.ndarray, np.ndarray]:
-    """What the notes of a step cost at each split point, and which hands play: ``(point, 2)``.
-
-    ``notes`` are MIDI numbers, ascending; each goes on for ``lasting`` steps and is ``struck`` here or held.
-    """
+def _hands(notes: np.ndarray, points: np.ndarray, split: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a chord (MIDI numbers, ascending) costs at each split point, and which hands play: ``(point, 2)``."""
     right = notes >= points[:, None]
     beyond = np.where(right, np.maximum(split - notes, 0), np.maximum(notes - split + 1, 0))
     cost = (beyond**2).sum(axis=-1) / 4
     for hand in (right, ~right):
-        low, high = _spread(notes, hand)
-        soonest, latest = _spread(lasting, hand)
+        high, low = np.where(hand, notes, -999).max(axis=-1), np.where(hand, notes, 999).min(axis=-1)
         cost += 2 * np.maximum(high - low - STRETCH, 0) + 2 * np.maximum(hand.sum(axis=-1) - FINGERS, 0)
-        cost += APART * ((soonest < latest) & (hand & struck).any(axis=-1))
     return cost, np.stack([right.any(axis=-1), (~right).any(axis=-1)], axis=-1)
-
-
-def _spread(values: np.ndarray, hand: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest of the ``values`` ``(note,)`` that are in ``hand`` ``(point, note)``; of none 0."""
-    some = hand.any(axis=-1)
-    low = np.where(hand, values, np.iinfo(np.int64).max).min(axis=-1)
-    return np.where(some, low, 0), np.where(hand, values, 0).max(axis=-1)

@@ -157,10 +157,11 @@ def compose(arguments: argparse.Namespace) -> None:
     composing.check_places(kinds, source)
     seed, variations, prime = _number(arguments, "seed"), _number(arguments, "variations"), composing.resolve(source)
     steps = _number(arguments, "bars") * prime.bar if arguments.steps is None else _number(arguments, "steps")
+    held = composing.check_durations(arguments.durations)
     networks, composer = _composer(arguments)
     shift = composing.best_shift(networks.stages[0], prime.roll, seed) if arguments.search_transpositions else 0
     pieces = composing.continuations(composer, prime, composing.check_number("steps", steps), variations, seed,
-                                     keep=not arguments.drop_prime, shift=shift, progress=_bar)
+                                     keep=not arguments.drop_prime, held=held, shift=shift, progress=_bar)
     written = composing.write(pieces, kinds, sound.find_soundfont() if "audio" in kinds else None,
                               whole=arguments.whole)
     cut = composing.tell_cut(pieces[0], kinds, arguments.whole)
@@ -178,11 +179,12 @@ def hour(arguments: argparse.Namespace) -> None:
 
     composing.check_places({"midi": Path(arguments.midi)})
     corpus.check(arguments.corpus)
-    seed, (networks, composer) = _number(arguments, "seed"), _composer(arguments)
+    seed, held = _number(arguments, "seed"), composing.check_durations(arguments.durations)
+    networks, composer = _composer(arguments)
     splits = corpus.load(arguments.corpus).splits()
-    roll = composing.hour(composer, splits["test"] or splits["valid"], seed, _bar)
+    roll, durations = composing.hour(composer, splits["test"] or splits["valid"], seed, held, _bar)
     _tell_licence(networks)
-    print(f"{write_midi(roll, arguments.midi)}: {len(roll)} steps")
+    print(f"{write_midi(roll, arguments.midi, durations=durations)}: {len(roll)} steps")
 
 
 def _number(arguments: argparse.Namespace, name: str) -> int | float:
@@ -309,6 +311,9 @@ def _add_how(parser: argparse.ArgumentParser):
                      help="beyond, this project's own, or thesis, the replicated one [beyond if it is there]")
     how.add_argument("--gibbs-steps", metavar="K",
                      help="with --model thesis, for each step's octaves: 1 as printed; 8 lose fewer notes [1]")
+    how.add_argument("--durations", metavar="WORD", default="held",
+                     help="held: notes last as in the prime's file and as the model says; thesis: each until the next "
+                          "onset [%(default)s]")
     how.add_argument("--weights", metavar="DIR", default="", help="networks other than those that come along")
     return how
 

@@ -15,6 +15,7 @@ what was played and go on from there. A state is never changed: keep one, and co
 from octavoice.composing.continuation import (
     Continuation,
     best_shift,
+    check_durations,
     check_number,
     continuations,
     excerpt,
@@ -33,6 +34,6 @@ from octavoice.composing.output import (
 )
 from octavoice.composing.prime import Prime, built_in, named, read, resolve, silence
 
-__all__ = ["SUFFIXES", "Continuation", "Prime", "best_shift", "built_in", "check_number", "check_places",
-           "continuations", "describe", "engraving", "excerpt", "hour", "introduce", "load_weights", "named",
-           "read", "resolve", "sheet", "silence", "tell_cut", "write"]
+__all__ = ["SUFFIXES", "Continuation", "Prime", "best_shift", "built_in", "check_durations", "check_number",
+           "check_places", "continuations", "describe", "engraving", "excerpt", "hour", "introduce",
+           "load_weights", "named", "read", "resolve", "sheet", "silence", "tell_cut", "write"]

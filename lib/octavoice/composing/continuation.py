@@ -13,8 +13,9 @@ from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
 from octavoice.evidence import harmony, samples
 from octavoice.model import HISTORY, Network, Tensors
+from octavoice.music.durations import clipped, remaining, until_next
 from octavoice.music.piece import Piece
-from octavoice.music.roll import CLOCK_BITS, KEYS, clock, compress, transpose
+from octavoice.music.roll import CLOCK_BITS, KEYS, STEPS_PER_QUARTER, clock, compress, transpose
 from octavoice.training import weights
 from octavoice.training.presets import MAX_SEED
 
@@ -28,6 +29,8 @@ AT_ONCE = 30_000
 """New steps composed in one batch, over all its pieces; more would only take memory."""
 SEARCH_DRAWS = 4
 """Random draws over which the search for a transposition takes the mean."""
+DURATIONS = ("held", "thesis")
+"""How long notes are held: as the prime's file and the model say, or all of them as in the thesis."""
 EXCERPT = 4
 """Bars of the prime that a score, a picture or sound shows before the bar in which the new steps begin."""
 
@@ -38,6 +41,7 @@ class Continuation:
 
     ``mark`` is the first new step in it; without the prime there is none. ``key`` is that of the new steps
     (music21's analysis), None if they are silent. ``first_bar`` is the number of the bar with which ``roll`` begins.
+    ``durations`` ``(time, key)`` are the steps for which its notes are held, by the thesis's rule if None.
     """
 
     prime: Prime
@@ -46,6 +50,14 @@ class Continuation:
     mark: int | None
     key: harmony.Key | None
     first_bar: int = 1
+    durations: np.ndarray | None = None
+
+
+def check_durations(given: str) -> bool:
+    """Whether notes are held rather than as long as in the thesis; raises :class:`UserError` for another word."""
+    if given not in DURATIONS:
+        raise UserError(f"durations {given!r} are neither {' nor '.join(DURATIONS)}; give one of these words.")
+    return given == DURATIONS[0]
 
 
 def check_number(name: str, given: str | int | float) -> int | float:
@@ -83,42 +95,68 @@ def heard(roll: np.ndarray) -> np.ndarray:
 
 
 def continuations(composer: Composer, prime: Prime, steps: int, variations: int, seed: int, *, keep: bool = True,
-                  shift: int = 0, progress=iter) -> list[Continuation]:
+                  held: bool = True, shift: int = 0, progress=iter) -> list[Continuation]:
     """Continue a prime by ``steps`` new steps, in ``variations`` ways; the i-th draws from stream (``seed``, i).
 
-    ``keep`` writes the prime too (silence never). ``shift`` semitones the prime is moved by while it is continued,
-    see :func:`best_shift`. ``progress`` wraps the loop over steps (tqdm).
+    ``keep`` writes the prime too (silence never). ``held`` gives the prime's notes the durations of its file and the
+    new ones those that the model decides, if it does; else all have the thesis's. ``shift`` semitones the prime is
+    moved by while it is continued, see :func:`best_shift`. ``progress`` wraps the loop over steps (tqdm).
     """
     listened, pieces = transposed(heard(prime.roll), shift), []
     most = max(1, AT_ONCE // steps)
     for first in range(0, variations, most):
         batch = np.repeat(listened[:, None], min(most, variations - first), axis=1)
         composition = composer.compose(batch, steps, seed, first_index=first, progress=progress)
-        new = transposed(composition.roll[composition.start:], -shift)
-        pieces += [_continuation(prime, new[:, i], keep and bool(prime.roll.any())) for i in range(new.shape[1])]
+        new, start = transposed(composition.roll[composition.start:], -shift), composition.start
+        lasting = None if composition.durations is None else transposed(composition.durations[start:], -shift)
+        for i in range(new.shape[1]):
+            told = until_next(new[:, i]) if lasting is None else lasting[:, i]
+            pieces.append(_continuation(prime, new[:, i], told if held else None, keep and bool(prime.roll.any())))
     return pieces
 
 
-def _continuation(prime: Prime, new: np.ndarray, keep: bool) -> Continuation:
-    """What is written begins at a bar line, so that bar lines stay where the prime has them."""
-    before = prime.roll if keep else prime.roll[:0]
+def _continuation(prime: Prime, new: np.ndarray, lasting: np.ndarray | None, keep: bool) -> Continuation:
+    """What is written begins at a bar line, so that bar lines stay where the prime has them.
+
+    ``lasting`` ``(time, key)`` are the durations of the ``new`` steps; without them all have the thesis's. What of the
+    prime is held beyond its end goes on until its own, or until its key is struck again.
+    """
     rests = prime.lead if keep else (prime.lead + len(prime.roll)) % prime.bar
-    roll = np.concatenate([np.zeros((rests, KEYS), np.uint8), before, new])
-    return Continuation(prime, roll, new, rests + len(before) if keep else None, harmony.key_of(compress(new)))
+    silence = np.zeros((rests, KEYS), np.uint8)
+    roll = np.concatenate([silence, prime.roll, new] if keep else [silence, new])
+    durations = None
+    if lasting is not None:
+        durations = clipped(np.concatenate([silence, prime.held, lasting] if keep else [silence, lasting]))
+    mark = rests + len(prime.roll) if keep else None
+    return Continuation(prime, roll, new, mark, harmony.key_of(compress(new)), durations=durations)
 
 
 def excerpt(piece: Continuation, bars: int = EXCERPT) -> Continuation:
-    """A piece from the bar line that lies ``bars`` bars before the bar in which its new steps begin."""
+    """A piece from the bar line that lies ``bars`` bars before the bar in which its new steps begin.
+
+    A note that is held over that line for a quarter or longer is struck there anew, so that the harmony is whole; the
+    rest of a shorter one is left out, as are all of them where notes are as long as in the thesis.
+    """
     bar = piece.prime.bar
     left_out = max(0, (piece.mark or 0) // bar - bars)
-    return replace(piece, roll=piece.roll[left_out * bar:], first_bar=piece.first_bar + left_out,
+    roll, durations = piece.roll[left_out * bar:], piece.durations
+    if durations is not None and left_out:
+        going_on = remaining(durations)[left_out * bar]
+        roll, durations = roll.copy(), durations[left_out * bar:].copy()
+        durations[0] = np.where((durations[0] > 0) | (going_on >= STEPS_PER_QUARTER), going_on, 0)
+        roll[0] = durations[0] > 0
+    return replace(piece, roll=roll, first_bar=piece.first_bar + left_out, durations=durations,
                    mark=None if piece.mark is None else piece.mark - left_out * bar)
 
 
 def transposed(x: np.ndarray, semitones: int) -> np.ndarray:
-    """A roll ``(..., key)`` moved by ``semitones``; what would fall off the keyboard moves by an octave less."""
+    """A roll ``(..., key)`` moved by ``semitones``; what would fall off the keyboard moves by an octave less.
+
+    A grid of durations moves likewise; of two notes on one key the longer is kept.
+    """
     stays = transpose(np.ones(KEYS, x.dtype), -semitones)
-    return transpose(x * stays, semitones) | transpose(x * (1 - stays), semitones - 12 * int(np.sign(semitones)))
+    folded = transpose(x * (1 - stays), semitones - 12 * int(np.sign(semitones)))
+    return np.maximum(transpose(x * stays, semitones), folded)
 
 
 @torch.no_grad()
@@ -146,13 +184,21 @@ def _fragment(roll: np.ndarray, first: int) -> Tensors:
                    torch.ones(len(steps) - 1, 1), x[:HISTORY], torch.tensor([[first]]), x[:0])
 
 
-def hour(composer: Composer, pieces: Sequence[Piece], seed: int, progress=iter) -> np.ndarray:
-    """An hour of music at 120 quarters a minute, as a roll ``(28 760, key)`` [published program].
+def hour(composer: Composer, pieces: Sequence[Piece], seed: int, held: bool = True,
+         progress=iter) -> tuple[np.ndarray, np.ndarray | None]:
+    """An hour of music at 120 quarters a minute, as a roll ``(28 760, key)`` and its durations [published program].
 
     120 fragments one after the other, each of 240 new steps and 24 empty ones; the primes, the first 16
-    steps of ``pieces`` in the order of :func:`~octavoice.evidence.samples.openings`, are dropped.
+    steps of ``pieces`` in the order of :func:`~octavoice.evidence.samples.openings`, are dropped. The durations
+    ``(28 760, key)`` are what the model decides; None, for the thesis's, if it does not or is not asked (``held``).
     """
     _, prime = samples.openings(pieces, HOUR_FRAGMENTS, HOUR_PRIME, seed)
-    new = composer.compose(prime, HOUR_NEW, seed, progress=progress).roll[HOUR_PRIME:]
-    spaced = np.pad(new, ((0, HOUR_EMPTY), (0, 0), (0, 0))).transpose(1, 0, 2).reshape(-1, KEYS)
+    composition = composer.compose(prime, HOUR_NEW, seed, progress=progress)
+    told = held and composition.durations is not None
+    return _in_a_row(composition.roll), clipped(_in_a_row(composition.durations)) if told else None
+
+
+def _in_a_row(x: np.ndarray) -> np.ndarray:
+    """The new steps of the hour's fragments ``(time, fragment, key)`` one after the other, empty ones between them."""
+    spaced = np.pad(x[HOUR_PRIME:], ((0, HOUR_EMPTY), (0, 0), (0, 0))).transpose(1, 0, 2).reshape(-1, KEYS)
     return spaced[:HOUR_STEPS]

@@ -107,15 +107,16 @@ def _rendered(piece: Continuation, kind: str, path: Path, soundfont: Path | None
     if kind == "musicxml":
         return [score.musicxml(score.to_score(piece.roll, **engraving(piece)))]
     if kind == "audio":
-        return [sound.encode(*sound.synthesize(piece.roll, piece.prime.tempo, soundfont), sound.format_of(path))]
+        return [sound.encode(*sound.synthesize(piece.roll, piece.prime.tempo, soundfont, piece.durations),
+                             sound.format_of(path))]
     pages = score.engrave(piece.roll, **engraving(piece))
     return [score.to_png(page) if kind == "png" else page.encode() for page in pages]
 
 
 def engraving(piece: Continuation) -> dict:
-    """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempo, bar numbers."""
+    """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempo, bars, durations."""
     return {"title": f"{piece.prime.name}, continued", "mark": piece.mark, "metre": piece.prime.metre,
-            "tempo": piece.prime.tempo, "first_bar": piece.first_bar}
+            "tempo": piece.prime.tempo, "first_bar": piece.first_bar, "durations": piece.durations}
 
 
 def sheet(pieces: list[Continuation], names: list[str], kind: str = "png") -> list[bytes]:
@@ -126,7 +127,8 @@ def sheet(pieces: list[Continuation], names: list[str], kind: str = "png") -> li
     from octavoice.figures import piano_roll, style  # matplotlib is loaded only where something is drawn
 
     shown = [excerpt(piece) for piece in pieces]
-    rows = [(piece.roll, piece.mark, f"{name}: {_notes(piece)}") for piece, name in zip(shown, names, strict=True)]
+    rows = [(piece.roll, piece.durations, piece.mark, f"{name}: {_notes(piece)}")
+            for piece, name in zip(shown, names, strict=True)]
     first, pages = shown[0], [rows[i:i + ROWS] for i in range(0, len(rows), ROWS)]
     titles = [f"{first.prime.name}, continued" + f" (page {n} of {len(pages)})" * (len(pages) > 1)
               for n in range(1, len(pages) + 1)]
@@ -142,7 +144,7 @@ def _notes(piece: Continuation) -> str:
 
 def midi(piece: Continuation) -> bytes:
     """A piece as MIDI, in the prime's time signature, tempo and loudness."""
-    song = to_pretty_midi(piece.roll, piece.prime.tempo, piece.prime.velocity)
+    song = to_pretty_midi(piece.roll, piece.prime.tempo, piece.prime.velocity, piece.durations)
     song.time_signature_changes = [pretty_midi.TimeSignature(*piece.prime.metre, 0)]
     handle = io.BytesIO()
     song.write(handle)

@@ -15,6 +15,7 @@ from music21 import harmony
 from octavoice.corpus.filters import MAX_TRACKS, STRICT_OFF_GRID, foreign_times
 from octavoice.corpus.sources import READERS, read_score
 from octavoice.errors import UserError
+from octavoice.music.durations import until_next
 from octavoice.music.formats import musicxml
 from octavoice.music.piece import Piece, bar_steps
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
@@ -37,11 +38,13 @@ NAMED = re.compile(r"([A-Ga-g])(#|b|-|♯|♭)?\s*(.*)")
 class Prime:
     """What is continued. ``roll`` ``(time, key)`` begins with the first onset: there the clock starts.
 
-    ``lead``     steps of rest that belong before it, from the bar line on
-    ``metre``    (beats, unit) in force at its end
-    ``tempo``    quarters per minute in force at its end
-    ``velocity`` mean loudness of its notes, 1..127
-    ``remark``   what had to be done to it, one sentence, or nothing
+    ``lead``      steps of rest that belong before it, from the bar line on
+    ``metre``     (beats, unit) in force at its end
+    ``tempo``     quarters per minute in force at its end
+    ``velocity``  mean loudness of its notes, 1..127
+    ``remark``    what had to be done to it, one sentence, or nothing
+    ``durations`` the steps for which its notes are held, a grid ``(time, key)``, beyond its end too; by the thesis's
+                  rule if None
     """
 
     name: str
@@ -51,6 +54,12 @@ class Prime:
     tempo: float = TEMPO
     velocity: int = VELOCITY
     remark: str = ""
+    durations: np.ndarray | None = None
+
+    @property
+    def held(self) -> np.ndarray:
+        """``durations``, or what the thesis's rule makes of them."""
+        return until_next(self.roll) if self.durations is None else self.durations
 
     @property
     def bar(self) -> int:
@@ -86,7 +95,7 @@ def named(text: str) -> Prime:
     pitches = pitches if kind else pitches[:1]
     roll = np.zeros((STEPS_PER_BAR, KEYS), np.uint8)
     roll[0, np.array(pitches) + -(-(LOWEST_ROOT - min(pitches)) // 12) * 12 - LOWEST_MIDI] = 1
-    return Prime(text.strip(), roll)
+    return Prime(text.strip(), roll, durations=until_next(roll))
 
 
 def built_in() -> Prime:
@@ -94,7 +103,8 @@ def built_in() -> Prime:
     from music21 import corpus
 
     piece = read_score(Path(corpus.getWork(BUILT_IN)))
-    return Prime(f"BWV {BUILT_IN[3:]}", piece.roll[:piece.pickup + 2 * STEPS_PER_BAR], -piece.pickup % STEPS_PER_BAR)
+    end = piece.pickup + 2 * STEPS_PER_BAR
+    return Prime(f"BWV {BUILT_IN[3:]}", piece.roll[:end], -piece.pickup % STEPS_PER_BAR, durations=piece.held[:end])
 
 
 def read(path: Path) -> Prime:
@@ -112,7 +122,8 @@ def read(path: Path) -> Prime:
     metre, line, tempo, velocity = _from_midi(path, piece) if midi else _from_score(path, piece)
     roll = trim(piece.roll)
     lead = (piece.steps - len(roll) - line) % bar_steps(metre)
-    return Prime(path.name, roll, lead, metre, tempo, velocity, _remark(path.name, piece, metre, midi))
+    return Prime(path.name, roll, lead, metre, tempo, velocity, _remark(path.name, piece, metre, midi),
+                 piece.held[-len(roll):])
 
 
 def _from_midi(path: Path, piece: Piece) -> tuple[tuple[int, int], int, float, int]:

@@ -18,13 +18,15 @@ THICK, GAP = 1.7, 0.2
 """Height of a note of a sheet, in keys, and steps by which it is shortened, so that repeated ones stay apart."""
 
 
-def piano_roll(roll: np.ndarray, mark: int | None, bar: int, title: str, first_bar: int = 1) -> Figure:
-    """A roll ``(time, key)`` as bars that last until the next onset; from step ``mark`` on it is new (all, if None).
+def piano_roll(roll: np.ndarray, mark: int | None, bar: int, title: str, first_bar: int = 1,
+               durations: np.ndarray | None = None) -> Figure:
+    """A roll ``(time, key)`` as bars as long as its notes; what begins from step ``mark`` on is new (all, if None).
 
-    ``bar`` is the length of a bar in steps; the first one is numbered ``first_bar``.
+    ``bar`` is the length of a bar in steps; the first one is numbered ``first_bar``. Notes last as the grid
+    ``durations`` ``(time, key)`` says, without one until the next onset.
     """
     figure, axes = plt.subplots(figsize=(10, 3.2))
-    parts = _parts(roll, mark)
+    parts = _parts(roll, durations, mark)
     for name, notes in parts.items():
         onset, end, pitch = notes.T
         if len(onset):
@@ -38,15 +40,16 @@ def piano_roll(roll: np.ndarray, mark: int | None, bar: int, title: str, first_b
     return figure
 
 
-def sheet(rows: list[tuple[np.ndarray, int | None, str]], bar: int, title: str, first_bar: int = 1) -> Figure:
-    """Small piano rolls under each other, on the same keys and bars; each row is its roll, mark and title.
+def sheet(rows: list[tuple[np.ndarray, np.ndarray | None, int | None, str]], bar: int, title: str,
+          first_bar: int = 1) -> Figure:
+    """Small piano rolls under each other, on the same keys and bars; each row is its roll, durations, mark and title.
 
-    ``bar`` and ``first_bar`` as in :func:`piano_roll`. Made without pyplot, so that no window system plays a part.
+    All of them as in :func:`piano_roll`. Made without pyplot, so that no window system plays a part.
     """
     figure = Figure(figsize=(WIDTH, MARGIN + ROW * len(rows)))
     every = figure.subplots(len(rows), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    parts = [_parts(roll, mark) for roll, mark, _ in rows]
-    for axes, notes, (_, mark, name) in zip(every, parts, rows, strict=True):
+    parts = [_parts(roll, durations, mark) for roll, durations, mark, _ in rows]
+    for axes, notes, (*_, mark, name) in zip(every, parts, rows, strict=True):
         _draw_small(axes, notes, bar, first_bar)
         axes.set_title(name, fontsize=9, pad=3, parse_math=False)
         _scale_keys(axes, np.concatenate([notes for part in parts for notes in part.values()]), names=4)
@@ -60,9 +63,9 @@ def sheet(rows: list[tuple[np.ndarray, int | None, str]], bar: int, title: str, 
     return figure
 
 
-def _parts(roll: np.ndarray, mark: int | None) -> dict[str, np.ndarray]:
+def _parts(roll: np.ndarray, durations: np.ndarray | None, mark: int | None) -> dict[str, np.ndarray]:
     """``(onset, end, pitch)`` of the prime's notes and of those composed, ``(note, 3)`` each."""
-    notes = np.array(chord_notes(roll), dtype=int).reshape(-1, 3)
+    notes = np.array(chord_notes(roll, durations), dtype=int).reshape(-1, 3)
     new = notes[:, 0] >= (mark or 0)
     return {"prime": notes[~new], "composed": notes[new]}
 

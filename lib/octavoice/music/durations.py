@@ -39,6 +39,18 @@ def clipped(grid: np.ndarray) -> np.ndarray:
     return np.minimum(grid, np.where(grid > 0, np.minimum(after - time, LONGEST), 0)).astype(np.uint16)
 
 
+def sounding(roll: np.ndarray, durations: np.ndarray | None = None) -> np.ndarray:
+    """The grid ``(time, key)`` by which a roll goes out: its ``durations``, clipped, or by the thesis's rule if None.
+
+    Raises ValueError unless the grid gives each onset of the roll, and nothing else, at least one step.
+    """
+    if durations is None:
+        return until_next(roll)
+    if durations.shape != roll.shape or not np.array_equal(durations > 0, roll > 0):
+        raise ValueError(f"a grid of durations {durations.shape} does not have the onsets of its roll {roll.shape}")
+    return clipped(durations)
+
+
 def remaining(grid: np.ndarray) -> np.ndarray:
     """Steps for which each key still sounds, counted from each step on ``(time, key)``; 0 is silent.
 

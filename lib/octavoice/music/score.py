@@ -1,14 +1,13 @@
 """Engraving: an onset roll as a piano score on two staves (thesis §2.2).
 
-A roll has axes ``(time, key)``, one step per sixteenth; a bar is 4/4 unless said otherwise. As §2.2 says,
-a chord sounds until the next step that has an onset in any key, so both staves change together.
+A roll has axes ``(time, key)``, one step per sixteenth; a bar is 4/4 unless said otherwise. Notes are held as a grid
+of durations says, in up to two voices a staff; without one, as in §2.2, a chord sounds until the next step that has an
+onset in any key, so both staves change together.
 music21 holds the score, verovio draws it, resvg turns the drawing into pixels; none of them
 needs a screen, and the same roll gives the same bytes.
 """
 
 import re
-from functools import cache
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +20,12 @@ from music21.analysis.discrete import KrumhanslSchmuckler
 from music21.musicxml.m21ToXml import GeneralObjectExporter
 
 from octavoice.errors import UserError
+from octavoice.music.hands import hands
 from octavoice.music.piece import bar_steps
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_QUARTER, compress
+from octavoice.music.voices import Written, in_bars, shared, shortened
 from octavoice.paths import atomic
 
-REACH = 9
-"""The split may wander this many semitones from where it was asked for."""
-CROSSING = 4
-"""Price of a staff falling silent or waking up: that of a note four semitones on the wrong side of the split."""
-STRETCH = 16
-"""Widest chord that one hand takes without extra cost, in semitones."""
-VALUES = {1, 2, 3, 4, 6, 8, 12, 16, 24}
-"""Lengths in steps that one note can have, dotted ones included."""
-FINGERS = 3
-"""Most notes that one hand takes without extra cost."""
 DRAWING = {
     "pageWidth": 2400, "pageHeight": 3300, "scale": 40, "adjustPageHeight": True, "breaks": "auto",
     "footer": "none", "font": "Bravura", "smuflTextFont": "none", "spacingSystem": 8, "svgViewBox": False,
@@ -94,152 +85,46 @@ def spell(midi: int, signature: keys.Key) -> pitch.Pitch:
     return pitch.Pitch(letter + ("#" * alter if alter > 0 else "-" * -alter), octave=octave)
 
 
-def split_points(roll: np.ndarray, split: int = 60) -> np.ndarray:
-    """Where the treble staff begins at each struck step: MIDI numbers ``(struck,)`` near ``split``.
-
-    The cheapest path (Viterbi) through the points within ``REACH`` of ``split``: a note pays for being
-    on the wrong side of ``split``, by the square of the distance; a hand pays beyond ``STRETCH`` or
-    ``FINGERS``; the point pays for moving, and a staff for falling silent or waking up. So a line that
-    crosses ``split`` for a moment stays on its staff.
-    """
-    points = np.arange(split - REACH, split + REACH + 1)
-    moving = np.abs(points[:, None] - points)
-    total, came_from, before = np.zeros(len(points)), [], None
-    for step in roll[roll.any(axis=-1)]:
-        cost, sounding = _hands(np.flatnonzero(step) + LOWEST_MIDI, points, split)
-        change = 0 if before is None else CROSSING * (before[:, None] != sounding[None]).sum(axis=-1)
-        reached = total[:, None] + moving + change
-        came_from.append(reached.argmin(axis=0))
-        total, before = reached.min(axis=0) + cost, sounding
-    path = [int(total.argmin())]
-    for back in reversed(came_from):
-        path.append(int(back[path[-1]]))
-    return points[path[-2::-1]]
-
-
-def _hands(notes: np.ndarray, points: np.ndarray, split: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a chord (MIDI numbers, ascending) costs at each split point, and which hands play: ``(point, 2)``."""
-    right = notes >= points[:, None]
-    beyond = np.where(right, np.maximum(split - notes, 0), np.maximum(notes - split + 1, 0))
-    cost = (beyond**2).sum(axis=-1) / 4
-    for hand in (right, ~right):
-        high, low = np.where(hand, notes, -999).max(axis=-1), np.where(hand, notes, 999).min(axis=-1)
-        cost += 2 * np.maximum(high - low - STRETCH, 0) + 2 * np.maximum(hand.sum(axis=-1) - FINGERS, 0)
-    return cost, np.stack([right.any(axis=-1), (~right).any(axis=-1)], axis=-1)
-
-
-def _divided(parts: tuple) -> int | tuple:
-    """Parts of a bar as a tree: halves as long as there are four or more; a number where all below is halves."""
-    if len(set(parts)) == 1 and isinstance(parts[0], int) and len(parts) & (len(parts) - 1) == 0:
-        return sum(parts)
-    half = (len(parts) + 1) // 2
-    return parts if len(parts) <= 3 else (_divided(parts[:half]), _divided(parts[half:]))
-
-
-@cache
-def beats_of(metre: tuple[int, int]) -> int | tuple:
-    """How a bar divides: 16 in 4/4 (halves of halves), (4, 4, 4) in 3/4, two times (2, 2, 2) in 6/8, 3 + 2 in 5/4."""
-    steps, count = bar_steps(metre) // metre[0], metre[0]
-    threes = count > 3 and count % 3 == 0
-    return _divided(((steps,) * 3,) * (count // 3) if threes else (steps,) * count)
-
-
-def _length(node: int | tuple) -> int:
-    return node if isinstance(node, int) else sum(map(_length, node))
-
-
-def values(start: int, end: int, rest: bool = False, metre: tuple[int, int] = (4, 4)) -> list[tuple[int, int]]:
-    """Cut the steps ``[start, end)`` into note values, ``(start, length)`` each, that show the beat.
-
-    Every bar line cuts. The smallest part of the bar that holds a stretch (bar, half, beat, eighth) is made of two
-    or three equal parts, or uneven ones. A stretch is one value if it fills some of them. Over two
-    neighbours it is also one if it fills three quarters of them, or their middle half (a syncopation);
-    else the first border after its start, or if it starts on one the last before its end, cuts. A
-    rest may only fill a part, or be the first three quarters of a beat.
-    """
-    size = bar_steps(metre)
-    bar = start // size * size
-    if end > bar + size:
-        return values(start, bar + size, rest, metre) + values(bar + size, end, rest, metre)
-    if rest and (start, end) == (bar, bar + size):
-        return [(start, size)]
-    return [(bar + at, length) for at, length in _cut(start - bar, end - bar, beats_of(metre), rest)]
-
-
-def _cut(start: int, end: int, node: int | tuple, rest: bool) -> list[tuple[int, int]]:
-    """:func:`values` within one part of a bar, counted from its beginning."""
-    parts = (node // 2, node // 2) if isinstance(node, int) and node > 1 else node if node != 1 else ()
-    borders = list(accumulate(map(_length, parts), initial=0)) if parts else [0, 1]
-    for at, part in zip(borders, parts, strict=False):
-        if at <= start and end <= at + _length(part) < at + borders[-1]:
-            return [(at + place, length) for place, length in _cut(start - at, end - at, part, rest)]
-    whole = {start, end} <= set(borders) and end - start in VALUES and (not rest or end - start == borders[-1])
-    if whole or any(_one_value(start - at, end - start, left, right, rest)
-                    for at, left, right in zip(borders, parts, parts[1:], strict=False)):
-        return [(start, end - start)]
-    cut = max(b for b in borders if b < end) if start in borders else min(b for b in borders if b > start)
-    return _cut(start, cut, node, rest) + _cut(cut, end, node, rest)
-
-
-def _one_value(offset: int, length: int, left: int | tuple, right: int | tuple, rest: bool) -> bool:
-    """Whether a stretch is three quarters or the middle half of two equal neighbours that halve."""
-    if left != right or not isinstance(left, int) or not 0 <= offset <= 2 * left - length:
-        return False
-    dotted = 2 * length == 3 * left and (not rest or (offset == 0 and left <= STEPS_PER_QUARTER // 2))
-    return dotted or (length == left == 2 * offset and not rest)
-
-
-def _events(roll: np.ndarray, split: int, size: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
-    """``(start, end, right, left)`` of each chord, and of silence before the first and to the end of the last bar."""
-    struck = np.flatnonzero(roll.any(axis=-1))
-    steps = max(1, -(-len(roll) // size)) * size
-    events = [(0, int(struck[0]) if len(struck) else steps, (), ())]
-    ends = np.append(struck, len(roll))[1:]
-    for t, end, point in zip(struck, ends, split_points(roll, split), strict=True):
-        notes = [int(k) + LOWEST_MIDI for k in np.flatnonzero(roll[t])]
-        events.append((int(t), int(end), tuple(n for n in notes if n >= point), tuple(n for n in notes if n < point)))
-    events.append((events[-1][1], steps, (), ()))
-    return [event for event in events if event[0] < event[1]]
-
-
-def _stretches(events: list[tuple[int, int, tuple[int, ...]]]) -> list[tuple[int, int, tuple[int, ...]]]:
-    """One staff's ``(start, end, notes)``, its neighbouring rests made one."""
-    merged = []
-    for start, end, notes in events:
-        if merged and not notes and not merged[-1][2]:
-            start = merged.pop()[0]
-        merged.append((start, end, notes))
-    return merged
-
-
-def _written(notes: tuple[int, ...], length: int, signature: keys.Key, link: str | None) -> note.GeneralNote:
-    """A rest, note or chord of ``length`` steps, tied as ``link`` says (start, continue, stop or None)."""
-    quarters = length / STEPS_PER_QUARTER
-    pitches = [spell(n, signature) for n in notes]
-    if not notes:
-        return note.Rest(quarterLength=quarters)
-    if len(notes) == 1:
-        written = note.Note(pitches[0], quarterLength=quarters)
+def _note(written: Written, signature: keys.Key) -> note.GeneralNote:
+    """music21's rest, note or chord for what is written in a bar."""
+    quarters = written.length / STEPS_PER_QUARTER
+    pitches = [spell(n, signature) for n in written.notes]
+    if not pitches:
+        made = note.Rest(quarterLength=quarters)
+        made.style.hideObjectOnPrint = written.hidden
+    elif len(pitches) == 1:
+        made = note.Note(pitches[0], quarterLength=quarters)
     else:
-        written = chord.Chord(pitches, quarterLength=quarters)
-    if link:
-        written.tie = tie.Tie(link)
-    return written
+        made = chord.Chord(pitches, quarterLength=quarters)
+    if written.link:
+        made.tie = tie.Tie(written.link)
+    return made
 
 
-def _staff(events: list, steps: int, signature: keys.Key, metre: tuple[int, int], sign: clef.Clef,
-           name: str, first_bar: int) -> stream.PartStaff:
-    """One staff in full bars of ``metre`` from its ``(start, end, notes)`` over ``steps`` steps."""
-    size = bar_steps(metre)
-    bars = [stream.Measure(number=first_bar + n) for n in range(steps // size)]
-    bars[0].append([sign, keys.KeySignature(signature.sharps), meter.TimeSignature("{}/{}".format(*metre))])
-    for start, end, notes in _stretches(events):
-        parts = values(start, end, not notes, metre)
-        links = [None] if len(parts) == 1 else ["start", *["continue"] * (len(parts) - 2), "stop"]
-        for (at, length), link in zip(parts, links, strict=True):
-            bars[at // size].insert(at % size / STEPS_PER_QUARTER, _written(notes, length, signature, link))
-    bars[-1].rightBarline = bar.Barline("final")
-    staff = stream.PartStaff(bars, id=name)
+def _fill(measure: stream.Stream, voice: list[Written], signature: keys.Key, stems: str | None = None) -> None:
+    """Put what is written in a bar into music21's."""
+    for written in voice:
+        made = _note(written, signature)
+        if stems and written.notes:
+            made.stemDirection = stems
+        measure.insert(written.at / STEPS_PER_QUARTER, made)
+
+
+def _staff(bars: list[list[list[Written]]], signature: keys.Key, metre: tuple[int, int], sign: clef.Clef, name: str,
+           first_bar: int, first_voice: int | None) -> stream.PartStaff:
+    """One staff from its ``[bar][voice]``; voices are numbered from ``first_voice``, or not at all if None."""
+    measures = [stream.Measure(number=first_bar + n) for n in range(len(bars))]
+    measures[0].append([sign, keys.KeySignature(signature.sharps), meter.TimeSignature("{}/{}".format(*metre))])
+    for measure, voices in zip(measures, bars, strict=True):
+        if first_voice is None:
+            _fill(measure, voices[0], signature)
+            continue
+        for place, voice in enumerate(voices):
+            inner = stream.Voice(id=first_voice + place)
+            _fill(inner, voice, signature, ("up", "down")[place] if voices[1:] else None)
+            measure.insert(0, inner)
+    measures[-1].rightBarline = bar.Barline("final")
+    staff = stream.PartStaff(measures, id=name)
     staff.partName = staff.partAbbreviation = ""
     staff.makeNotation(inPlace=True)
     return staff
@@ -254,35 +139,47 @@ def _piano() -> instrument.Instrument:
 
 def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = None, split: int = 60,
              mark: int | None = None, metre: tuple[int, int] = (4, 4), tempo: float | None = None,
-             first_bar: int = 1) -> stream.Score:
-    """A roll ``(time, key)`` as a piano score, every chord held until the next onset (§2.2).
+             first_bar: int = 1, durations: np.ndarray | None = None) -> stream.Score:
+    """A roll ``(time, key)`` as a piano score, its notes held as the grid ``durations`` ``(time, key)`` says.
 
-    ``key`` (a name such as ``"F♯ minor"`` or music21's key) spells the notes; without it the roll's
-    own key is found. ``split`` is the MIDI number near which the staves part. ``mark`` is the step
-    over which "continuation" is written. ``metre`` is (beats, unit), its first bar begins at step 0, and the
-    last bar is filled with rests. ``tempo`` in quarters per minute stands over the first bar if given, which is
-    numbered ``first_bar``. Raises ValueError for another shape, a mark outside the bars, or a metre that is
-    not of whole sixteenths.
+    Without a grid every chord is held until the next onset (§2.2). ``key`` (a name such as ``"F♯ minor"`` or
+    music21's key) spells the notes; without it the roll's own key is found. ``split`` is the MIDI number near which
+    the staves part. ``mark`` is the step over which "continuation" is written. ``metre`` is (beats, unit), its first
+    bar begins at step 0, and the last bar is filled with rests. ``tempo`` in quarters per minute stands over the
+    first bar if given, which is numbered ``first_bar``. ``editorial.shortened`` of the result counts the notes that
+    do not fit into two voices a staff whole. Raises ValueError for another shape, a mark outside the bars, or a
+    metre that is not of whole sixteenths.
     """
     if roll.ndim != 2 or roll.shape[1] != KEYS:
         raise ValueError(f"a roll has axes (time, {KEYS}), not {roll.shape}")
     signature, size = as_key(key or find_key(compress(roll)) or "C major"), bar_steps(metre)
-    events = _events(roll, split, size)
-    steps = events[-1][1]
+    steps = max(1, -(-len(roll) // size)) * size
     if mark is not None and not 0 <= mark < steps:
         raise ValueError(f"mark {mark} lies outside the {steps} steps of the score")
-    hands = [_staff([(event[0], event[1], event[hand]) for event in events], steps, signature, metre, sign, name,
-                    first_bar) for hand, sign, name in ((2, clef.TrebleClef(), "right"), (3, clef.BassClef(), "left"))]
+    staves, cut = _staves(roll, split, durations, steps, signature, metre, first_bar)
     if tempo is not None:
-        hands[0].measure(first_bar).insert(0, tempos.MetronomeMark(number=round(tempo), referent="quarter"))
+        staves[0].measure(first_bar).insert(0, tempos.MetronomeMark(number=round(tempo), referent="quarter"))
     if mark is not None:
         text = expressions.TextExpression("continuation")
         text.placement = "above"
-        hands[0].measure(first_bar + mark // size).insert(mark % size / STEPS_PER_QUARTER, text)
-    hands[0].insert(0, _piano())
-    score = stream.Score([*hands, layout.StaffGroup(hands, symbol="brace", barTogether=True)])
+        staves[0].measure(first_bar + mark // size).insert(mark % size / STEPS_PER_QUARTER, text)
+    staves[0].insert(0, _piano())
+    score = stream.Score([*staves, layout.StaffGroup(staves, symbol="brace", barTogether=True)])
     score.metadata = metadata.Metadata(title=title or None)
+    score.editorial.shortened = cut
     return score
+
+
+def _staves(roll: np.ndarray, split: int, durations: np.ndarray | None, steps: int, signature: keys.Key,
+            metre: tuple[int, int], first_bar: int) -> tuple[list[stream.PartStaff], int]:
+    """Right and left hand as staves, and how many notes were shortened. Voices are told apart if a bar needs two."""
+    chords = hands(roll, split, durations)
+    voices = [shared(hand, upper_first=hand is chords[0]) for hand in chords]
+    bars = [in_bars(*pair, steps, metre) for pair in voices]
+    numbers = (1, 3) if any(len(bar) > 1 for staff in bars for bar in staff) else (None, None)
+    staves = [_staff(staff, signature, metre, sign, name, first_bar, number) for staff, sign, name, number in
+              zip(bars, (clef.TrebleClef(), clef.BassClef()), ("right", "left"), numbers, strict=True)]
+    return staves, sum(shortened(hand, *pair) for hand, pair in zip(chords, voices, strict=True))
 
 
 def musicxml(score: stream.Score) -> bytes:

@@ -1,7 +1,7 @@
 """Sound without a screen, a sound card or a sound font (thesis §2.2, §7.4).
 
 Every tone is a sum of harmonics that die away, the higher the faster, as on a piano; a roll sounds as
-its MIDI reads: each chord until the next step that has an onset, at constant loudness and tempo.
+its MIDI reads, at constant loudness and tempo: by its durations, or each chord until the next step that has an onset.
 MP3 is what is embedded: every browser plays it, and the encoder gives the same bytes each time. Where the
 program ``fluidsynth`` and a SoundFont are found (:func:`find_soundfont`), a sampled piano can play instead.
 """
@@ -27,6 +27,7 @@ from octavoice.paths import atomic
 
 if TYPE_CHECKING:
     from IPython.display import HTML
+    from pretty_midi import PrettyMIDI
 
 RATE = 22_050
 """Samples per second; more than twice the second harmonic of the highest key."""
@@ -77,11 +78,13 @@ def find_soundfont() -> Path | None:
     return Path(named) if named else next(iter(found), None)
 
 
-def synthesize(roll: np.ndarray, tempo: float = 120.0, soundfont: Path | None = None) -> tuple[np.ndarray, int]:
+def synthesize(roll: np.ndarray, tempo: float = 120.0, soundfont: Path | None = None,
+               durations: np.ndarray | None = None) -> tuple[np.ndarray, int]:
     """A roll ``(time, key)`` as mono sound: samples ``(time,)`` float32 in −0.8..0.8, and their rate in Hz.
 
-    ``tempo`` is in quarters per minute; the sound lasts exactly as long as the roll's steps, so the
-    last chord is let go of a little early. Silence stays silence. ``soundfont`` is played by fluidsynth;
+    ``tempo`` is in quarters per minute; the sound lasts exactly as long as the roll's steps, so what
+    is held to its end is let go of a little early. ``durations`` ``(time, key)`` are those of
+    :func:`octavoice.music.formats.midi.chord_notes`. Silence stays silence. ``soundfont`` is played by fluidsynth;
     without one the tones are ours. Raises :class:`UserError` for a tempo that is not above 0, or if
     fluidsynth fails.
     """
@@ -90,29 +93,30 @@ def synthesize(roll: np.ndarray, tempo: float = 120.0, soundfont: Path | None = 
     length = round(len(roll) * 60.0 / tempo / STEPS_PER_QUARTER * RATE)
     samples = np.zeros(length, dtype=np.float32)
     if roll.any():
-        samples = _sampled(roll, tempo, length, soundfont) if soundfont else _summed(roll, tempo, length)
+        samples = (_sampled(to_pretty_midi(roll, tempo, durations=durations), length, soundfont) if soundfont
+                   else _summed(chord_notes(roll, durations), tempo, length))
     fade = min(length, round(RELEASE / 2 * RATE))
     samples[length - fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     loudest = np.abs(samples).max(initial=0)
     return (samples * (PEAK / loudest) if loudest else samples), RATE
 
 
-def _summed(roll: np.ndarray, tempo: float, length: int) -> np.ndarray:
-    """Our own tones, one on another: samples ``(length,)``."""
+def _summed(notes: list[tuple[int, int, int]], tempo: float, length: int) -> np.ndarray:
+    """Our own tones for ``(onset, end, midi_pitch)``, one on another: samples ``(length,)``."""
     seconds = 60.0 / tempo / STEPS_PER_QUARTER
     samples = np.zeros(length, dtype=np.float32)
-    for onset, end, pitch in chord_notes(roll):
+    for onset, end, pitch in notes:
         start = round(onset * seconds * RATE)
         wave = tone(pitch, min((end - onset) * seconds, LONGEST))[:length - start]
         samples[start:start + len(wave)] += wave
     return samples
 
 
-def _sampled(roll: np.ndarray, tempo: float, length: int, soundfont: Path) -> np.ndarray:
-    """The roll's MIDI played by fluidsynth without reverb and chorus, made mono: samples ``(length,)``."""
+def _sampled(song: "PrettyMIDI", length: int, soundfont: Path) -> np.ndarray:
+    """MIDI played by fluidsynth without reverb and chorus, made mono: samples ``(length,)``."""
     with tempfile.TemporaryDirectory() as folder:
         midi, sound = Path(folder) / "roll.mid", Path(folder) / "roll.wav"
-        to_pretty_midi(roll, tempo).write(str(midi))
+        song.write(str(midi))
         try:
             subprocess.run(["fluidsynth", "-n", "-i", "-q", "-R", "0", "-C", "0", "-r", str(RATE), "-T", "wav",
                             "-F", str(sound), str(soundfont), str(midi)], check=True, capture_output=True)
@@ -137,11 +141,15 @@ def encode(samples: np.ndarray, rate: int, kind: str = "MP3") -> bytes:
     return handle.getvalue()
 
 
-def player(roll: np.ndarray, tempo: float = 120.0, title: str = "", soundfont: Path | None = None) -> "HTML":
-    """A notebook's player for a roll ``(time, key)``, the MP3 inside the page, ``title`` beneath it."""
+def player(roll: np.ndarray, tempo: float = 120.0, title: str = "", soundfont: Path | None = None,
+           durations: np.ndarray | None = None) -> "HTML":
+    """A notebook's player for a roll ``(time, key)``, the MP3 inside the page, ``title`` beneath it.
+
+    ``durations`` as in :func:`synthesize`.
+    """
     from IPython.display import HTML  # only here: sound outside a notebook does without
 
-    sound = base64.b64encode(encode(*synthesize(roll, tempo, soundfont))).decode()
+    sound = base64.b64encode(encode(*synthesize(roll, tempo, soundfont, durations))).decode()
     return HTML(f'<figure><audio controls preload="metadata" src="data:audio/mpeg;base64,{sound}"></audio>'
                 f"<figcaption>{html.escape(title)}</figcaption></figure>")
 
@@ -154,12 +162,13 @@ def format_of(path: Path) -> str:
     return kind
 
 
-def write_audio(roll: np.ndarray, path: Path, tempo: float = 120.0, soundfont: Path | None = None) -> Path:
-    """Write a roll ``(time, key)`` as ``.wav``, ``.mp3`` or ``.ogg``, atomically.
+def write_audio(roll: np.ndarray, path: Path, tempo: float = 120.0, soundfont: Path | None = None,
+                durations: np.ndarray | None = None) -> Path:
+    """Write a roll ``(time, key)`` as ``.wav``, ``.mp3`` or ``.ogg``, atomically; ``durations`` as above.
 
     Raises :class:`UserError` for another suffix.
     """
     kind = format_of(path)
     with atomic(Path(path)) as temporary:
-        temporary.write_bytes(encode(*synthesize(roll, tempo, soundfont), kind))
+        temporary.write_bytes(encode(*synthesize(roll, tempo, soundfont, durations), kind))
     return Path(path)

@@ -2,7 +2,7 @@
 
 Reading is by ticks, never by seconds, on the grid of :mod:`octavoice.music.notes`. A note lasts as long as its key
 is down: the sustain pedal (controller 64) is left out, since it tells how long strings sound, not what hands hold.
-Writing follows §2.2: a chord sounds until the next step that has an onset.
+Writing follows §2.2, where a chord sounds until the next step that has an onset, unless durations are given.
 """
 
 import re
@@ -13,7 +13,7 @@ import pretty_midi
 import symusic
 
 from octavoice.errors import UserError
-from octavoice.music.durations import next_onset
+from octavoice.music.durations import next_onset, sounding
 from octavoice.music.notes import bounded_bytes, from_notes, key_name, title_of
 from octavoice.music.piece import PLAYED, UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import LOWEST_MIDI, STEPS_PER_QUARTER
@@ -119,36 +119,41 @@ def _decoded(text: bytes) -> str:
         return text.decode("latin-1")
 
 
-def chord_notes(roll: np.ndarray) -> list[tuple[int, int, int]]:
-    """Notes of a roll ``(time, key)`` written out as §2.2 says: ``(onset, end, midi_pitch)``.
+def chord_notes(roll: np.ndarray, durations: np.ndarray | None = None) -> list[tuple[int, int, int]]:
+    """Notes of a roll ``(time, key)`` as ``(onset, end, midi_pitch)``, by onset and then by pitch.
 
-    A chord sounds until the next step that has an onset, the last one until the roll ends.
+    They are held as the grid ``durations`` ``(time, key)`` says, until their key is struck again or the roll ends at
+    the latest; without a grid, as §2.2 says: a chord sounds until the next step that has an onset.
     """
-    struck = np.flatnonzero(roll.any(axis=-1))
-    ends = np.append(struck, len(roll))[1:]
-    return [(int(t), int(end), int(key) + LOWEST_MIDI)
-            for t, end in zip(struck, ends, strict=True) for key in np.flatnonzero(roll[t])]
+    grid = sounding(roll, durations)
+    onset, key = np.nonzero(grid)
+    return list(zip(onset.tolist(), (onset + grid[onset, key]).tolist(), (key + LOWEST_MIDI).tolist(), strict=True))
 
 
-def to_pretty_midi(roll: np.ndarray, tempo: float = 120.0, velocity: int = 80) -> pretty_midi.PrettyMIDI:
-    """A roll ``(time, key)`` as a piano part at ``tempo`` quarters per minute, constant ``velocity``."""
+def to_pretty_midi(roll: np.ndarray, tempo: float = 120.0, velocity: int = 80,
+                   durations: np.ndarray | None = None) -> pretty_midi.PrettyMIDI:
+    """A roll ``(time, key)`` as a piano part at ``tempo`` quarters per minute, constant ``velocity``.
+
+    ``durations`` as in :func:`chord_notes`. Where a key is struck again, its first note ends first.
+    """
     song = pretty_midi.PrettyMIDI(resolution=TICKS_PER_QUARTER, initial_tempo=tempo)
     song.time_signature_changes.append(pretty_midi.TimeSignature(4, 4, 0))
     piano = pretty_midi.Instrument(program=0, name="Piano")
     seconds = 60.0 / tempo / STEPS_PER_QUARTER
     piano.notes = [pretty_midi.Note(velocity, pitch, onset * seconds, end * seconds)
-                   for onset, end, pitch in chord_notes(roll)]
+                   for onset, end, pitch in chord_notes(roll, durations)]
     song.instruments.append(piano)
     return song
 
 
-def write_midi(roll: np.ndarray, path: Path, tempo: float = 120.0) -> Path:
-    """Write a roll ``(time, key)`` as MIDI, atomically; read back it is the same roll.
+def write_midi(roll: np.ndarray, path: Path, tempo: float = 120.0, durations: np.ndarray | None = None) -> Path:
+    """Write a roll ``(time, key)`` as MIDI, atomically; read back it is the same roll, with the same ``durations``.
 
-    Raises :class:`UserError` for a roll without a single onset, which MIDI cannot hold.
+    MIDI ends where its last note ends: steps of a roll after that are not read back. Raises :class:`UserError` for a
+    roll without a single onset, which MIDI cannot hold.
     """
     if not roll.any():
         raise UserError(f"{path}: the roll holds no onset, so there is nothing to write; generate more steps.")
     with atomic(Path(path)) as temporary:
-        to_pretty_midi(roll, tempo).write(str(temporary))
+        to_pretty_midi(roll, tempo, durations=durations).write(str(temporary))
     return Path(path)

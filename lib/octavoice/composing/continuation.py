@@ -102,11 +102,11 @@ def continuations(composer: Composer, prime: Prime, steps: int, variations: int,
     new ones those that the model decides, if it does; else all have the thesis's. ``shift`` semitones the prime is
     moved by while it is continued, see :func:`best_shift`. ``progress`` wraps the loop over steps (tqdm).
     """
-    listened, pieces = transposed(heard(prime.roll), shift), []
+    listened, lasts, pieces = transposed(heard(prime.roll), shift), transposed(heard(prime.held), shift), []
     most = max(1, AT_ONCE // steps)
     for first in range(0, variations, most):
-        batch = np.repeat(listened[:, None], min(most, variations - first), axis=1)
-        composition = composer.compose(batch, steps, seed, first_index=first, progress=progress)
+        batch, lasting = (np.repeat(x[:, None], min(most, variations - first), axis=1) for x in (listened, lasts))
+        composition = composer.compose(batch, steps, seed, first, progress, lasting)
         new, start = transposed(composition.roll[composition.start:], -shift), composition.start
         lasting = None if composition.durations is None else transposed(composition.durations[start:], -shift)
         for i in range(new.shape[1]):
@@ -192,8 +192,8 @@ def hour(composer: Composer, pieces: Sequence[Piece], seed: int, held: bool = Tr
     steps of ``pieces`` in the order of :func:`~octavoice.evidence.samples.openings`, are dropped. The durations
     ``(28 760, key)`` are what the model decides; None, for the thesis's, if it does not or is not asked (``held``).
     """
-    _, prime = samples.openings(pieces, HOUR_FRAGMENTS, HOUR_PRIME, seed)
-    composition = composer.compose(prime, HOUR_NEW, seed, progress=progress)
+    chosen, prime = samples.openings(pieces, HOUR_FRAGMENTS, HOUR_PRIME, seed)
+    composition = composer.compose(prime, HOUR_NEW, seed, 0, progress, samples.held(chosen, HOUR_PRIME))
     told = held and composition.durations is not None
     return _in_a_row(composition.roll), clipped(_in_a_row(composition.durations)) if told else None
 

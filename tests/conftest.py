@@ -23,3 +23,77 @@ def octavoice_home(tmp_path_factory):
 def checkout() -> Path:
     """The folder of the checkout these tests belong to."""
     return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Fresh networks of the thesis's model, saved as weights."""
+    import torch
+
+    from octavoice.thesis import model as thesis
+    from octavoice.thesis.decoder import Decoder
+    from octavoice.thesis.generator import OctaveGenerator
+    from octavoice.training import weights
+
+    place = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    about = {"licence": "Nobody's, untrained."}
+    weights.save(weights.Weights(thesis.MODEL, (OctaveGenerator(), Decoder()), about), place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def composer(folder):
+    """A composer of those networks."""
+    from octavoice.composer import Composer
+    from octavoice.training import weights
+
+    networks = weights.load(folder)
+    return Composer(networks.generator, networks.decoder)
+
+
+@pytest.fixture(scope="session")
+def write_song():
+    """A function that writes a MIDI file of notes."""
+    import mido
+
+    def write(path, notes, tempos=((0, 120),), signatures=((0, 4, 4),), resolution=480):
+        """Notes are ``(velocity, pitch, start, end)`` in sixteenths; tempos and signatures stand at sixteenths."""
+        events = [(at, 0, mido.MetaMessage("set_tempo", tempo=round(6e7 / qpm))) for at, qpm in tempos]
+        events += [(at, 0, mido.MetaMessage("time_signature", numerator=n, denominator=d)) for at, n, d in signatures]
+        for velocity, pitch, start, end in notes:
+            events += [(start, 2, mido.Message("note_on", note=pitch, velocity=velocity)),
+                       (end, 1, mido.Message("note_off", note=pitch))]
+        song, track, now = mido.MidiFile(ticks_per_beat=resolution), mido.MidiTrack(), 0
+        for at, _, message in sorted(events, key=lambda event: event[:2]):
+            tick = round(at * resolution / 4)
+            track.append(message.copy(time=tick - now))
+            now = tick
+        song.tracks.append(track)
+        song.save(path)
+        return path
+    return write
+
+
+@pytest.fixture
+def song(tmp_path, write_song):
+    """Four bars of 4/4, a scale in quarters."""
+    return write_song(tmp_path / "song.mid", [(50 + 10 * (i % 3), 60 + (0, 2, 4, 5, 7, 9, 11)[i % 7], 4 * i, 4 * i + 4)
+                                              for i in range(16)])
+
+
+@pytest.fixture
+def run(folder, tmp_path, monkeypatch, capsys):
+    """``octavoice`` with these words in an empty folder: exit status, what it said, files written there."""
+    from octavoice import cli
+
+    place = tmp_path / "out"
+    place.mkdir()
+    monkeypatch.chdir(place)
+
+    def command(*words, weights=str(folder)):
+        capsys.readouterr()
+        status = cli.main([*map(str, words), "--weights", weights])
+        said = capsys.readouterr()
+        return status, said.out + said.err, sorted(path.name for path in place.iterdir())
+    return command

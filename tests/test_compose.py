@@ -1,173 +1,30 @@
-"""Composing: any prime read without the filters, continued, and written so that others read the same notes."""
+"""Composing: a prime continued by the networks, one and the same for a seed; the hour; the notebook."""
 
-import io
 import json
-import re
-import shlex
-from pathlib import Path
+from dataclasses import replace
 
-import matplotlib.pyplot as plt
-import mido
 import numpy as np
 import papermill
-import pretty_midi
 import pytest
-import soundfile
 import torch
-from music21 import converter
 
-from octavoice import cli, composing
-from octavoice.composer import Composer
+from octavoice import composing
+from octavoice.composer import Composition
 from octavoice.composing import continuation, output
 from octavoice.composing.parameters import parameters
 from octavoice.errors import UserError
 from octavoice.evidence import harmony
-from octavoice.figures import style
-from octavoice.music.formats.midi import chord_notes, read_midi
+from octavoice.figures import piano_roll
+from octavoice.music.durations import until_next
+from octavoice.music.formats.midi import read_midi
 from octavoice.music.piece import Piece
-from octavoice.music.roll import KEYS, LOWEST_MIDI, compress
-from octavoice.thesis import model as thesis
-from octavoice.thesis.decoder import Decoder
-from octavoice.thesis.generator import OctaveGenerator
+from octavoice.music.roll import KEYS, compress
 from octavoice.training import weights
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    """Fresh networks, saved as weights."""
-    place = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    about = {"licence": "Nobody's, untrained."}
-    weights.save(weights.Weights(thesis.MODEL, (OctaveGenerator(), Decoder()), about), place)
-    return place
-
-
-@pytest.fixture(scope="session")
-def composer(folder):
-    networks = weights.load(folder)
-    return Composer(networks.generator, networks.decoder)
-
-
-def write_song(path, notes, tempos=((0, 120),), signatures=((0, 4, 4),), resolution=480):
-    """A MIDI file of ``(velocity, pitch, start, end)`` in sixteenths; tempos and signatures at sixteenths."""
-    events = [(at, 0, mido.MetaMessage("set_tempo", tempo=round(6e7 / qpm))) for at, qpm in tempos]
-    events += [(at, 0, mido.MetaMessage("time_signature", numerator=n, denominator=d)) for at, n, d in signatures]
-    for velocity, pitch, start, end in notes:
-        events += [(start, 2, mido.Message("note_on", note=pitch, velocity=velocity)),
-                   (end, 1, mido.Message("note_off", note=pitch))]
-    song, track, now = mido.MidiFile(ticks_per_beat=resolution), mido.MidiTrack(), 0
-    for at, _, message in sorted(events, key=lambda event: event[:2]):
-        tick = round(at * resolution / 4)
-        track.append(message.copy(time=tick - now))
-        now = tick
-    song.tracks.append(track)
-    song.save(path)
-    return path
 
 
 def scale(steps=64, every=4, first=0):
     return [(50 + 10 * (i % 3), 60 + (0, 2, 4, 5, 7, 9, 11)[i % 7], at, at + every)
             for i, at in enumerate(range(first, first + steps, every))]
-
-
-@pytest.fixture
-def song(tmp_path):
-    return write_song(tmp_path / "song.mid", scale())
-
-
-@pytest.fixture
-def run(folder, tmp_path, monkeypatch, capsys):
-    """``octavoice`` with these words in an empty folder: exit status, what it said, files written there."""
-    place = tmp_path / "out"
-    place.mkdir()
-    monkeypatch.chdir(place)
-
-    def command(*words, weights=str(folder)):
-        capsys.readouterr()
-        status = cli.main([*map(str, words), "--weights", weights])
-        said = capsys.readouterr()
-        return status, said.out + said.err, sorted(path.name for path in place.iterdir())
-    return command
-
-
-# --- primes -----------------------------------------------------------------------------------------------------------
-
-def test_a_midi_prime_brings_its_metre_tempo_and_loudness(tmp_path):
-    path = write_song(tmp_path / "a.mid", scale(60), tempos=((0, 60), (24, 90), (400, 200)),
-                      signatures=((0, 4, 4), (20, 3, 4), (400, 7, 8)))
-    prime = composing.read(path)
-    assert prime.metre == (3, 4)
-    assert prime.tempo == pytest.approx(90, abs=0.01)
-    assert prime.velocity == 60
-    assert prime.lead == (0 - 20) % 12
-    assert np.array_equal(prime.roll, read_midi(path).roll)
-
-
-def test_silence_before_the_first_onset_is_cut_and_the_bar_line_kept(tmp_path):
-    prime = composing.read(write_song(tmp_path / "a.mid", scale(first=28)))
-    assert prime.roll[0].any()
-    assert prime.lead == 12
-
-
-@pytest.mark.parametrize(("notes", "signature", "said"), [
-    (scale(48), (3, 4), "is in 3/4 where the networks know 4/4"),
-    ([(70, 60 + i % 7, 1.3 * i, 1.3 * i + 1) for i in range(50)], (4, 4), "of its onsets off the grid of sixteenths"),
-    ([*scale(), (70, 12, 3, 4)], (4, 4), "1 notes outside the piano's 88 keys")])
-def test_what_the_filters_would_drop_is_told_in_one_sentence_and_read(tmp_path, notes, signature, said):
-    prime = composing.read(write_song(tmp_path / "odd.mid", notes, signatures=((0, *signature),)))
-    assert prime.roll.any()
-    assert prime.metre == signature
-    assert said in prime.remark
-    assert prime.remark.count(". ") == 0
-    assert prime.remark.startswith("odd.mid ")
-
-
-def test_an_ordinary_prime_needs_no_remark(song):
-    assert not composing.read(song).remark
-
-
-MUSICXML = """<score-partwise version="4.0"><part-list><score-part id="P1"><part-name>Piano</part-name></score-part>
-</part-list><part id="P1"><measure number="1"><attributes><divisions>1</divisions><time><beats>3</beats><beat-type>4
-</beat-type></time></attributes><sound tempo="66"/>{note}<direction><direction-type><words>x</words></direction-type>
-<sound dynamics="80" tempo="72.5"/></direction>{note}{note}</measure></part></score-partwise>""".format(
-    note="<note><pitch><step>C</step><octave>4</octave></pitch><duration>1</duration></note>")
-KERN = "**kern\t**kern\n*M3/4\t*M3/4\n*MM66\t*MM66\n4C\t4c\n*MM72.5\t*MM72.5\n4D\t4d\n4E\t4e\n*-\t*-\n"
-ABC = "X:1\nT:A tune\nM:3/4\nL:1/4\nQ:1/4=60\nK:C\nC D E|\nQ:3/8=48.3\nQ: \"slow\" 1/8=145\nC D E|\n"
-
-
-@pytest.mark.parametrize(("name", "text"), [("a.musicxml", MUSICXML), ("a.krn", KERN), ("a.abc", ABC)])
-def test_scores_are_primes_too_with_the_last_tempo_they_tell(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
-    prime = composing.read(tmp_path / name)
-    assert prime.metre == (3, 4)
-    assert prime.tempo == 72.5
-    assert prime.lead == 0
-    assert prime.roll[[0, 4, 8]].any(axis=-1).all()
-
-
-def test_a_packed_score_tells_its_tempo_and_a_pickup_stays_one(tmp_path):
-    prime = composing.built_in()
-    assert prime.lead == 12
-    assert len(prime.roll) == 36
-    assert prime.roll[[0, 4]].any(axis=-1).all()
-    data = converter.parse(MUSICXML, format="musicxml").write("mxl", tmp_path / "a.mxl")
-    assert composing.read(data).tempo == 72.5
-
-
-@pytest.mark.parametrize(("name", "pitches"), [
-    ("C", [60]), ("f#", [66]), ("Bb", [58]), ("A minor", [57, 60, 64]), ("C major", [60, 64, 67]), ("Am", [57, 60, 64]),
-    ("G7", [55, 59, 62, 65]), ("B♭maj7", [58, 62, 65, 69])])
-def test_named_primes(name, pitches):
-    prime = composing.resolve(name)
-    assert len(prime.roll) == 16
-    assert (np.flatnonzero(prime.roll[0]) + LOWEST_MIDI).tolist() == pitches
-    assert not prime.roll[1:].any()
-
-
-@pytest.mark.parametrize("text", ["H", "C nonsense", "song", "?", "A minor major"])
-def test_no_name_of_a_chord(text):
-    with pytest.raises(UserError, match="neither a music file nor a pitch class or chord"):
-        composing.resolve(text)
 
 
 # --- continuing -------------------------------------------------------------------------------------------------------
@@ -214,7 +71,7 @@ def test_the_live_step_plays_what_compose_writes(composer):
         state = new
 
 
-def test_what_is_written_begins_at_a_bar_line(composer, tmp_path):
+def test_what_is_written_begins_at_a_bar_line(composer, tmp_path, write_song):
     prime = composing.read(write_song(tmp_path / "a.mid", scale(40, first=12)))
     (kept,) = composing.continuations(composer, prime, 20, 1, 1)
     (dropped,) = composing.continuations(composer, prime, 20, 1, 1, keep=False)
@@ -227,7 +84,7 @@ def test_what_is_written_begins_at_a_bar_line(composer, tmp_path):
     assert kept.key == harmony.key_of(compress(kept.new))
 
 
-def test_an_excerpt_keeps_bar_lines_and_mark(composer, tmp_path):
+def test_an_excerpt_keeps_bar_lines_and_mark(composer, tmp_path, write_song):
     prime = composing.read(write_song(tmp_path / "a.mid", scale(150), signatures=((0, 3, 4),)))
     (piece,) = composing.continuations(composer, prime, 20, 1, 1)
     short = composing.excerpt(piece, bars=2)
@@ -271,20 +128,25 @@ def test_a_shifted_composition_is_moved_back(composer):
 
 
 class Echo:
-    """A composer whose every piece strikes the lowest key of its prime at each new step."""
+    """A composer whose every piece strikes the lowest key of its prime at each new step, ``lasting`` steps if told."""
 
-    def compose(self, prime, steps, seed, progress=iter):
+    def __init__(self, lasting=None):
+        self.lasting = lasting
+
+    def compose(self, prime, steps, seed, first_index=0, progress=iter):
         self.prime = prime
         low = np.argmax(prime[0], axis=-1)
         new = np.eye(KEYS, dtype=np.uint8)[np.broadcast_to(low, (steps, len(low)))]
-        return type("Composition", (), {"roll": np.concatenate([prime, new])})
+        durations = None if self.lasting is None else np.concatenate([prime, new * np.uint16(self.lasting)])
+        return Composition(np.concatenate([prime, new]), None, len(prime), {}, 0, 0, durations)
 
 
 def test_the_hour_is_the_thesiss():
     keys = np.eye(KEYS, dtype=np.uint8)
     pieces = [Piece(str(i), keys[i:i + 1].repeat(9 + i, axis=0), 1, ((4, 4),)) for i in range(9)]
     echo = Echo()
-    roll = composing.hour(echo, pieces, seed=1)
+    roll, durations = composing.hour(echo, pieces, seed=1)
+    assert durations is None
     assert roll.shape == (28_760, KEYS)
     assert echo.prime.shape == (16, 120, KEYS)
     assert sorted(set(np.argmax(echo.prime[0], axis=-1))) == list(range(9))
@@ -293,10 +155,15 @@ def test_the_hour_is_the_thesiss():
         assert sounding[start:start + 240].all()
         assert not sounding[start + 240:start + 264].any()
         assert (roll[start:start + 240].argmax(axis=-1) == echo.prime[0, start // 264].argmax()).all()
-    assert not np.array_equal(composing.hour(Echo(), pieces, seed=2), roll)
+    assert not np.array_equal(composing.hour(Echo(), pieces, seed=2)[0], roll)
+    same, held = composing.hour(Echo(lasting=9), pieces, seed=1)
+    assert np.array_equal(same, roll)
+    assert (held[roll > 0].reshape(-1, 240)[:, :-1] == 1).all()  # each is struck again after a step
+    assert held[239].max() == 9
+    assert composing.hour(Echo(lasting=9), pieces, seed=1, held=False)[1] is None
 
 
-def test_the_hours_command(run, tmp_path, monkeypatch):
+def test_the_hours_command(run, tmp_path, monkeypatch, write_song):
     for i in range(12):
         write_song(tmp_path / f"{i}.mid", [(70, 50 + i + 3 * (t % (2 + i)), 4 * t, 4 * t + 4) for t in range(20)])
     monkeypatch.setattr(continuation, "HOUR_FRAGMENTS", 3)
@@ -310,318 +177,68 @@ def test_the_hours_command(run, tmp_path, monkeypatch):
     assert run("hour", "-o", "no.mid", "--corpus", "bahc")[0] == 2
 
 
-# --- files ------------------------------------------------------------------------------------------------------------
+# --- durations --------------------------------------------------------------------------------------------------------
 
-def notes_of_mido(path):
-    """``(step, pitch, velocity)`` of a MIDI file, read by mido at the tempo it states."""
-    song, now, found = mido.MidiFile(path), 0, []
-    for message in mido.merge_tracks(song.tracks):
-        now += message.time
-        if message.type == "note_on" and message.velocity:
-            found.append((now * 4 / song.ticks_per_beat, message.note, message.velocity))
-    return sorted(found)
+def held_prime(*notes, steps, **facts):
+    """A prime of notes ``(onset, duration, key)``."""
+    grid = np.zeros((steps, KEYS), np.uint16)
+    for onset, duration, key in notes:
+        grid[onset, key] = duration
+    return composing.Prime("p", (grid > 0).astype(np.uint8), durations=grid, **facts)
 
 
-def test_the_midi_holds_the_prime_and_opens_the_same_in_mido_and_music21(run, tmp_path):
-    path = write_song(tmp_path / "waltz.mid", scale(96, first=4), tempos=((0, 150),), signatures=((0, 3, 4),))
-    status, said, files = run("compose", path, "-o", "out.mid", "--bars", 4)
-    assert status == 0
-    assert files == ["out.mid"]
-    assert "waltz.mid is in 3/4 where the networks know 4/4" in said
-    assert "Nobody's, untrained." in said
-    assert f"the first new step is {96 % 64} of 64" in said
-    roll = read_midi("out.mid").roll
-    assert np.array_equal(roll[:100], read_midi(path).roll)
-    assert len(roll) == 100 + 48
-    notes = sorted((float(at), pitch, 60) for at, _, pitch in chord_notes(roll))
-    assert notes_of_mido("out.mid") == notes
-    score = converter.parse("out.mid", forceSource=True, storePickle=False)
-    assert sorted((float(4 * chord.getOffsetInHierarchy(score)), note.pitch.midi, 60) for chord in score.recurse().notes
-                  for note in getattr(chord, "notes", [chord])) == notes
-    assert [sign.ratioString for sign in score.recurse().getElementsByClass("TimeSignature")][:1] == ["3/4"]
-    tempi = [message.tempo for message in mido.MidiFile("out.mid") if message.type == "set_tempo"]
-    assert tempi == [400_000]
+def test_the_thesiss_networks_leave_new_notes_until_the_next_onset(composer):
+    prime = held_prime((0, 16, 20), (0, 3, 40), (4, 3, 41), (8, 3, 42), (12, 3, 43), steps=16)
+    (piece,) = composing.continuations(composer, prime, 32, 1, 1)
+    assert np.array_equal(piece.durations[:16], prime.durations)
+    assert np.array_equal(piece.durations[16:], until_next(piece.new))
+    (thesis,) = composing.continuations(composer, prime, 32, 1, 1, held=False)
+    assert np.array_equal(thesis.roll, piece.roll)
+    assert thesis.durations is None
+    assert output.midi(thesis) != output.midi(piece)
+    assert output.midi(thesis) == output.midi(replace(thesis, durations=until_next(thesis.roll)))
 
 
-def test_every_kind_of_file(run, song):
-    status, said, files = run("compose", song, "-o", "o.mid", "--steps", 16, "--variations", 2, "--musicxml",
-                              "o.musicxml", "--svg", "o.svg", "--png", "pages/o.png", "--audio", "o.mp3")
-    assert status == 0
-    assert files == ["o-1.mid", "o-1.mp3", "o-1.musicxml", "o-1.svg", "o-2.mid", "o-2.mp3", "o-2.musicxml", "o-2.svg",
-                     "pages"]
-    assert len(re.findall(r"^o-[12]\.mid, .*: 16 new steps from bar 5, \d+ of them struck, in \w", said, re.M)) == 2
-    for name in ("o-1", "o-2"):
-        roll = read_midi(f"{name}.mid").roll
-        score = converter.parse(f"{name}.musicxml", forceSource=True, storePickle=False)
-        (mark,) = score.recurse().getElementsByClass("TextExpression")
-        assert (mark.content, mark.measureNumber) == ("continuation", 5)
-        assert sum(chord_notes(roll)[i][0] < 64 for i in range(len(chord_notes(roll)))) == 16
-        assert soundfile.info(f"{name}.mp3").duration == pytest.approx(80 / 8, abs=0.1)
-    assert read_midi("o-1.mid").roll.tobytes() != read_midi("o-2.mid").roll.tobytes()
+def test_a_models_durations_go_out_and_are_moved_back_with_their_keys():
+    prime = held_prime((0, 16, 20), steps=16)
+    for shift in (0, 3):
+        (piece,) = composing.continuations(Echo(lasting=5), prime, 4, 1, 1, shift=shift)
+        assert np.array_equal(piece.roll[16:], np.eye(KEYS, dtype=np.uint8)[[20] * 4])
+        assert piece.durations[15:, 20].tolist() == [0, 1, 1, 1, 1]
+    (dropped,) = composing.continuations(Echo(lasting=5), prime, 4, 1, 1, keep=False)
+    assert np.array_equal(dropped.durations, piece.durations[16:])
+    assert composing.continuations(Echo(lasting=5), prime, 4, 1, 1, held=False)[0].durations is None
 
 
-@pytest.fixture
-def long(tmp_path):
-    """A hundred bars of 3/4, and one more begun."""
-    return write_song(tmp_path / "long.mid", scale(1204), tempos=((0, 90),), signatures=((0, 3, 4),))
+def test_at_the_mark_a_prime_note_goes_on_to_its_own_end_or_until_its_key_is_struck_again():
+    prime = held_prime((0, 40, 20), (4, 14, 50), (8, 100, 30), steps=16)
+    (piece,) = composing.continuations(Echo(lasting=1), prime, 8, 1, 1)
+    assert piece.durations[0, 20] == 16  # the new steps strike it
+    assert piece.durations[4, 50] == 14
+    assert piece.durations[8, 30] == 16  # as long as the piece
 
 
-def test_of_a_long_prime_scores_and_sound_show_the_last_bars_and_the_midi_all(run, long):
-    status, said, _ = run("compose", long, "-o", "o.mid", "--bars", 2, "--musicxml", "o.musicxml", "--audio", "o.wav",
-                          "--svg", "o.svg")
-    assert status == 0
-    assert "score, pages and sound show the last 4 bars of the prime, from bar 97 on; the MIDI file holds all" in said
-    assert "24 new steps from bar 101" in said
-    assert len(read_midi("o.mid").roll) == 1204 + 24
-    score = converter.parse("o.musicxml", forceSource=True, storePickle=False)
-    bars = list(score.parts[0].getElementsByClass("Measure"))
-    assert [bar.number for bar in bars] == [*range(97, 104)]
-    assert bars[0].timeSignature.ratioString == "3/4"
-    assert [mark.number for mark in score.recurse().getElementsByClass("MetronomeMark")] == [90]
-    assert [text.measureNumber for text in score.recurse().getElementsByClass("TextExpression")] == [101]
-    assert soundfile.info("o.wav").duration == pytest.approx((48 + 4 + 24) / 6, abs=0.01)
+def test_an_excerpt_strikes_anew_what_is_held_over_its_beginning():
+    prime = held_prime((12, 60, 20), (12, 5, 30), (16, 4, 40), (60, 4, 41), steps=64)
+    (piece,) = composing.continuations(Echo(lasting=1), prime, 8, 1, 1)
+    short = composing.excerpt(piece, bars=3)
+    assert short.first_bar == 2
+    assert dict(zip(*np.nonzero(short.durations[:1])[1:], short.durations[0][short.durations[0] > 0],
+                    strict=True)) == {20: 48, 40: 4}  # until the new steps strike key 20; of key 30 a step is left
+    assert np.array_equal(short.roll > 0, short.durations > 0)
+    assert np.array_equal(short.roll[1:], piece.roll[17:])
+    assert piece.roll[16].sum() == 1
+    thesis = composing.excerpt(replace(piece, durations=None), bars=3)
+    assert np.array_equal(thesis.roll, piece.roll[16:])
 
 
-def test_whole_shows_all_of_it(run, long):
-    status, said, _ = run("compose", long, "-o", "o.mid", "--bars", 1, "--audio", "o.wav", "--whole")
-    assert status == 0
-    assert "show" not in said
-    assert soundfile.info("o.wav").duration == pytest.approx((1204 + 12) / 6, abs=0.01)
-
-
-def test_what_is_cut_is_told_of_the_files_that_are_cut(composer, long):
-    (piece,) = composing.continuations(composer, composing.read(long), 8, 1, 1)
-    assert composing.tell_cut(piece, {"png": ..., "midi": ..., "sheet": ...}).startswith("pictures show the last 4")
-    assert composing.tell_cut(piece, {"audio": ...}).startswith("sound shows the last 4")
-    assert not composing.tell_cut(piece, {"midi": ..., "sheet": ...})
-    assert not composing.tell_cut(piece, {"audio": ...}, whole=True)
-    assert not composing.tell_cut(composing.excerpt(piece), {"audio": ...})
-
-
-def test_sixteen_bars_are_the_default_whatever_the_metre(run, song, long):
-    for prime, steps in ((song, 256), (long, 192)):
-        assert f": {steps} new steps" in run("compose", prime, "-o", "o.mid")[1]
-    assert ": 240 new steps" in run("compose", long, "-o", "o.mid", "--steps", 240)[1]
-
-
-# --- the sheet --------------------------------------------------------------------------------------------------------
-
-def pixels_like(png, colour):
-    """How many pixels of a picture are (nearly) of a colour."""
-    picture = plt.imread(io.BytesIO(png))[..., :3]
-    return int((np.abs(picture - np.array(colour)).max(axis=-1) < 0.02).sum())
-
-
-@pytest.mark.parametrize("variations", [1, 3])
-def test_a_sheet_shows_every_variation(run, long, variations):
-    words = ("-o", "o.mid", "--bars", 1, "--variations", variations, "--sheet", "s.png")
-    status, said, files = run("compose", long, *words)
-    assert status == 0
-    assert said.endswith("\ns.png: all at a glance\n")
-    assert files == [*(["o.mid"] if variations == 1 else ["o-1.mid", "o-2.mid", "o-3.mid"]), "s.png"]
-    data = Path("s.png").read_bytes()
-    assert pixels_like(data, style.ORANGE) > 100
-    assert pixels_like(data, style.BLUE) > 100
-
-
-def test_a_sheets_rows_say_whose_they_are(composer, long, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(style, "render", lambda figure: drawn.append(figure) or {"svg": b""})
-    pieces = composing.continuations(composer, composing.read(long), 24, 14, 1)
-    names = [f"o-{i}.mid" for i in range(1, 15)]
-    assert len(composing.sheet(pieces, names, "svg")) == 2
-    assert [len(figure.axes) for figure in drawn] == [12, 2]
-    assert [figure.get_suptitle() for figure in drawn] == [f"long.mid, continued (page {n} of 2)" for n in (1, 2)]
-    rows = [axes for figure in drawn for axes in figure.axes]
-    for axes, piece, name in zip(rows, pieces, names, strict=True):
-        assert axes.get_title(loc="left") == f"{name}: {piece.new.sum()} new notes, in {piece.key.name}"
-        assert axes.get_xlim() == (97, 97 + (48 + 4 + 24) / 12)
-        assert len(axes.collections[1].get_paths()) == piece.new.sum()
-
-
-def test_a_sheet_of_silence_and_of_a_name_with_odd_letters(composer, recwarn):
-    prime, silent = composing.named("C"), np.zeros((32, KEYS), np.uint8)
-    piece = composing.Continuation(prime, silent, silent, None, None)
-    first, again = (composing.sheet([piece], ["$x_1$ 我.mid"]) for _ in range(2))
-    assert first == again
-    assert not recwarn.list
-
-
-@pytest.mark.parametrize(("sheet", "picture"), [
-    ("o.png", "o.png"), ("o-2.png", "o.png"), ("o-page-2.png", "o.png"), ("o.svg", "o-page-2.svg")])
-def test_a_sheet_never_takes_the_name_of_a_page(run, song, sheet, picture):
-    kind = Path(picture).suffix[1:]
-    status, said, files = run("compose", song, "-o", "o.mid", "--sheet", sheet, f"--{kind}", picture)
-    assert status == 2
-    assert "could be the name of a page" in said
-    assert said.count("\n") == 1
-    assert not files
-
-
-# --- help -------------------------------------------------------------------------------------------------------------
-
-def test_help_opens_with_examples_that_run(run, song, capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["compose", "--help"])
-    said = capsys.readouterr().out
-    examples = re.findall(r"^  octavoice (compose .*)$", said, re.M)
-    assert len(examples) == 3
-    assert said.index(examples[-1]) < said.index("--help ")
-    assert re.findall(r"^(\w.*):$", said, re.M)[1:] == ["what to continue", "how much", "how", "what to write"]
-    Path("song.mid").write_bytes(song.read_bytes())
-    Path("song.musicxml").write_text(MUSICXML)
-    for words in examples:
-        assert run(*shlex.split(words), "--bars", 1)[0] == 0
-
-
-def test_sound_begins_where_the_midi_does(run, song, monkeypatch):
-    """Of 8 onsets a second, energy rises at all those of the prime, and the file is as long as the music."""
-    monkeypatch.setenv("OCTAVOICE_SOUNDFONT", "")
-    assert run("compose", song, "-o", "o.mid", "--steps", 4, "--audio", "o.wav")[0] == 0
-    samples, rate = soundfile.read("o.wav")
-    assert len(samples) == 68 * rate // 8
-    energy = np.array([(part**2).mean() for part in np.array_split(samples[:64 * rate // 8], 64)])
-    assert energy.min() > 1e-6
-    assert (np.flatnonzero(np.diff(energy) > 0) + 1).tolist() == list(range(4, 64, 4))
-
-
-def test_pages_after_the_first_are_numbered(tmp_path):
-    prime, new = composing.named("C"), np.zeros((50 * 16, KEYS), np.uint8)
-    new[::4, 40] = new[2::8, 45] = 1
-    piece = composing.Continuation(prime, np.concatenate([prime.roll, new]), new, 16, None)
-    ((first, *others),) = composing.write([piece], {"svg": tmp_path / "o.svg"})
-    assert first.name == "o.svg"
-    assert [path.name for path in others] == [f"o-page-{n}.svg" for n in range(2, 2 + len(others))]
-    assert others
-    assert ["continuation" in path.read_text() for path in (first, *others)] == [True, *[False] * len(others)]
-
-
-def test_silence_is_a_prime_and_is_never_written(run):
-    status, said, _ = run("compose", "-o", "s.mid", "--steps", 64)
-    assert status == 0
-    assert said.startswith("silence: 16 steps in 4/4 at 120 quarters a minute, silent\n")
-    assert len(read_midi("s.mid").roll) <= 64
-
-
-def test_silent_music_can_be_written_too(tmp_path):
-    silent = np.zeros((32, KEYS), np.uint8)
-    piece = composing.Continuation(composing.named("C"), silent, silent, None, None)
-    composing.write([piece], {"midi": tmp_path / "s.mid", "svg": tmp_path / "s.svg", "audio": tmp_path / "s.wav"})
-    assert not mido.MidiFile(tmp_path / "s.mid").tracks[-1][0].type.startswith("note")
-    assert soundfile.info(tmp_path / "s.wav").duration == 4
-    assert composing.describe(piece) == "32 new steps, 0 of them struck, silent"
-
-
-def test_two_hours_and_two_notes(run, tmp_path):
-    long = write_song(tmp_path / "long.mid", [(70, 60 + i % 12, 8 * i, 8 * i + 8) for i in range(7200)])
-    status, said, _ = run("compose", long, "-o", "long.mid", "--steps", 16)
-    assert status == 0
-    assert "57600 steps" in said
-    assert "the last 256 steps are read, with the 128 before them as history" in said
-    assert len(read_midi("long.mid").roll) == 57_616
-    two = write_song(tmp_path / "two.mid", [(33, 60, 0, 1), (35, 64, 1, 2)])
-    assert run("compose", two, "-o", "two.mid", "--steps", 16)[0] == 0
-    assert {velocity for *_, velocity in notes_of_mido("two.mid")} == {34}
-
-
-def test_temperature_and_gibbs_steps_reach_the_networks(run, song):
-    files = {}
-    for name, words in {"plain": (), "hot": ("--temperature", 5), "wide": ("--decoder-temperature", 5),
-                        "one": ("--gibbs-steps", 1), "long": ("--gibbs-steps", 8)}.items():
-        assert run("compose", song, "-o", f"{name}.mid", "--drop-prime", "--steps", 64, *words)[0] == 0
-        files[name] = notes_of_mido(f"{name}.mid")
-    assert files["hot"] != files["plain"]
-    assert files["wide"] != files["plain"]
-    assert files["one"] == files["plain"] != files["long"]
-
-
-def test_seeds_repeat(run, song):
-    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
-        assert run("compose", song, "-o", f"{name}.mid", "--seed", seed, "--search-transpositions")[0] == 0
-    first, second, other = (Path(f"{name}.mid").read_bytes() for name in "abc")
-    assert first == second != other
-
-
-def test_a_third_reader_agrees_on_tempo_and_metre(composer):
-    prime = composing.Prime("p", composing.named("C").roll, metre=(6, 8), tempo=93.0)
-    (piece,) = composing.continuations(composer, prime, 8, 1, 1)
-    song = pretty_midi.PrettyMIDI(io.BytesIO(output.midi(piece)))
-    assert song.get_tempo_changes()[1] == pytest.approx([93], abs=0.01)
-    assert [(s.numerator, s.denominator) for s in song.time_signature_changes] == [(6, 8)]
-
-
-# --- what cannot be done ----------------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize(("words", "sentence"), [
-    (("none.mid",), r"none\.mid: cannot be read"), (("--prime", "H"), "neither a music file nor"),
-    (("broken.mid",), r"broken\.mid: is not a MIDI file"), (("song.txt",), r"song\.txt: is no music file"),
-    (("song.mid", "--prime", "C"), "two primes are given"), (("song.mid", "--steps", "0"), "steps '0' is not a whole"),
-    (("song.mid", "--bars", "x"), "bars 'x' is not"), (("song.mid", "--bars", "9999"), "steps 159984 is not"),
-    (("song.mid", "--variations", "-1"), "variations '-1'"), (("song.mid", "--seed", "1.5"), "seed '1.5'"),
-    (("song.mid", "--temperature", "nan"), "temperature 'nan'"), (("song.mid", "--temperature", "0"), "ure '0' is not"),
-    (("song.mid", "--decoder-temperature", "hot"), "decoder-temperature 'hot'"),
-    (("song.mid", "--gibbs-steps", "0"), "gibbs-steps '0' is not a whole"),
-    (("song.mid", "--audio", "o.flac"), r"o\.flac: is no name for audio; end it in \.wav or \.mp3"),
-    (("song.mid", "--png", "o.svg"), r"o\.svg: is no name for png"), (("deep.mid",), "holds no note on the 88 keys"),
-    (("song.mid", "--sheet", "o.jpg"), r"o\.jpg: is no name for sheet; end it in \.png or \.svg"),
-    (("song.mid", "--svg", "song.mid/o.svg"), "is no folder that can be written to")])
-def test_bad_input_is_one_sentence_and_nothing_is_written(run, tmp_path, words, sentence):
-    write_song(tmp_path / "song.mid", scale())
-    write_song(tmp_path / "deep.mid", [(60, 3, 0, 4)])
-    (tmp_path / "broken.mid").write_text("no music")
-    (tmp_path / "song.txt").write_text("no music")
-    words = [str(tmp_path / word) if re.match(r"\w+\.(mid|txt)", word) else word for word in words]
-    status, said, files = run("compose", *words, "-o", "out.mid")
-    assert status == 2
-    assert re.search(sentence, said)
-    assert said.startswith("octavoice: ")
-    assert said.count("\n") == 1
-    assert not files
-
-
-@pytest.mark.parametrize("place", ["out.txt", "", "song.mid"])
-def test_places_that_are_none(run, song, place, tmp_path):
-    status, said, files = run("compose", song, "-o", song.parent / place)
-    assert status == 2
-    assert said.count("\n") == 1
-    assert not files
-    assert read_midi(song).roll.any()
-
-
-def test_bad_weights_are_refused_before_anything_is_written(run, song, folder, tmp_path):
-    def refused(place, sentence):
-        status, said, files = run("compose", song, "-o", "out.mid", weights=str(place))
-        assert status == 2
-        assert re.search(sentence, said)
-        assert said.count("\n") == 1
-        assert not files
-
-    for name in ("main", "decoder"):
-        broken = tmp_path / f"broken-{name}"
-        broken.mkdir()
-        for file in folder.iterdir():
-            (broken / file.name).write_bytes(file.read_bytes())
-        (broken / f"{name}.safetensors").write_bytes((folder / f"{name}.safetensors").read_bytes()[:-1000])
-        refused(broken, rf"{name}\.safetensors: is damaged")
-        other = {"main": "decoder", "decoder": "main"}[name]
-        (broken / f"{name}.safetensors").write_bytes((folder / f"{other}.safetensors").read_bytes())
-        refused(broken, rf"{name}\.safetensors: does not fit the network")
-    refused(tmp_path / "nowhere", "there is no such file")
-
-
-def test_a_copy_without_weights_says_so(run, song, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "SHIPPED", tmp_path / "none")
-    status, said, files = run("compose", song, "-o", "out.mid", weights="")
-    assert status == 2
-    assert "comes without weights" in said
-    assert not files
-
-
-def test_an_interrupted_rendering_leaves_no_file(run, song, monkeypatch):
-    monkeypatch.setattr(output.score, "engrave", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
-    status, _, files = run("compose", song, "-o", "out.mid", "--svg", "out.svg", "--steps", 4)
-    assert status == 130
-    assert not files
+def test_piano_rolls_draw_notes_as_long_as_they_are_held():
+    roll = np.zeros((16, KEYS), np.uint8)
+    roll[[0, 4], [20, 40]] = 1
+    grid = roll * np.uint16(11)
+    widths = [[round(4 * bar.get_width()) for bar in piano_roll.piano_roll(roll, 2, 4, "", 1, durations).axes[0].patches]
+              for durations in (grid, None)]
+    assert widths == [[11, 11], [4, 12]]
 
 
 # --- the notebook -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from octavoice.errors import UserError
-from octavoice.music import notes, roll
+from octavoice.music import durations, notes, roll
 from octavoice.music.formats import midi
 
 rolls = st.integers(1, 40).flatmap(lambda steps: arrays(np.uint8, (steps, 88), elements=st.integers(0, 1),
@@ -55,6 +55,56 @@ def test_clock_counts_to_64_most_significant_bit_first():
 def test_roll_to_midi_to_roll_is_exact(tmp_path_factory, x, tempo):
     path = midi.write_midi(x, tmp_path_factory.getbasetemp() / "round.mid", tempo)
     assert np.array_equal(midi.read_midi(path).roll, x)
+
+
+@st.composite
+def held_rolls(draw):
+    """A roll and a grid of durations, whose last note ends where the roll does."""
+    x = draw(rolls.filter(lambda x: x.any()))
+    lengths = draw(arrays(np.uint16, x.shape, elements=st.integers(1, 50), fill=st.just(3)))
+    grid = durations.clipped(x * lengths)
+    steps = (np.arange(len(grid))[:, None] + grid)[grid > 0].max()
+    return x[:steps], grid[:steps]
+
+
+@settings(max_examples=60, deadline=None)
+@given(held_rolls(), st.sampled_from([61.0, 90.0, 120.0, 137.3]))
+def test_roll_and_durations_to_midi_and_back_is_exact(tmp_path_factory, both, tempo):
+    x, grid = both
+    piece = midi.read_midi(midi.write_midi(x, tmp_path_factory.getbasetemp() / "held.mid", tempo, grid))
+    assert np.array_equal(piece.roll, x)
+    assert np.array_equal(piece.held, grid)
+
+
+def test_a_note_held_past_the_last_onset_comes_back_and_silence_after_it_does_not(tmp_path):
+    grid = np.zeros((40, 88), np.uint16)
+    grid[0, 30], grid[4, 50] = 33, 2
+    piece = midi.read_midi(midi.write_midi((grid > 0).astype(np.uint8), tmp_path / "x.mid", durations=grid))
+    assert piece.steps == 33
+    assert np.array_equal(piece.held, grid[:33])
+
+
+def test_a_key_that_is_struck_again_is_let_go_of_first(tmp_path):
+    grid = np.zeros((12, 88), np.uint16)
+    grid[0, 39], grid[4, 39], grid[0, 46] = 9, 8, 12
+    path = midi.write_midi((grid > 0).astype(np.uint8), tmp_path / "x.mid", durations=grid)
+    events, now = [], 0
+    for message in mido.merge_tracks(mido.MidiFile(path).tracks):
+        now += message.time
+        if message.type == "note_on" and message.note == 60:
+            events.append((now // 120, bool(message.velocity)))
+    assert events == [(0, True), (4, False), (4, True), (12, False)]
+
+
+def test_no_grid_is_the_thesiss_rule_to_the_byte(tmp_path):
+    x = (np.random.default_rng(4).random((64, 88)) < 0.03).astype(np.uint8)
+    plain, ruled = midi.write_midi(x, tmp_path / "a.mid"), midi.write_midi(x, tmp_path / "b.mid",
+                                                                           durations=durations.until_next(x))
+    assert plain.read_bytes() == ruled.read_bytes()
+    with pytest.raises(ValueError, match="onsets"):
+        midi.chord_notes(x, durations.until_next(x)[:-1])
+    with pytest.raises(ValueError, match="onsets"):
+        midi.chord_notes(x, np.zeros_like(x))
 
 
 def test_written_midi_says_the_same_to_a_second_reader(tmp_path):

@@ -15,21 +15,11 @@ from music21 import converter, expressions, key
 
 from octavoice.errors import UserError
 from octavoice.music.formats.midi import chord_notes
+from octavoice.music.hands import split_points
 from octavoice.music.piece import bar_steps
+from octavoice.music.rhythm import VALUES, values
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, compress, transpose
-from octavoice.music.score import (
-    VALUES,
-    as_key,
-    engrave,
-    find_key,
-    musicxml,
-    spell,
-    split_points,
-    to_musicxml,
-    to_png,
-    to_score,
-    values,
-)
+from octavoice.music.score import as_key, engrave, find_key, musicxml, spell, to_musicxml, to_png, to_score
 
 
 def roll_of(*steps: str | None, length: int | None = None) -> np.ndarray:

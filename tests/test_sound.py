@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from octavoice.errors import UserError
+from octavoice.music.durations import until_next
 from octavoice.music.roll import KEYS, LOWEST_MIDI
 from octavoice.music.sound import PEAK, RATE, encode, find_soundfont, player, synthesize, tone, write_audio
 
@@ -52,6 +53,20 @@ def test_energy_rises_at_onsets_only():
     energy = (samples.reshape(-1, 3000).astype(np.float64) ** 2).mean(axis=1)
     rises = np.flatnonzero(np.diff(energy) > 0) + 1
     assert rises.tolist() == list(range(8, 64, 8))
+
+
+def test_a_held_note_sounds_as_long_as_its_duration_says():
+    roll = np.zeros((64, KEYS), np.uint8)
+    roll[[0, 8], [39, 46]] = 1
+    grid = roll * np.uint16([[4]])
+    grid[0, 39] = 20
+    loud = [(synthesize(roll, 110.25, durations=durations)[0].reshape(-1, 3000) ** 2).mean(axis=1)
+            for durations in (grid, None)]
+    assert loud[0][14:20].min() > 1e-5  # the first is held beneath the second, which is let go of
+    assert not loud[0][22:].any()
+    assert loud[1][22:28].min() > 1e-6  # by the thesis's rule the second is held to the end
+    assert np.array_equal(synthesize(roll, durations=until_next(roll))[0], synthesize(roll)[0])
+    assert player(roll, durations=grid).data != player(roll).data
 
 
 def test_tone_has_the_pitch_of_its_key():

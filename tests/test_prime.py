@@ -1,0 +1,113 @@
+"""Primes: any music file read without the filters, a named chord, or silence."""
+
+import numpy as np
+import pytest
+from music21 import converter
+
+from octavoice import composing
+from octavoice.errors import UserError
+from octavoice.music.durations import until_next
+from octavoice.music.formats.midi import read_midi
+from octavoice.music.roll import LOWEST_MIDI
+
+
+def scale(steps=64, every=4, first=0):
+    return [(50 + 10 * (i % 3), 60 + (0, 2, 4, 5, 7, 9, 11)[i % 7], at, at + every)
+            for i, at in enumerate(range(first, first + steps, every))]
+
+
+def test_a_midi_prime_brings_its_metre_tempo_and_loudness(tmp_path, write_song):
+    path = write_song(tmp_path / "a.mid", scale(60), tempos=((0, 60), (24, 90), (400, 200)),
+                      signatures=((0, 4, 4), (20, 3, 4), (400, 7, 8)))
+    prime = composing.read(path)
+    assert prime.metre == (3, 4)
+    assert prime.tempo == pytest.approx(90, abs=0.01)
+    assert prime.velocity == 60
+    assert prime.lead == (0 - 20) % 12
+    assert np.array_equal(prime.roll, read_midi(path).roll)
+
+
+def test_silence_before_the_first_onset_is_cut_and_the_bar_line_kept(tmp_path, write_song):
+    prime = composing.read(write_song(tmp_path / "a.mid", scale(first=28)))
+    assert prime.roll[0].any()
+    assert prime.lead == 12
+
+
+@pytest.mark.parametrize(("notes", "signature", "said"), [
+    (scale(48), (3, 4), "is in 3/4 where the networks know 4/4"),
+    ([(70, 60 + i % 7, 1.3 * i, 1.3 * i + 1) for i in range(50)], (4, 4), "of its onsets off the grid of sixteenths"),
+    ([*scale(), (70, 12, 3, 4)], (4, 4), "1 notes outside the piano's 88 keys")])
+def test_what_the_filters_would_drop_is_told_in_one_sentence_and_read(tmp_path, notes, signature, said, write_song):
+    prime = composing.read(write_song(tmp_path / "odd.mid", notes, signatures=((0, *signature),)))
+    assert prime.roll.any()
+    assert prime.metre == signature
+    assert said in prime.remark
+    assert prime.remark.count(". ") == 0
+    assert prime.remark.startswith("odd.mid ")
+
+
+def test_an_ordinary_prime_needs_no_remark(song):
+    assert not composing.read(song).remark
+
+
+MUSICXML = """<score-partwise version="4.0"><part-list><score-part id="P1"><part-name>Piano</part-name></score-part>
+</part-list><part id="P1"><measure number="1"><attributes><divisions>1</divisions><time><beats>3</beats><beat-type>4
+</beat-type></time></attributes><sound tempo="66"/>{note}<direction><direction-type><words>x</words></direction-type>
+<sound dynamics="80" tempo="72.5"/></direction>{note}{note}</measure></part></score-partwise>""".format(
+    note="<note><pitch><step>C</step><octave>4</octave></pitch><duration>1</duration></note>")
+KERN = "**kern\t**kern\n*M3/4\t*M3/4\n*MM66\t*MM66\n4C\t4c\n*MM72.5\t*MM72.5\n4D\t4d\n4E\t4e\n*-\t*-\n"
+ABC = "X:1\nT:A tune\nM:3/4\nL:1/4\nQ:1/4=60\nK:C\nC D E|\nQ:3/8=48.3\nQ: \"slow\" 1/8=145\nC D E|\n"
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.musicxml", MUSICXML), ("a.krn", KERN), ("a.abc", ABC)])
+def test_scores_are_primes_too_with_the_last_tempo_they_tell(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    prime = composing.read(tmp_path / name)
+    assert prime.metre == (3, 4)
+    assert prime.tempo == 72.5
+    assert prime.lead == 0
+    assert prime.roll[[0, 4, 8]].any(axis=-1).all()
+
+
+def test_a_packed_score_tells_its_tempo_and_a_pickup_stays_one(tmp_path):
+    prime = composing.built_in()
+    assert prime.lead == 12
+    assert len(prime.roll) == 36
+    assert prime.roll[[0, 4]].any(axis=-1).all()
+    data = converter.parse(MUSICXML, format="musicxml").write("mxl", tmp_path / "a.mxl")
+    assert composing.read(data).tempo == 72.5
+
+
+@pytest.mark.parametrize(("name", "pitches"), [
+    ("C", [60]), ("f#", [66]), ("Bb", [58]), ("A minor", [57, 60, 64]), ("C major", [60, 64, 67]), ("Am", [57, 60, 64]),
+    ("G7", [55, 59, 62, 65]), ("B♭maj7", [58, 62, 65, 69])])
+def test_named_primes(name, pitches):
+    prime = composing.resolve(name)
+    assert len(prime.roll) == 16
+    assert (np.flatnonzero(prime.roll[0]) + LOWEST_MIDI).tolist() == pitches
+    assert not prime.roll[1:].any()
+
+
+@pytest.mark.parametrize("text", ["H", "C nonsense", "song", "?", "A minor major"])
+def test_no_name_of_a_chord(text):
+    with pytest.raises(UserError, match="neither a music file nor a pitch class or chord"):
+        composing.resolve(text)
+
+
+def test_a_files_notes_are_held_as_it_says_and_a_named_chord_a_bar(tmp_path, write_song):
+    path = write_song(tmp_path / "a.mid", [(60, 48, 16, 32), (60, 60, 16, 20), (60, 62, 20, 23), (60, 64, 24, 25)])
+    prime = composing.read(path)
+    assert np.array_equal(prime.held, read_midi(path).held[16:])
+    assert prime.held[0, 48 - LOWEST_MIDI] == 16
+    (tmp_path / "a.krn").write_text(KERN)
+    assert (composing.read(tmp_path / "a.krn").held[[0, 4, 8]].max(axis=-1) == 4).all()
+    chord = composing.named("A minor")
+    assert np.array_equal(chord.held, 16 * chord.roll)
+    assert not composing.silence().held.any()
+
+
+def test_of_the_built_in_prime_notes_are_held_as_in_the_score():
+    prime = composing.built_in()
+    assert prime.held.shape == prime.roll.shape
+    assert np.array_equal(prime.held > 0, prime.roll > 0)
+    assert not np.array_equal(prime.held, until_next(prime.roll))

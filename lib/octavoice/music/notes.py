@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from octavoice.errors import UserError
-from octavoice.music.durations import LONGEST, clipped, joined, next_onset
+from octavoice.music.durations import LONGEST, clipped, joined, until_next
 from octavoice.music.piece import UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_QUARTER
 
@@ -59,8 +59,8 @@ def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: in
     A note that is not struck (tied to one before) only lengthens that one, and the piece; the roll ends where the
     last note ends. A note's duration runs from the step of its onset to that of its end, at least one step; struck
     twice in one step it has the longer, struck again while held it ends there. Two repairs are counted as ``mended``:
-    a note that ends where or before it begins has one step, and one held for more than ``longest`` steps lost its
-    end and is held to the next onset of any key. ``facts`` are further fields of the piece. Raises
+    a note that ends where or before it begins has one step, and one still held after ``longest`` steps has lost its
+    end and is held to the next onset of any key (§2.2). ``facts`` are further fields of the piece. Raises
     :class:`UserError` without struck notes, with one before the beginning, or beyond ``MAX_STEPS``.
     """
     ends = np.asarray(rows, dtype=np.int64).reshape(-1, 4)[:, 1]
@@ -73,14 +73,14 @@ def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: in
     key = pitch - LOWEST_MIDI
     inside = (key >= 0) & (key < KEYS)
     step, lasting = to_step(onset, ticks), to_step(end, ticks) - to_step(onset, ticks)
-    stuck = lasting > longest
-    lasting = np.where(stuck, next_onset(step, steps) - step, lasting)
     grid = np.zeros((steps, KEYS), dtype=np.uint16)
     np.maximum.at(grid, (step[inside], key[inside]), np.clip(lasting[inside], 1, LONGEST))
-    roll = (grid > 0).astype(np.uint8)
+    roll, grid = (grid > 0).astype(np.uint8), clipped(grid)
+    stuck = grid >= longest
+    grid = np.where(stuck, until_next(roll), grid) if stuck.any() else grid
     return Piece(path.stem, roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()),
-                 durations=None if note_ends == UNTOLD else clipped(grid)[roll > 0], note_ends=note_ends,
-                 mended=int(((end <= onset) | stuck).sum()), **facts)
+                 durations=None if note_ends == UNTOLD else grid[roll > 0], note_ends=note_ends,
+                 mended=int((end <= onset).sum() + stuck.sum()), **facts)
 
 
 def key_name(sharps: int, mode: str | None = None) -> str | None:

@@ -23,7 +23,7 @@ MAX_BYTES = 2**24
 """Longest MIDI file read: a hundred times the longest of piano-midi.de."""
 TICKS_PER_QUARTER = 480
 STUCK = 512
-"""Steps of the longest note believed: a minute at 120 quarters a minute, when a piano's string is long silent."""
+"""A note still held after so many steps is not believed: a minute at 128 quarters, when a string is long silent."""
 PLAYED_SHARE = 0.4
 """A share of onsets :func:`_between` above this is a performance's: chance gives 0.67, a pianist's performance of a
 Mozart variation 0.60; of the 2257 files of piano-midi.de, Nottingham and POP909 none has more than 0.19."""
@@ -39,7 +39,7 @@ def read_midi(path: Path) -> Piece:
 
     Drum tracks count as tracks but their notes are not pitches and are left out. The roll ends
     where the last note ends. Of a key pressed twice the first release ends the first note; a note that is never
-    released is left out; one held for more than ``STUCK`` steps is mended (:func:`from_notes`). Whether ends are
+    released is left out; one still held after ``STUCK`` steps is mended (:func:`from_notes`). Whether ends are
     written, played or untold :func:`note_ends_of` says. The title is what :func:`_title` finds; of the key signature
     that a file says is major only the accidentals are kept, since most programs say so whatever the mode.
     Raises :class:`UserError` for a file that is not MIDI, is damaged, holds more than ``MAX_BYTES``

@@ -133,7 +133,7 @@ class Echo:
     def __init__(self, lasting=None):
         self.lasting = lasting
 
-    def compose(self, prime, steps, seed, first_index=0, progress=iter):
+    def compose(self, prime, steps, seed, first_index=0, progress=iter, durations=None):
         self.prime = prime
         low = np.argmax(prime[0], axis=-1)
         new = np.eye(KEYS, dtype=np.uint8)[np.broadcast_to(low, (steps, len(low)))]
@@ -236,8 +236,8 @@ def test_piano_rolls_draw_notes_as_long_as_they_are_held():
     roll = np.zeros((16, KEYS), np.uint8)
     roll[[0, 4], [20, 40]] = 1
     grid = roll * np.uint16(11)
-    widths = [[round(4 * bar.get_width()) for bar in piano_roll.piano_roll(roll, 2, 4, "", 1, durations).axes[0].patches]
-              for durations in (grid, None)]
+    figures = [piano_roll.piano_roll(roll, 2, 4, "", 1, durations) for durations in (grid, None)]
+    widths = [[round(4 * bar.get_width()) for bar in figure.axes[0].patches] for figure in figures]
     assert widths == [[11, 11], [4, 12]]
 
 

@@ -18,11 +18,12 @@ KINDS = {"exact": ("o", BLUE), "bound": (">", ORANGE), "estimate": ("D", PURPLE)
 def curves(metrics: dict[str, pd.DataFrame]) -> Figure:
     """Training of each stage: log-likelihood per step of the batches, and of the held-out panel.
 
-    ``metrics`` by what a stage is called, with columns ``train`` and ``held_out`` (losses), indexed by iteration.
+    ``metrics`` by what a stage is called, with columns ``train`` and ``held_out`` (losses), indexed by iteration; a
+    training too short to be judged has none of the latter.
     """
     figure, axes = plt.subplots(1, len(metrics), figsize=(4.4 * len(metrics), 3.3), squeeze=False)
     for ax, (name, table) in zip(axes[0], metrics.items(), strict=True):
-        train, held_out = -table["train"], -table["held_out"].dropna()
+        train, held_out = -table["train"], -table.get("held_out", table["train"][:0]).dropna()
         ax.plot(train.index, train.rolling(20, min_periods=1).mean(), color=BLUE, label="training, mean of 20")
         ax.plot(held_out.index, held_out, color=ORANGE, marker="o", markersize=3, label="held-out panel")
         floor = np.quantile(train.iloc[len(train) // 20:], 0.01)

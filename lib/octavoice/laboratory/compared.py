@@ -17,9 +17,10 @@ def folders() -> list[Path]:
     return sorted(found, key=lambda folder: (folder.parent.name, int(folder.name.removeprefix("seed-"))))
 
 
-def figure(folder: Path, name: str) -> bytes:
-    """One of a committed run's figures, as PNG."""
-    return (paths.checkout() / "figures" / Path(*folder.parts[-3:]) / f"{name}.png").read_bytes()
+def figures(folder: Path, names: tuple[str, ...]) -> list[bytes]:
+    """Those of a committed run's figures that there are, as PNG."""
+    places = [paths.checkout() / "figures" / Path(*folder.parts[-3:]) / f"{name}.png" for name in names]
+    return [place.read_bytes() for place in places if place.exists()]
 
 
 def table() -> pd.DataFrame:

@@ -1,6 +1,8 @@
 """Corpora, filters, splits, the store and fragments (§7.1)."""
 
+import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,14 +109,59 @@ def test_the_hash_is_of_the_music_and_not_of_the_code_that_read_it(folder, monke
 def test_a_damaged_store_is_made_again(folder):
     name = f"folder:{folder}"
     before = corpus.load(name)
-    for file in ("onsets.bits", "index.json"):
+    for file, kept in (("onsets.bits", 100), ("durations.u16", 100), ("durations.u16", -2), ("facts.jsonl", -1),
+                       ("index.json", 100)):
         for path in store.paths.store_dir().glob(f"folder-music-*/{file}"):
-            damaged = path.read_bytes()[:100]
+            damaged = path.read_bytes()[:kept]
             path.unlink()  # the whole one is still mapped
             path.write_bytes(damaged)
         again = corpus.load(name)
         assert again.report == before.report
-        assert np.array_equal(again.pieces[5].roll, before.pieces[5].roll)
+        assert_same(again.pieces[5], before.pieces[5])
+
+
+def test_a_store_from_before_durations_were_kept_is_made_again(folder):
+    name, others = f"folder:{folder}", set(paths.store_dir().glob("*"))
+    before = corpus.load(name)
+    (place,) = set(paths.store_dir().glob("*")) - others
+    index = json.loads((place / "index.json").read_text())
+    (place / "durations.u16").unlink()
+    (place / "index.json").write_text(json.dumps({k: v for k, v in index.items() if k not in ("notes", "bytes")}))
+    again = corpus.load(name)
+    assert again.sha256 == before.sha256
+    assert_same(again.pieces[3], before.pieces[3])
+    assert (place / "durations.u16").exists()
+
+
+def readings(pieces):
+    return (store.Reading(judge(p), pack(p.roll), p.held[p.roll > 0], facts_of(p), splits.content_hash(p.roll)[:16])
+            for p in pieces)
+
+
+def test_a_note_has_two_bytes_and_lengths_change_no_hash(tmp_path):
+    pieces = [piece(steps=100, seed=i) for i in range(5)]
+    held = [replace(p, durations=np.arange(1, 1 + p.roll.sum(), dtype=np.uint16), note_ends="written") for p in pieces]
+    opened = []
+    for name, some in (("by rule", pieces), ("written", held)):
+        store.write_store(tmp_path / name, "key", readings(some))
+        opened.append(store.open_store(tmp_path / name, "name", "key"))
+        assert (tmp_path / name / "durations.u16").stat().st_size == 2 * sum(int(p.roll.sum()) for p in pieces)
+        for original, stored in zip(some, opened[-1].pieces, strict=True):
+            assert_same(original, stored)
+    assert opened[0].sha256 == opened[1].sha256
+    assert (opened[0].contents, opened[0].sides) == (opened[1].contents, opened[1].sides)
+    assert (tmp_path / "by rule" / "onsets.bits").read_bytes() == (tmp_path / "written" / "onsets.bits").read_bytes()
+
+
+def test_windows_of_durations_are_the_pieces_durations():
+    pieces = [piece(steps=n, seed=n) for n in (40, 70)]
+    pieces = [replace(p, durations=np.arange(1, 1 + p.roll.sum(), dtype=np.uint16)) for p in pieces]
+    packed = Pieces.of(pieces)
+    for i, begin, end in ((0, 0, 40), (1, -5, 10), (1, 33, 90), (0, 12, 12), (1, 70, 80)):
+        grid = np.zeros((end - begin, 88), np.uint16)
+        inside = range(max(begin, 0), min(end, pieces[i].steps))
+        grid[[t - begin for t in inside]] = pieces[i].held[list(inside)]
+        assert np.array_equal(packed.held(i, begin, end), grid)
 
 
 def test_unknown_and_empty_corpora_get_one_sentence(tmp_path):

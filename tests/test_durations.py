@@ -36,7 +36,8 @@ FILES = 20
 
 def said(piece: Piece) -> dict:
     """A piece's notes as ``{(step, midi_pitch): steps held}``."""
-    return {(int(t), int(k) + 21): int(piece.held[t, k]) for t, k in np.argwhere(piece.roll)}
+    held = piece.held
+    return {(int(t), int(k) + 21): int(held[t, k]) for t, k in np.argwhere(piece.roll)}
 
 
 def step(quarters) -> int:
@@ -94,9 +95,12 @@ def test_a_key_struck_again_or_the_end_cuts_what_is_held(cells):
 def test_what_remains_of_each_note(cells):
     grid = durations.clipped(grid_of(*cells))
     left = durations.remaining(grid)
-    for t, key in np.ndindex(grid.shape):
-        assert left[t, key] == max((start + int(grid[start, key]) - t for start in range(t + 1) if grid[start, key]),
-                                   default=0, key=lambda rest: max(rest, 0)) or left[t, key] == 0
+    for key in np.flatnonzero(grid.any(axis=0)):
+        ends = [start + int(grid[start, key]) for start in range(len(grid)) if grid[start, key]]
+        starts = np.flatnonzero(grid[:, key])
+        for t in range(len(grid)):
+            begun = [end for start, end in zip(starts, ends, strict=True) if start <= t]
+            assert left[t, key] == max([0, *(end - t for end in begun)])
     assert ((left > 0).sum(axis=0) == grid.sum(axis=0)).all()
 
 

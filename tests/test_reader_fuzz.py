@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from octavoice.errors import UserError
+from octavoice.music.durations import clipped
 from octavoice.music.formats.abc import read_abc
 from octavoice.music.formats.midi import read_midi
 from octavoice.music.formats.musicxml import read_musicxml
@@ -126,10 +127,51 @@ def mutate(data, draw):
     return data
 
 
+LENGTHS = {"musicxml": rb"<duration>\d*</duration>", "abc": rb"(?<=[A-Ga-gz])[\d/]+"}
+ODD = ("0", "-4", "1", "7", "65535", "65536", "99999999", "999999999999", "/0", "0.5", "")
+
+
+def mutate_lengths(kind, data, draw):
+    """How long some notes last made nothing, less, very much or unsaid; and who ties whom."""
+    if kind == "midi":
+        return mutate_releases(data, draw)
+    for _ in range(draw.choice((1, 1, 3))):
+        found = draw.choice(list(re.finditer(LENGTHS[kind], data)) or [None])
+        if found is None:
+            return data
+        odd = draw.choice(ODD).encode()
+        kept = found[0].startswith(b"<") and draw.random() < 0.9
+        data = data[:found.start()] + (b"<duration>%s</duration>" % odd if kept else odd) + data[found.end():]
+    if kind == "musicxml" and draw.random() < 0.5:
+        ties = [b'<tie type="start"/>', b'<tie type="stop"/>', b'<tie type="let-ring"/>', b"<tie/>", b""]
+        data = re.sub(rb"<tie [^>]*>", lambda _: draw.choice(ties), data)
+    return data
+
+
+def mutate_releases(data, draw):
+    """A MIDI file some of whose releases are missing, at once, much later, or of another key."""
+    try:
+        file = mido.MidiFile(file=io.BytesIO(data))
+    except (OSError, EOFError, ValueError):
+        return data
+    for track in file.tracks:
+        for at in [i for i, message in enumerate(track) if message.type == "note_off" and draw.random() < 0.2]:
+            track[at] = draw.choice((track[at].copy(time=0), track[at].copy(time=draw.choice((1, 10**5, 2**27))),
+                                     mido.Message("note_off", note=draw.randrange(128), time=track[at].time),
+                                     mido.MetaMessage("marker", text="gone", time=track[at].time)))
+    out = io.BytesIO()
+    file.save(file=out)
+    return out.getvalue()
+
+
 def make(kind, number, valid):
     """Input ``number`` of a format: its bytes and the reader's name, sometimes the wrong one."""
     draw = random.Random(f"{kind} {number}")
     data = draw.choice(valid[kind])
+    if number % 4 == 0:
+        inside = unpack(data) if kind == "mxl" else data
+        data = mutate_lengths("musicxml" if kind == "mxl" else kind, inside, draw)
+        return (pack(data) if kind == "mxl" else data), kind
     if kind == "mxl" and draw.random() < 0.6:
         data = pack(mutate(unpack(data), draw), draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
     elif kind == "midi" and draw.random() < 0.2:
@@ -154,6 +196,12 @@ def attempt(read, path):
     assert piece.roll.shape[1] == 88
     assert 0 < piece.steps <= MAX_STEPS
     assert piece.roll.max() <= 1
+    held = piece.held
+    assert ((held > 0) == (piece.roll > 0)).all()
+    assert np.array_equal(clipped(held), held), "a note outlasts the next of its key, or the piece"
+    assert piece.note_ends in ("written", "played", "untold")
+    assert (piece.durations is None) == (piece.note_ends == "untold")
+    assert piece.mended >= 0
     assert piece.pickup >= 0
     assert piece.tracks > 0
     assert 0 <= piece.off_grid <= 1
@@ -269,6 +317,7 @@ BOMBS = {
     "midi: a metre of 2 to the power 255": (read_midi, lambda: deltas(9, b"\0", note=b"\xff\x58\4\4\xff\x18\x08")),
     "midi: no time in the header": (read_midi, lambda: deltas(9, b"\1", ticks=0)),
     "midi: notes that never end": (read_midi, lambda: deltas(9, b"\1", note=b"\x90\x3c\x40")[:-4]),
+    "midi: notes held for ever": (read_midi, lambda: deltas(1, b"\0", note=b"\x90\x3c\x40\xff\xff\xff\x7f\x80\x3c\0")),
     "xml: entities": (read_musicxml, lambda: xml("&a9;", MANY)),
     "xml: entities in UTF-16": (read_musicxml, lambda: (
         '<?xml version="1.0" encoding="utf-16"?>' + xml("&a9;", MANY).decode()).encode("utf-16")),
@@ -279,6 +328,9 @@ BOMBS = {
     "xml: a million notes": (read_musicxml, lambda: xml(NOTE * 400_000)),
     "xml: as many notes as fit": (read_musicxml, lambda: xml(
         "<attributes><divisions>9</divisions></attributes>" + NOTE * 90_000)),
+    "xml: as many tied notes as fit": (read_musicxml, lambda: xml(
+        "<attributes><divisions>9</divisions></attributes>" + NOTE.replace("</note>", '<tie type="start"/></note>')
+        + NOTE.replace("</note>", '<tie type="stop"/></note>') * 90_000)),
     "xml: very many measures": (read_musicxml, lambda: xml("</measure><measure>" * 300_000)),
     "xml: many divisions": (read_musicxml, lambda: xml("".join(
         f"<attributes><divisions>{i}</divisions></attributes>{NOTE}" for i in range(1, 40_000)))),

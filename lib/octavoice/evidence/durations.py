@@ -1,0 +1,92 @@
+"""How long notes are held, and how far the thesis's rule is from that: a chord sounds until the next onset (§2.2).
+
+Durations are in steps. A rule that ends a note before its time *cuts* it, one that holds it longer *prolongs* it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from octavoice.music.durations import until_next
+from octavoice.music.piece import PLAYED, UNTOLD, WRITTEN, Piece
+from octavoice.music.roll import STEPS_PER_BAR
+
+LONG = 32
+"""A note held for more steps than these, two bars of 4/4, is called long."""
+NOWHERE = -1
+"""The place of a note whose piece has no bars of whole 16 steps."""
+OWN = "–"
+"""The collection of a file of one's own."""
+
+
+def note_table(pieces: Iterable[Piece]) -> pd.DataFrame:
+    """One row per note of the pieces that tell how long notes are held; ``untold`` ones are left out.
+
+    ``collection``; ``held``, its duration; ``rule``, the one it has until the next onset in any key; ``place``, the
+    step of its bar on which it is struck (0 = downbeat; a bar of two whole notes counts as two), or ``NOWHERE``.
+    """
+    parts = [_notes(piece) for piece in pieces if piece.note_ends != UNTOLD]
+    table = pd.concat([pd.DataFrame(columns=["collection", "held", "rule", "place"]), *parts], ignore_index=True)
+    return table.astype({"collection": "category", "held": int, "rule": int, "place": int})
+
+
+def _notes(piece: Piece) -> pd.DataFrame:
+    time, key = np.nonzero(piece.roll)
+    whole = piece.bar % STEPS_PER_BAR == 0
+    place = (time - piece.pickup) % STEPS_PER_BAR if whole else np.full(len(time), NOWHERE)
+    return pd.DataFrame({"collection": piece.corpus or OWN, "held": piece.held[time, key].astype(np.int32),
+                         "rule": until_next(piece.roll)[time, key].astype(np.int32), "place": place.astype(np.int32)})
+
+
+def source_table(pieces: Iterable[Piece]) -> pd.DataFrame:
+    """Per collection: pieces by where their notes' ends come from, and notes that were ``mended``.
+
+    Columns ``written``, ``played``, ``untold`` (:class:`~octavoice.music.piece.Piece`), ``mended``.
+    """
+    counts = Counter()
+    for piece in pieces:
+        counts[piece.corpus or OWN, piece.note_ends] += 1
+        counts[piece.corpus or OWN, "mended"] += piece.mended
+    table = pd.Series(counts, dtype=int).unstack(fill_value=0)
+    return table.reindex(columns=[WRITTEN, PLAYED, UNTOLD, "mended"], fill_value=0).rename_axis("collection")
+
+
+def rule_table(notes: pd.DataFrame) -> pd.DataFrame:
+    """Per collection of a :func:`note_table`: how long notes are held, and what the thesis's rule does to them.
+
+    ``notes``; ``median`` and ``mean`` duration; ``long``, the share held for more than ``LONG`` steps; ``kept``,
+    ``cut`` and ``prolonged``, the shares that the rule holds as long, shorter, longer; ``cut by`` and ``prolonged by``,
+    by how many steps on average, where it does.
+    """
+    return pd.DataFrame({str(name): _against_rule(group.held.to_numpy(), group.rule.to_numpy())
+                         for name, group in notes.groupby("collection", observed=True)}).T.rename_axis("collection")
+
+
+def _against_rule(held: np.ndarray, rule: np.ndarray) -> dict[str, float]:
+    apart = rule - held
+    return {"notes": len(held), "median": np.median(held), "mean": held.mean(), "long": (held > LONG).mean(),
+            "kept": (apart == 0).mean(), "cut": (apart < 0).mean(), "prolonged": (apart > 0).mean(),
+            "cut by": _mean(-apart[apart < 0]), "prolonged by": _mean(apart[apart > 0])}
+
+
+def _mean(steps: np.ndarray) -> float:
+    return float(steps.mean()) if len(steps) else 0.0
+
+
+def shares(notes: pd.DataFrame, column: str, values: range) -> pd.DataFrame:
+    """Share of each collection's notes by a column of whole numbers, ``(value, collection)``.
+
+    Numbers below and above ``values`` count at its ends.
+    """
+    inside = notes[column].clip(values[0], values[-1])
+    table = pd.crosstab(inside, notes.collection, normalize="columns")
+    return table.reindex(pd.Index(values, name=column), fill_value=0.0)
+
+
+def held_by_place(notes: pd.DataFrame) -> pd.DataFrame:
+    """Mean duration by the step of the bar on which notes are struck, ``(place, collection)``; NaN where none is."""
+    placed = notes[notes.place != NOWHERE]
+    table = placed.pivot_table(index="place", columns="collection", values="held", aggfunc="mean", observed=True)
+    return table.reindex(pd.RangeIndex(STEPS_PER_BAR, name="place"))

@@ -236,9 +236,9 @@ def test_piano_rolls_draw_notes_as_long_as_they_are_held():
     roll = np.zeros((16, KEYS), np.uint8)
     roll[[0, 4], [20, 40]] = 1
     grid = roll * np.uint16(11)
-    widths = [[round(4 * bar.get_width()) for bar in piano_roll.piano_roll(roll, 2, 4, "", 1, durations).axes[0].patches]
-              for durations in (grid, None)]
-    assert widths == [[11, 11], [4, 12]]
+    for durations, lasting in ((grid, [11, 11]), (None, [4, 12])):
+        (axes,) = piano_roll.piano_roll(roll, 2, 4, "", 1, durations).axes
+        assert [round(4 * bar.get_width()) for bar in axes.patches] == lasting
 
 
 # --- the notebook -----------------------------------------------------------------------------------------------------

@@ -129,8 +129,9 @@ def test_notes_are_held_in_every_kind_of_file_and_as_the_thesis_says_on_request(
     """A bass of a bar beneath a melody in quarters: four notes a bar, or one that ends with the first quarter."""
     path = write_song(tmp_path / "song.mid", [*scale(), *((60, 40, at, at + 16) for at in range(0, 64, 16))])
     for word in ("held", "thesis"):
-        assert run("compose", path, "-o", f"{word}.mid", "--steps", 16, "--durations", word, "--musicxml",
-                   f"{word}.musicxml", "--audio", f"{word}.wav", "--sheet", f"{word}.svg", "--png", f"{word}.png")[0] == 0
+        words = ("--musicxml", f"{word}.musicxml", "--audio", f"{word}.wav", "--sheet", f"{word}.svg",
+                 "--png", f"{word}.png")
+        assert run("compose", path, "-o", f"{word}.mid", "--steps", 16, "--durations", word, *words)[0] == 0
     held, thesis = read_midi("held.mid"), read_midi("thesis.mid")
     assert np.array_equal(held.held[:60], read_midi(path).held[:60])
     assert (held.held[:64:16, 40 - LOWEST_MIDI] == 16).all()

@@ -63,8 +63,9 @@ def rule_table(notes: pd.DataFrame) -> pd.DataFrame:
     ``cut`` and ``prolonged``, the shares that the rule holds as long, shorter, longer; ``cut by`` and ``prolonged by``,
     by how many steps on average, where it does.
     """
-    return pd.DataFrame({str(name): _against_rule(group.held.to_numpy(), group.apart.to_numpy())
-                         for name, group in notes.groupby("collection", observed=True)}).T.rename_axis("collection")
+    rows = {str(name): _against_rule(group.held.to_numpy(), group.apart.to_numpy())
+            for name, group in notes.groupby("collection", observed=True)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("collection")
 
 
 def _against_rule(held: np.ndarray, apart: np.ndarray) -> dict[str, float]:

@@ -24,20 +24,23 @@ OWN = "–"
 def note_table(pieces: Iterable[Piece]) -> pd.DataFrame:
     """One row per note of the pieces that tell how long notes are held; ``untold`` ones are left out.
 
-    ``collection``; ``held``, its duration; ``rule``, the one it has until the next onset in any key; ``place``, the
-    step of its bar on which it is struck (0 = downbeat; a bar of two whole notes counts as two), or ``NOWHERE``.
+    ``collection``; ``held``, its duration; ``apart``, by how many steps later the next onset in any key comes than
+    its end; ``place``, the step of its bar on which it is struck (0 = downbeat; a bar of two whole notes counts as
+    two), or ``NOWHERE``.
     """
-    parts = [_notes(piece) for piece in pieces if piece.note_ends != UNTOLD]
-    table = pd.concat([pd.DataFrame(columns=["collection", "held", "rule", "place"]), *parts], ignore_index=True)
-    return table.astype({"collection": "category", "held": int, "rule": int, "place": int})
+    told = [piece for piece in pieces if piece.note_ends != UNTOLD]
+    parts = [_notes(piece) for piece in told]
+    names = pd.Categorical(np.repeat([piece.corpus or OWN for piece in told], [len(part) for part in parts]))
+    numbers = np.concatenate([np.zeros((0, 3), np.int32), *parts])
+    return pd.DataFrame({"collection": names, **dict(zip(("held", "apart", "place"), numbers.T, strict=True))})
 
 
-def _notes(piece: Piece) -> pd.DataFrame:
+def _notes(piece: Piece) -> np.ndarray:
+    """``held``, ``apart`` and ``place`` of a piece's notes ``(note, 3)``."""
     time, key = np.nonzero(piece.roll)
-    whole = piece.bar % STEPS_PER_BAR == 0
-    place = (time - piece.pickup) % STEPS_PER_BAR if whole else np.full(len(time), NOWHERE)
-    return pd.DataFrame({"collection": piece.corpus or OWN, "held": piece.held[time, key].astype(np.int32),
-                         "rule": until_next(piece.roll)[time, key].astype(np.int32), "place": place.astype(np.int32)})
+    held, rule = (grid[time, key].astype(np.int32) for grid in (piece.held, until_next(piece.roll)))
+    place = (time - piece.pickup) % STEPS_PER_BAR if piece.bar % STEPS_PER_BAR == 0 else np.full_like(held, NOWHERE)
+    return np.stack([held, rule - held, place.astype(np.int32)], axis=1)
 
 
 def source_table(pieces: Iterable[Piece]) -> pd.DataFrame:
@@ -60,12 +63,12 @@ def rule_table(notes: pd.DataFrame) -> pd.DataFrame:
     ``cut`` and ``prolonged``, the shares that the rule holds as long, shorter, longer; ``cut by`` and ``prolonged by``,
     by how many steps on average, where it does.
     """
-    return pd.DataFrame({str(name): _against_rule(group.held.to_numpy(), group.rule.to_numpy())
-                         for name, group in notes.groupby("collection", observed=True)}).T.rename_axis("collection")
+    rows = {str(name): _against_rule(group.held.to_numpy(), group.apart.to_numpy())
+            for name, group in notes.groupby("collection", observed=True)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("collection")
 
 
-def _against_rule(held: np.ndarray, rule: np.ndarray) -> dict[str, float]:
-    apart = rule - held
+def _against_rule(held: np.ndarray, apart: np.ndarray) -> dict[str, float]:
     return {"notes": len(held), "median": np.median(held), "mean": held.mean(), "long": (held > LONG).mean(),
             "kept": (apart == 0).mean(), "cut": (apart < 0).mean(), "prolonged": (apart > 0).mean(),
             "cut by": _mean(-apart[apart < 0]), "prolonged by": _mean(apart[apart > 0])}

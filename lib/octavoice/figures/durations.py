@@ -27,13 +27,15 @@ def held(lengths: pd.DataFrame, places: pd.DataFrame, apart: pd.DataFrame) -> Fi
     _bars(upper, lengths)
     last = lengths.index[-1]
     upper.set_xticks([1, *range(4, last, 4), last], [1, *range(4, last, 4), f"≥ {last}"])
+    if lengths.shape[1]:
+        upper.legend()
     upper.set(title="(a) how long notes are held", xlabel="steps", ylabel="share of notes")
-    for colour, mark, (name, steps) in zip(COLOURS, MARKS, places.items(), strict=False):
-        side.plot(places.index, steps, color=colour, marker=mark, ms=4, lw=1.2, label=str(name))
+    for name, colour, mark in zip(lengths, COLOURS, MARKS, strict=False):
+        if name in places:
+            side.plot(places.index, places[name], color=colour, marker=mark, ms=4, lw=1.2)
     side.set_xticks(range(0, len(places), 4))
     side.set(title="(b) by the step of the bar they begin on", xlabel="step of the bar (0 = downbeat)",
              ylabel="mean duration in steps", ylim=(0, None))
-    side.legend()
     _bars(below, apart)
     first, last = apart.index[0], apart.index[-1]
     inner = range(first + 4, last, 4)
@@ -48,6 +50,6 @@ def held(lengths: pd.DataFrame, places: pd.DataFrame, apart: pd.DataFrame) -> Fi
 def _bars(axes: Axes, shares: pd.DataFrame) -> None:
     """Bars of shares ``(number, collection)``, the collections' side by side."""
     width = 0.86 / max(1, shares.shape[1])
-    for i, (colour, (_, column)) in enumerate(zip(COLOURS, shares.items(), strict=False)):
-        axes.bar(shares.index + width * (i - (shares.shape[1] - 1) / 2), column, width, color=colour)
+    for i, (colour, (name, column)) in enumerate(zip(COLOURS, shares.items(), strict=False)):
+        axes.bar(shares.index + width * (i - (shares.shape[1] - 1) / 2), column, width, color=colour, label=str(name))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

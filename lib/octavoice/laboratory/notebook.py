@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from octavoice import paths, provenance
 from octavoice.figures import style
-from octavoice.laboratory import costs
+from octavoice.laboratory import costs, freshness
 from octavoice.music.formats.midi import write_midi
 from octavoice.thesis import values
 from octavoice.training import presets
@@ -33,8 +33,8 @@ class NotebookRun(Run):
     """
 
     def __init__(self, notebook: str, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
-                 variant: str = ""):
-        super().__init__(preset, corpus, seed, device, variant)
+                 apart: dict | None = None):
+        super().__init__(preset, corpus, seed, device, apart)
         self.notebook = notebook
         self.private: list[str] = []
         self._began = time.perf_counter()
@@ -78,14 +78,12 @@ class NotebookRun(Run):
         cost = {"seconds": round(seconds, 1), "peak_memory_mb": round(provenance.peak_memory_mb()),
                 "processor": provenance.processor(), "threads": torch.get_num_threads(), "found": self.found}
         self.write_manifest(self.notebook, notebook=self.notebook, private=self.private, cost={**cost, **self.costs},
-                            commit=provenance.commit())
+                            commit=provenance.commit(), code=freshness.code_in_use(self))
         display(Markdown(f"*Ran in {seconds:.0f} s at preset `{self.preset.name}` on {self.device.type}, "
                          f"{torch.get_num_threads()} thread(s); wrote {len(self.files)} files.*"))
 
     def _record(self, name: str, data: bytes, corpus_music: bool = False) -> None:
-        with paths.atomic(self.dir / name) as temporary:
-            temporary.write_bytes(data)
-        self._note(self.dir / name, corpus_music)
+        self._note(self.record(name, data), corpus_music)
 
     def _note(self, path: Path, corpus_music: bool) -> None:
         self.adopt(path)
@@ -103,9 +101,8 @@ def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
     given = check_types(namespace, PARAMETERS | own)
     check_parameters({name: value for name, value in namespace.items() if name not in own})
     preset = presets.resolve(given["preset"], **given["overrides"])
-    folder = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
-    variant = "_".join(f"{name}-{value}" for name, value in sorted((given["overrides"] | folder).items()))
-    run = NotebookRun(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), variant)
+    other = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
+    run = NotebookRun(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), other)
     style.use()
     pd.options.display.max_colwidth = None
     settings = {"preset": preset.name, "corpus": paths.slug(run.corpus_name), "seed": run.seed,

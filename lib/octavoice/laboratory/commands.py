@@ -32,7 +32,7 @@ def _add_around_a_run(commands) -> None:
     run.add_argument("--only-training", action="store_true", help="train and compose only, notebooks 06 and 07")
     many.set_defaults(command=sweep)
     many.add_argument("name", help="a name in sweeps/, or the path of a .yaml file")
-    many.add_argument("--check", action="store_true", help="say how much it is and what is there; run nothing")
+    many.add_argument("--check", action="store_true", help="say what it asks for and what of it is there; run nothing")
     for parser in (run, many):
         parser.add_argument("--cores", default="2", help="of this machine, or with a profile jobs at once [%(default)s]")
         parser.add_argument("--profile", default="", help="a Snakemake profile, profiles/slurm for a cluster")
@@ -45,7 +45,7 @@ def _add_steps(commands) -> None:
     for name, command in (("train", train), ("levels", levels)):
         step = commands.add_parser(name, help=command.__doc__.splitlines()[0])
         add_run(step)
-        step.add_argument("--model", default="thesis", help="a model, or MODEL-STAGE: one of its networks [%(default)s]")
+        step.add_argument("--model", default="thesis", help="or MODEL-STAGE: one of its networks [%(default)s]")
         step.add_argument("--device", default="auto", help="auto, cpu or cuda [%(default)s]")
         step.add_argument("--overrides", default="{}", metavar="JSON", help="fields of the preset to change")
         step.set_defaults(command=command)
@@ -84,10 +84,11 @@ def reproduce(arguments: argparse.Namespace) -> int:
 
 def sweep(arguments: argparse.Namespace) -> int:
     """Run a sweep: all that it asks for and is not there yet, then a notebook that sums it up."""
-    from octavoice.laboratory import drive, sweeps
+    from octavoice.laboratory import drive, summary, sweeps
 
     if arguments.check:
-        print(sweeps.describe(sweeps.read(arguments.name)))
+        steps = summary.steps(sweeps.read(arguments.name))
+        print(steps.to_string(index=False), summary.told(steps), sep="\n")
         return 0
     return drive.sweep(arguments.name, arguments.cores, arguments.profile)
 

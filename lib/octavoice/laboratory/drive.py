@@ -12,7 +12,7 @@ from pathlib import Path
 
 from octavoice import paths
 from octavoice.errors import UserError
-from octavoice.laboratory import relay, sweeps
+from octavoice.laboratory import relay, runs, summary, sweeps
 
 
 def surroundings() -> dict[str, str]:
@@ -40,14 +40,15 @@ def checkout() -> Path:
 def graph_of_runs(config: dict, cores: str, profile: str = "", targets: tuple[str, ...] = (), *more: str) -> int:
     """Let Snakemake do what is out of date; return its exit status.
 
-    With a ``profile`` (a folder with ``config.yaml``) it submits the steps to a cluster.
+    With a ``profile`` (a folder with ``config.yaml``) it submits steps to a cluster, ``cores`` of them at a time.
     """
     if not (cores.isascii() and cores.isdigit() and int(cores)):
         raise UserError(f"cores {cores!r} is not a whole number of at least 1.")
     if profile and not (checkout() / profile / "config.yaml").is_file():
         raise UserError(f"profile {profile}: has no config.yaml; give a folder that has, for instance profiles/slurm.")
     settings = [f"{name}={json.dumps(value)}" for name, value in config.items()]
-    words = [*targets, "--cores", cores, *(["--profile", profile] if profile else []), *more, "--config", *settings]
+    where = ["--jobs", cores, "--profile", profile] if profile else ["--cores", cores]
+    words = [*targets, *where, *more, "--config", *settings]
     status = tool("snakemake", *words, XDG_CACHE_HOME=str(Path(sys.prefix) / "cache"))
     if status and any(checkout().glob(".snakemake/locks/*")):
         print("octavoice: if no other run is going on here, lift the lock with: make unlock", file=sys.stderr)
@@ -66,13 +67,15 @@ def sweep(name: str, cores: str, profile: str = "") -> int:
     A failed step leaves its log and stops only what needs it.
     """
     file = sweeps.find(name)
-    print(f"{file.stem}: {sweeps.describe(sweeps.read(name))}", file=sys.stderr)
+    print(f"{file.stem}: {summary.told(summary.steps(sweeps.read(name)))}", file=sys.stderr)
     status = graph_of_runs({"sweep": str(file.resolve())}, cores, profile, (), "--keep-going")
-    summary = paths.home() / "runs" / "sweeps" / f"{file.stem}.ipynb"
-    summary.parent.mkdir(parents=True, exist_ok=True)
-    told = tool("papermill", "notebooks/sweep.ipynb", str(summary), "--kernel", "python3", "--no-progress-bar",
-                "--log-level", "WARNING", "-r", "sweep", str(file.resolve()))
-    print(f"{file.stem}: {sweeps.describe(sweeps.read(name))}; summed up in {_near(summary)}", file=sys.stderr)
+    page = paths.home() / "runs" / "sweeps" / f"{file.stem}.ipynb"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    papermill = ["papermill", "notebooks/sweep.ipynb", str(page), "--kernel", "python3", "--no-progress-bar",
+                 "--log-level", "WARNING", "-r", "sweep", str(file.resolve())]
+    told = tool("octavoice", "relay", "--log", str(page), "summary", sys.executable, "-m", *papermill)
+    print(f"{file.stem}: {summary.told(summary.steps(sweeps.read(name)))}; summed up in {runs.near(page)}",
+          file=sys.stderr)
     return status or told
 
 
@@ -96,7 +99,3 @@ def _in_temporary_home(module: str, *words: str) -> int:
     """A tool that must not write into this checkout's figures/, results/ and runs/."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         return tool(module, *words, OCTAVOICE_HOME=home, TQDM_DISABLE="1")
-
-
-def _near(path: Path) -> str:
-    return str(path.relative_to(paths.home())) if path.is_relative_to(paths.home()) else str(path)

@@ -15,8 +15,9 @@ from octavoice.training.run import Run
 
 TELLING = {"", "__main__", "cli", "errors", "figures", "laboratory", "paths", "provenance"}
 """Rooms whose code changes no number."""
-TABLES = {"octavoice.training.models"}
-"""Nor does the table of models, which every new one changes."""
+TABLES = {f"octavoice.{name}" for name in ("training.models", "training.presets", "training.run",
+                                           "corpus.catalogue", "corpus.fetch", "corpus.report")}
+"""Nor do lists that every new model, setting or corpus changes: a manifest has its settings and its music's hash."""
 
 
 def code_in_use(run: Run) -> dict[str, str]:
@@ -35,22 +36,23 @@ def state(names) -> dict[str, str]:
             for name in sorted(names) if _decides(name)}
 
 
-def changes(manifest: dict, needed: set[str]) -> list[str] | None:
+def changes(manifest: dict, needed: set[str], files: dict[str, str]) -> list[str] | None:
     """The modules that differ from those a manifest was made with; None if that cannot be told.
 
-    A manifest of before ``code`` was recorded has a commit, at which modules ``needed`` are looked up.
+    A manifest of before ``code`` was recorded has a commit, at which modules ``needed`` are looked up but for
+    those of models that none of the run's ``files`` is of.
     """
-    then = manifest.get("code") or _committed_then(manifest.get("commit") or "", needed)
+    then = manifest.get("code") or _committed_then(manifest.get("commit") or "", needed, files)
     if then is None:
         return None
     now = state(then.keys() & provenance.modules().keys())
-    return [name.removeprefix("octavoice.") for name in sorted(then) if now.get(name) != then[name]]
+    return [name.removeprefix("octavoice.") for name in sorted(then) if _decides(name) and now.get(name) != then[name]]
 
 
-def _committed_then(commit: str, needed: set[str]) -> dict[str, str] | None:
+def _committed_then(commit: str, needed: set[str], files: dict[str, str]) -> dict[str, str] | None:
     """The code of ``needed`` modules at a commit; None for files that differed from it, or a commit not here."""
     known = {} if not commit or commit.endswith("+") else code_at(commit)
-    return {name: known.get(name, "not there") for name in needed if _decides(name)} if known else None
+    return {name: known.get(name, "not there") for name in needed if not _unused(name, files)} if known else None
 
 
 @cache
@@ -77,7 +79,7 @@ def _decides(name: str) -> bool:
 
 def _unused(name: str, files: dict[str, str]) -> bool:
     """Whether a module is of a model none of whose networks is among the files; the thesis's is part of all."""
-    made = {_room(stage.build.__module__): f"results/{stage.name}.safetensors" in files
+    made = {_room(stage.build.__module__): f"results/{stage.name}_metrics.csv" in files
             for model in models.MODELS.values() for stage in model.stages}
     return not (made | {"thesis": True}).get(_room(name), True)
 

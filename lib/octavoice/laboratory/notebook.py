@@ -28,14 +28,18 @@ def display_png(png: bytes, caption: str) -> None:
 class NotebookRun(Run):
     """A run as one notebook does it: shows and records what it makes. Made by :func:`start`.
 
+    On a ``model`` other than its own, a notebook's manifest is called after both and its files lie in folders of
+    the model's name, so that one run can hold what it says of several models.
+
     What is written with ``corpus_music=True`` holds more of a corpus's piece than a sample's bar of prime: the
     manifest names it as ``private``, and it is not published.
     """
 
     def __init__(self, notebook: str, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
-                 apart: dict | None = None):
+                 apart: dict | None = None, model: str = ""):
         super().__init__(preset, corpus, seed, device, apart)
-        self.notebook = notebook
+        self.notebook = f"{notebook}-{model}" if model else notebook
+        self.within = f"{model}/" if model else ""
         self.private: list[str] = []
         self._began = time.perf_counter()
 
@@ -49,26 +53,26 @@ class NotebookRun(Run):
         """Save a figure (PNG, and SVG beside it) or ready PNG bytes, and display it with its caption."""
         files = {"png": figure} if isinstance(figure, bytes) else style.render(figure)
         for suffix, data in files.items():
-            self._record(f"figures/{name}.{suffix}", data, corpus_music)
+            self._record(f"figures/{self.within}{name}.{suffix}", data, corpus_music)
         display_png(files["png"], caption)
 
     def write_svg(self, name: str, svg: str, corpus_music: bool = False) -> None:
         """Save an SVG drawn elsewhere (an engraved page) beside the figures."""
-        self._record(f"figures/{name}.svg", svg.encode(), corpus_music)
+        self._record(f"figures/{self.within}{name}.svg", svg.encode(), corpus_music)
 
     def write_json(self, name: str, data) -> None:
         """Save plain data as ``results/<name>.json``, keys sorted, floats as they are."""
         text = json.dumps(data, indent=1, sort_keys=True, default=lambda number: number.item())
-        self._record(f"results/{name}.json", (text + "\n").encode())
+        self._record(f"results/{self.within}{name}.json", (text + "\n").encode())
 
     def write_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
         """Save a table as ``results/<name>.csv`` and return it for display."""
-        self._record(f"results/{name}.csv", table.to_csv(lineterminator="\n").encode())
+        self._record(f"results/{self.within}{name}.csv", table.to_csv(lineterminator="\n").encode())
         return table
 
     def write_midi(self, name: str, roll: np.ndarray, corpus_music: bool = False) -> Path:
         """Save a roll ``(time, key)`` as ``results/<name>.mid``."""
-        path = write_midi(roll, self.dir / "results" / f"{name}.mid")
+        path = write_midi(roll, self.dir / "results" / f"{self.within}{name}.mid")
         self._note(path, corpus_music)
         return path
 
@@ -95,14 +99,17 @@ def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
     """Begin a notebook: check its parameters, pick the device, show the preset. Returns the :class:`NotebookRun`.
 
     ``namespace`` is ``globals()`` right after the parameters cell; ``own`` are parameters that this notebook has
-    besides the common ones, with their types. Networks from a folder, ``weights``, are not the run's, so what is
+    besides the common ones, with their types; one called ``model`` names the model that the notebook is about, by
+    default the one it is called after. Networks from a folder, ``weights``, are not the run's, so what is
     made with them goes into a folder of its own. Raises :class:`UserError`.
     """
     given = check_types(namespace, PARAMETERS | own)
     check_parameters({name: value for name, value in namespace.items() if name not in own})
     preset = presets.resolve(given["preset"], **given["overrides"])
     other = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
-    run = NotebookRun(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), other)
+    model = given.get("model", "")
+    run = NotebookRun(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), other,
+                      "" if notebook.endswith(f"_{model}") else model)
     style.use()
     pd.options.display.max_colwidth = None
     settings = {"preset": preset.name, "corpus": paths.slug(run.corpus_name), "seed": run.seed,

@@ -16,7 +16,6 @@ again, so that a sweep can grow, and two of them can share runs.
 """
 
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -171,9 +170,3 @@ def describe(works: list[Work]) -> str:
     steps = sum(len(work.steps) for work in works)
     done = sum(work.manifest(step).exists() for work in works for step in work.steps)
     return f"{len(works)} run(s), {steps} step(s) wanted, {done} of them there"
-
-
-def settings_of(work: Work) -> dict:
-    """What tells one run of a sweep from another, as plain facts."""
-    return {"preset": work.preset.name, "corpus": paths.slug(work.corpus), "seed": work.seed,
-            "changed": json.dumps(presets.changed(work.preset), sort_keys=True) if presets.changed(work.preset) else ""}

@@ -34,7 +34,7 @@ def _add_around_a_run(commands) -> None:
     many.add_argument("name", help="a name in sweeps/, or the path of a .yaml file")
     many.add_argument("--check", action="store_true", help="say what it asks for and what of it is there; run nothing")
     for parser in (run, many):
-        parser.add_argument("--cores", default="2", help="of this machine, or with a profile jobs at once [%(default)s]")
+        parser.add_argument("--cores", default="2", help="of this machine; with a profile, jobs at once [%(default)s]")
         parser.add_argument("--profile", default="", help="a Snakemake profile, profiles/slurm for a cluster")
     for name, command in (("test", test), ("notebooks", notebooks)):
         commands.add_parser(name, help=command.__doc__.splitlines()[0]).set_defaults(command=command)

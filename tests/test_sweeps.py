@@ -98,7 +98,7 @@ def test_a_bad_sweep_gets_one_sentence(change, message, sweep, capsys):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("seed: [1", "line 2: is not YAML"), ("- 1", "must be settings by name"), ("", "must be settings by name"),
+    ("seed: [1", "line 1: is not YAML"), ("- 1", "must be settings by name"), ("", "must be settings by name"),
     ("seed: 1\n" + "# more\n" * 30, "has more than 30 lines")])
 def test_what_is_no_sweep_is_told(text, message, tmp_path):
     (tmp_path / "bad.yaml").write_text(text)

@@ -109,10 +109,10 @@ def notebooks(arguments: argparse.Namespace) -> int:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train the networks of a run without a notebook: go on where that was interrupted, or find them trained."""
+    run = _run(arguments)
     from octavoice.laboratory import freshness
     from octavoice.training import networks
 
-    run = _run(arguments)
     networks.obtain(run, arguments.model)
     run.write_manifest(f"training_{arguments.model}", cost=run.costs, code=freshness.code_of_training(arguments.model))
     for part, cost in run.costs.items():
@@ -122,6 +122,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 def levels(arguments: argparse.Namespace) -> None:
     """Judge a trained model on the test pieces without a notebook: nats per step, beside tables of frequencies."""
+    run = _run(arguments)
     import torch
     from tqdm import tqdm
 
@@ -129,7 +130,6 @@ def levels(arguments: argparse.Namespace) -> None:
     from octavoice.laboratory import freshness
     from octavoice.training import networks
 
-    run = _run(arguments)
     table = judging.levels(run, networks.obtain(run, arguments.model), tqdm)
     run.record(f"results/levels_{arguments.model}.csv", table.to_csv(lineterminator="\n").encode())
     run.write_manifest(f"levels_{arguments.model}", code=freshness.code_in_use(run), commit=provenance.commit(),
@@ -181,4 +181,5 @@ def diff(arguments: argparse.Namespace) -> None:
     """What differs between two runs: settings, versions and code, and results."""
     from octavoice.laboratory import runs
 
-    print(runs.diff(arguments.first, arguments.second).to_string())
+    table = runs.diff(arguments.first, arguments.second)
+    print(table.to_string() if len(table) else "nothing differs.")

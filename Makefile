@@ -7,9 +7,14 @@ PRESET = quick
 CORPUS = bach
 SEED = 1
 CORES = 2
+SWEEP = seeds
+# A Snakemake profile, for a cluster: profiles/slurm.
+PROFILE =
 # The Python that .venv is made with, and an index that has a CPU-only torch (the usual one is gigabytes).
 PYTHON = python3
 TORCH_INDEX =
+# What `make clean-room` runs there, in order.
+CLEAN_ROOM = reproduce test
 
 # Inside the activated conda environment `octavoice` that one is used; else .venv, made from the lock.
 ifeq ($(CONDA_DEFAULT_ENV)$(if $(CONDA_PREFIX),,!),octavoice)
@@ -20,63 +25,63 @@ ENV := $(CURDIR)/.venv
 READY := .venv/ready
 endif
 BIN := $(ENV)/bin
-SNAKEMAKE = XDG_CACHE_HOME="$(ENV)/cache" "$(BIN)/snakemake"
+OCTAVOICE = "$(BIN)/python" -m octavoice
 
-# Only this environment's packages, kernels and settings: a user's own never change a figure.
+# Only this environment's packages: a user's own never change a figure. The rest of it is set by octavoice itself.
 SYSTEM_PATH := $(PATH)
 export PATH := $(BIN):$(SYSTEM_PATH)
 export PYTHONNOUSERSITE := 1
-export JUPYTER_PREFER_ENV_PATH := 1
-export IPYTHONDIR := $(ENV)/ipython
-export MPLCONFIGDIR := $(ENV)/matplotlib
-export JUPYTER_RUNTIME_DIR := $(ENV)/jupyter
 unexport PYTHONPATH
 
 # Recipes read these from the environment, where no character in a path needs quoting.
-export PRESET CORPUS SEED
+export PRESET CORPUS SEED SWEEP PROFILE
+WHERE := --cores "$(CORES)" --profile "$$PROFILE"
 RUN := --preset "$$PRESET" --corpus "$$CORPUS" --seed "$$SEED"
 
-.PHONY: reproduce train test publish notebooks lock unlock help conda moved
+.PHONY: reproduce train sweep test clean-room publish notebooks lock unlock help conda moved
 
-# Snakemake strips quotes and reads YAML, where a # would begin a comment: hence the corpus as a quoted list of one.
 reproduce:  ## run all notebooks: PRESET=quick CORPUS=bach|NAME|folder:PATH SEED=1 CORES=2 TORCH_INDEX=URL
 train:  ## train and compose only, notebooks 06 and 07: same settings as reproduce
 reproduce train: $(READY)
-	@"$(BIN)/octavoice" check $(RUN)
-	@$(SNAKEMAKE) $(if $(filter train,$@),train) --cores "$(CORES)" \
-	    --config preset="$$PRESET" seed="$$SEED" corpus="['$$(printf %s "$$CORPUS" | sed "s/'/''/g")']" || { \
-	    test -z "$$(ls .snakemake/locks 2>/dev/null)" || \
-	    echo "octavoice: if no other run is going on here, lift the lock with: make unlock" >&2; exit 1; }
+	@$(OCTAVOICE) reproduce $(RUN) $(WHERE) $(if $(filter train,$@),--only-training)
+
+sweep: $(READY)  ## run many: SWEEP=seeds|corpora|FILE.yaml CORES=2, or PROFILE=profiles/slurm CORES=20 for a cluster
+	@$(OCTAVOICE) sweep "$$SWEEP" $(WHERE)
 
 test: $(READY)  ## everything CI runs: lint, tests, and the notebooks at preset smoke (in a temporary folder)
-	@"$(BIN)/ruff" check .
-	@# One thread for each of two workers: torch threads that crowd each other take eight times as long.
-	@OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n 2 tests
-	@$(IN_TEMPORARY_HOME) TQDM_DISABLE=1 "$(BIN)/python" -m pytest --nbval-lax --nbval-current-env notebooks
+	@$(OCTAVOICE) test
+
+# Nothing of this checkout's own is used but its commits, and nothing is left.
+clean-room:  ## both README commands on a fresh clone of HEAD in a fresh environment, timed: PRESET=quick TORCH_INDEX=URL
+	@place="$$(mktemp -d)" && trap 'rm -rf "$$place"' EXIT && export PATH="$(SYSTEM_PATH)" && \
+	    unset OCTAVOICE_HOME MAKEFLAGS MFLAGS MAKEOVERRIDES CONDA_DEFAULT_ENV CONDA_PREFIX VIRTUAL_ENV && \
+	    git clone --quiet --no-hardlinks . "$$place/octavoice" && cd "$$place/octavoice" && \
+	    echo "clean room: $$(git log -1 --format='%h %s'), $$(uname -sm)" && for target in $(CLEAN_ROOM); do SECONDS=0; \
+	    $(MAKE) --no-print-directory "$$target" PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" PRESET="$$PRESET" \
+	        CORPUS="$$CORPUS" SEED="$$SEED" CORES="$(CORES)" || { echo "clean room: make $$target FAILED" >&2; exit 1; }; \
+	    echo "clean room: make $$target took $$SECONDS s"; done
 
 publish: $(READY)  ## copy a finished run to figures/ and results/, to be committed; ONLY="06_experiments 07_discussion", NO_WEIGHTS=1, SHIP=1: its networks come with the package
-	@"$(BIN)/octavoice" publish $(RUN) $(if $(ONLY),--only $(ONLY)) $(if $(NO_WEIGHTS),--no-weights) $(if $(SHIP),--ship)
+	@$(OCTAVOICE) publish $(RUN) $(if $(ONLY),--only $(ONLY)) $(if $(NO_WEIGHTS),--no-weights) $(if $(SHIP),--ship)
 
 notebooks: $(READY)  ## run the notebooks in place at preset smoke, so that their stored outputs are fresh
-	@$(IN_TEMPORARY_HOME) set -o pipefail; TQDM_DISABLE=1 "$(BIN)/jupyter" nbconvert --to notebook --execute --inplace \
-	    --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False \
-	    notebooks/*.ipynb 2>&1 | "$(BIN)/octavoice" relay notebooks
+	@$(OCTAVOICE) notebooks
 
 lock:  ## write requirements.lock again from pyproject.toml (remove the file first to raise versions)
-	@$(IN_TEMPORARY_HOME) sh -c '"$(PYTHON)" -m venv "$$OCTAVOICE_HOME" && \
-	    "$$OCTAVOICE_HOME/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
-	    "$$OCTAVOICE_HOME/bin/uv" pip compile pyproject.toml --quiet --all-extras --no-annotate \
+	@place="$$(mktemp -d)" && trap 'rm -rf "$$place"' EXIT && "$(PYTHON)" -m venv "$$place" && \
+	    "$$place/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
+	    "$$place/bin/uv" pip compile pyproject.toml --quiet --all-extras --no-annotate \
 	        --universal --python-version 3.11 --fork-strategy fewest \
-	        --custom-compile-command "make lock" --output-file requirements.lock'
+	        --custom-compile-command "make lock" --output-file requirements.lock
 	@# GPU libraries are left to torch, whose own metadata brings them to the machines that want them.
 	@grep -vE '^(nvidia|cuda|triton)' requirements.lock > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
 
 unlock: $(READY)  ## after a crash or a power cut: lift the lock that a killed `make reproduce` left behind
-	@$(SNAKEMAKE) --unlock
+	@XDG_CACHE_HOME="$(ENV)/cache" "$(BIN)/python" -m snakemake --unlock
 
 help:
-	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1	\2/p' Makefile
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1	\2/p' Makefile
 
 # --- the environment -------------------------------------------------------------------------------
 
@@ -103,6 +108,3 @@ endif
 conda:
 	@"$(BIN)/python" -c 'import octavoice, snakemake' 2>/dev/null || { echo \
 	    "octavoice: the conda environment is incomplete; run: conda env update -f environment.yml" >&2; exit 2; }
-
-# Prefix of a command that must not write into this checkout's figures/, results/ and runs/.
-IN_TEMPORARY_HOME = export OCTAVOICE_HOME="$$(mktemp -d)" && trap 'rm -rf "$$OCTAVOICE_HOME"' EXIT &&

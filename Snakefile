@@ -1,27 +1,23 @@
-"""The graph of a run: corpus → training of each model → notebooks 06 to 08, corpus → 01 to 05; all → hand-over.
+"""The graph of runs: corpus → training of each model → notebooks 06 to 08 and levels, corpus → 01 to 05; → hand-over.
 
-A step depends on the code that it imports, and on no other. A notebook's one declared output is the manifest it
-writes at its end (the names and hashes of its figures and results). Its executed copy is the log, so that it survives
-a failure and shows it; checkpoints are undeclared, so that training resumes from them.
+It is asked for one run (preset, corpus, seed) with all notebooks, or for the runs of a sweep. A step depends on the
+code that it imports, and on no other. A step's one declared output is the manifest it writes at its end (the names
+and hashes of its figures and results). Its executed notebook, or what it said, is the log, so that it survives a
+failure and shows it; checkpoints are undeclared, so that training resumes from them.
 """
 
 from pathlib import Path
 
-from octavoice import cli, paths
+from octavoice import paths
 from octavoice.errors import UserError
-from octavoice.laboratory import graph, handover
-from octavoice.training import presets
+from octavoice.laboratory import graph, handover, sweeps
 
 # Snakemake's remarks on its own scheduling; errors and what the notebooks say remain.
 CHATTER = ("Building DAG", "Using shell", "Select jobs", "Execute ", "Job rate limit", "Complete log", "Elapsed time")
 logger.addFilter(lambda record: not record.getMessage().startswith(CHATTER))
 
 try:
-    if unknown := set(config) - {"preset", "corpus", "seed"}:
-        raise UserError(f"unknown setting {', '.join(sorted(unknown))}; known are preset, corpus and seed.")
-    preset = str(config.get("preset", "quick"))
-    corpus = "".join(config.get("corpus", "bach"))  # a string, or one in a list: see the Makefile
-    seed, threads = cli.seed_number(str(config.get("seed", 1))), presets.resolve(preset).threads
+    ASKED = sweeps.asked(config)
 except UserError as error:
     sys.exit(f"octavoice: {error}")
 
@@ -31,99 +27,151 @@ def near(path):
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def trained(notebook):
-    """The manifests of the trainings that a notebook needs."""
-    return [run / "manifests" / f"training_{model}.json" for model in graph.TAUGHT.get(notebook, ())]
+def files(modules):
+    return [near(file) for file in graph.code(modules)]
 
 
-run = near(paths.run_dir(preset, corpus, seed))
-MANIFESTS = [run / "manifests" / f"{name}.json" for name in handover.NOTEBOOKS]
+def manifests(work, steps):
+    return [near(work.manifest(step)) for step in steps]
+
+
+def of(wildcards):
+    """The run of a step."""
+    return WORKS[wildcards.run]
+
+
+def called(wildcards, step):
+    """How a step's lines begin: by its own name, and where there are several runs by the run's too."""
+    return step if len(ASKED) == 1 else f"{Path(wildcards.run).relative_to(near(paths.home() / 'runs'))} {step}"
+
+
+WORKS = {str(near(work.folder)): work for work in ASKED}
+MUSIC = {str(near(work.music)): work for work in ASKED}
 IMPORTS = {name: graph.notebook_imports(Path("notebooks") / f"{name}.ipynb") for name in handover.NOTEBOOKS}
+RUN = ASKED[0].preset.name, ASKED[0].corpus, ASKED[0].seed
+
+
+# On a cluster these stay where Snakemake runs, which often is the one place that reaches the net.
+localrules:
+    all,
+    train,
+    corpus,
+    hand_over,
 
 
 rule all:
     input:
-        handover.indexes(preset, corpus, seed),
-        MANIFESTS,
+        [manifest for work in ASKED for manifest in manifests(work, work.steps)],
+        [] if "sweep" in config else handover.indexes(*RUN),
 
 
 rule train:
     input:
-        [run / "manifests" / f"{name}.json" for name in ("06_experiments", "07_discussion")],
+        manifests(ASKED[0], ("06_experiments", "07_discussion")),
 
 
-# `corpus` is given by a function in each rule, because its path may hold braces, which else are wildcards.
+# Settings are given by functions in each rule, because a path in them may hold braces, which else are wildcards.
 rule corpus:
     input:
-        [near(file) for file in graph.code(["octavoice.corpus"])],
+        files(["octavoice.corpus"]),
     output:
-        run / "manifests" / "corpus.json",
+        near(paths.store_dir()) / "{music}.json",
     params:
-        preset=preset,
-        corpus=lambda wildcards: corpus,
-        state=graph.folder_state(corpus),
+        corpus=lambda wildcards, output: MUSIC[output[0]].corpus,
+        files=lambda wildcards, output: MUSIC[output[0]].preset.files,
+        state=lambda wildcards, output: graph.folder_state(MUSIC[output[0]].corpus),
     shell:
-        "octavoice corpus build {params.corpus:q} --preset {params.preset:q} --manifest {output:q}"
+        "python -m octavoice corpus build {params.corpus:q} --files {params.files} --manifest {output:q}"
 
 
 # Goes on from its checkpoints. Where a changed file changes no weight, it finds the networks trained and writes the
 # same manifest again, so that nothing after it reruns. It is the longest and starts first.
 rule training:
     input:
-        [near(file) for file in graph.code(graph.TRAINING)],
-        run / "manifests" / "corpus.json",
+        files(graph.TRAINING),
+        lambda wildcards: near(of(wildcards).music),
     output:
-        run / "manifests" / "training_{model}.json",
+        "{run}/manifests/training_{model}.json",
+    log:
+        "{run}/logs/training_{model}.log",
     params:
-        preset=preset,
-        corpus=lambda wildcards: corpus,
-        seed=seed,
+        called=lambda wildcards: called(wildcards, f"training {wildcards.model}"),
+        options=lambda wildcards: of(wildcards).options(),
     wildcard_constraints:
-        model="[a-z_]+",
+        model="[a-z0-9_-]+",
     priority: 1
-    threads: threads
+    threads: lambda wildcards: of(wildcards).preset.threads
+    resources:
+        mem_mb=lambda wildcards: of(wildcards).memory_mb,
+        runtime=lambda wildcards: of(wildcards).minutes,
+        gpu=lambda wildcards: int(of(wildcards).device == "cuda"),
     shell:
-        "octavoice train --preset {params.preset:q} --corpus {params.corpus:q} --seed {params.seed}"
-        " --model {wildcards.model} 2>&1 | octavoice relay training"
+        "python -m octavoice relay --log {log:q} --copy {params.called:q}"
+        " python -m octavoice train {params.options:q} --model {wildcards.model}"
+
+
+# The same for the levels of a trained model on the test pieces, where no notebook is asked for.
+rule levels:
+    input:
+        files(graph.JUDGING),
+        lambda wildcards: near(of(wildcards).music),
+        lambda wildcards: manifests(of(wildcards), of(wildcards).trainings(f"levels_{wildcards.model}")),
+    output:
+        "{run}/manifests/levels_{model}.json",
+    log:
+        "{run}/logs/levels_{model}.log",
+    params:
+        called=lambda wildcards: called(wildcards, f"levels {wildcards.model}"),
+        options=lambda wildcards: of(wildcards).options(),
+    wildcard_constraints:
+        model="[a-z0-9_-]+",
+    threads: lambda wildcards: of(wildcards).preset.threads
+    resources:
+        mem_mb=lambda wildcards: of(wildcards).memory_mb,
+        runtime=lambda wildcards: of(wildcards).minutes,
+        gpu=lambda wildcards: int(of(wildcards).device == "cuda"),
+    shell:
+        "python -m octavoice relay --log {log:q} --copy {params.called:q}"
+        " python -m octavoice levels {params.options:q} --model {wildcards.model}"
 
 
 # A preset fixes its threads, so that the same run gives the same bits whatever the number of cores.
 rule notebook:
     input:
-        lambda wildcards: [near(file) for file in graph.code(IMPORTS[wildcards.notebook])],
-        run / "manifests" / "corpus.json",
-        lambda wildcards: trained(wildcards.notebook),
+        lambda wildcards: files(IMPORTS[wildcards.notebook]),
+        lambda wildcards: near(of(wildcards).music),
+        lambda wildcards: manifests(of(wildcards), of(wildcards).trainings(wildcards.notebook + wildcards.on)),
         notebook="notebooks/{notebook}.ipynb",
     output:
-        run / "manifests" / "{notebook}.json",
+        "{run}/manifests/{notebook}{on}.json",
     log:
-        run / "notebooks" / "{notebook}.ipynb",
+        "{run}/notebooks/{notebook}{on}.ipynb",
     params:
-        preset=preset,
-        corpus=lambda wildcards: corpus,
-        seed=seed,
+        called=lambda wildcards: called(wildcards, wildcards.notebook + wildcards.on),
+        given=lambda wildcards: of(wildcards).parameters(wildcards.notebook + wildcards.on),
         committed=lambda wildcards: graph.committed_state(IMPORTS[wildcards.notebook]),
     wildcard_constraints:
         notebook="[0-9]{2}_[a-z_]+",
-    threads: threads
+        on="(-[a-z0-9_]+)?",
+    threads: lambda wildcards: of(wildcards).preset.threads
+    resources:
+        mem_mb=lambda wildcards: of(wildcards).memory_mb,
+        runtime=lambda wildcards: of(wildcards).minutes,
+        gpu=lambda wildcards: int(of(wildcards).device == "cuda"),
     shell:
-        "echo '{wildcards.notebook} | started';"
-        " papermill {input.notebook:q} {log:q} --kernel python3 --no-progress-bar --log-level WARNING"
-        " --stderr-file /dev/stderr"
-        " -r preset {params.preset:q} -r corpus {params.corpus:q} -p seed {params.seed}"
-        " 2>&1 | octavoice relay {wildcards.notebook}"
-        " && echo \"{wildcards.notebook} | done in $SECONDS s\""
-        " || {{ echo '{wildcards.notebook} | failed; its cells up to the error:' {log:q}; exit 1; }}"
+        "python -m octavoice relay --log {log:q} {params.called:q}"
+        " python -m papermill {input.notebook:q} {log:q} --kernel python3 --no-progress-bar --log-level WARNING"
+        " --stderr-file - {params.given:q}"
 
 
 rule hand_over:
     input:
-        MANIFESTS,
+        manifests(ASKED[0], handover.NOTEBOOKS),
     output:
-        handover.indexes(preset, corpus, seed),
+        handover.indexes(*RUN),
     params:
-        preset=preset,
-        corpus=lambda wildcards: corpus,
-        seed=seed,
+        preset=RUN[0],
+        corpus=lambda wildcards: RUN[1],
+        seed=RUN[2],
     shell:
-        "octavoice handover --preset {params.preset:q} --corpus {params.corpus:q} --seed {params.seed}"
+        "python -m octavoice handover --preset {params.preset:q} --corpus {params.corpus:q} --seed {params.seed}"

@@ -89,8 +89,30 @@ def test_the_thesis_preset_is_section_7_2():
 
 def test_overrides_work_in_a_folder_of_their_own():
     plain, changed = notebook.start("a", GOOD), notebook.start("a", {**GOOD, "overrides": {"iterations": 7}})
-    assert changed.dir == plain.dir / "iterations-7"
+    assert changed.dir.parent == plain.dir
     assert changed.preset.iterations == 7
+    assert json.loads((changed.dir / "settings.json").read_text())["apart"] == {"iterations": 7}
+    same = notebook.start("a", {**GOOD, "overrides": {"iterations": plain.preset.iterations}})
+    assert same.dir == plain.dir
+
+
+def test_a_notebook_on_another_model_writes_beside_what_it_says_of_its_own():
+    own, other = (notebook.start("08_beyond", {**GOOD, "model": name}, model=str) for name in ("beyond", "other"))
+    assert own.dir == other.dir
+    for run in (own, other):
+        run.write_json("facts", {})
+        run.finish()
+    assert list(own.files) == ["results/facts.json"]
+    assert list(other.files) == ["results/other/facts.json"]
+    assert {path.name for path in (own.dir / "manifests").glob("08_*")} == {"08_beyond.json", "08_beyond-other.json"}
+
+
+def test_the_manifest_records_the_code_of_the_models_in_use(run):
+    run.files = {"results/main_metrics.csv": ""}
+    run.finish()
+    code = json.loads((run.dir / "manifests" / "99_test.json").read_text())["code"]
+    assert "octavoice.thesis.voices" in code
+    assert not {name for name in code if name.startswith(("octavoice.beyond", "octavoice.figures", "octavoice.cli"))}
 
 
 def test_cuda_without_a_gpu_is_refused(monkeypatch):

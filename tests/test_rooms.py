@@ -28,6 +28,7 @@ ROOMS = {
     "composing": {*GROUND, "model", "music", "corpus", "thesis", "composer", "training", "evidence", "figures"},
     "laboratory": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence", "composing", "figures"},
     "cli": {*GROUND, "", "music", "corpus", "composer", "training", "evidence", "composing", "laboratory"},
+    "__main__": {"cli"},
 }
 """Every room, lowest first, and the rooms that it may import besides itself. Some are still to be built."""
 DRAWING = ("IPython", "matplotlib")

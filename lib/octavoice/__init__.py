@@ -13,6 +13,17 @@ Rooms, lowest floor first; imports run downward only:
 Beside them ``figures``, drawing only: data in, a matplotlib Figure out; ``composing`` (its sheet) and ``laboratory``
 use it. Below all lie ``errors``, ``paths`` and ``provenance``; above them ``cli``. What may import what is a
 table in ``tests/test_rooms.py``.
+
+``octavoice.runs()`` is the table of all runs, see :mod:`octavoice.laboratory.runs`.
 """
 
+import importlib
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    """``runs``, fetched when it is asked for: nothing below depends on it."""
+    if name == "runs":
+        return importlib.import_module("octavoice.laboratory.runs").table
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

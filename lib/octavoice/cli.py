@@ -5,13 +5,13 @@ A :class:`~octavoice.errors.UserError` ends it with one sentence and exit status
 
 import argparse
 import json
-import signal
 import sys
 from pathlib import Path
 
 from octavoice import __version__, paths
 from octavoice.errors import UserError
-from octavoice.training.presets import MAX_SEED
+from octavoice.laboratory import commands
+from octavoice.training.presets import seed_number
 
 BACH = "Bach's chorales that come with music21"
 EXAMPLES = """{}
@@ -27,30 +27,17 @@ def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; return the exit status (0, 2 for a user's mistake, 130 for Ctrl-C)."""
     arguments = _parser().parse_args(argv)
     try:
-        arguments.command(arguments)
+        return arguments.command(arguments) or 0
     except UserError as error:
         print(f"octavoice: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
-
-
-def seed_number(text: str) -> int:
-    """A seed from its text; raises :class:`UserError` unless it is a whole number from 0 to 2³¹ − 1."""
-    if not (text.isascii() and text.isdigit() and int(text) <= MAX_SEED):
-        raise UserError(f"seed {text!r} is not a whole number from 0 to {MAX_SEED}; give one, for instance 1.")
-    return int(text)
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Raise :class:`UserError` unless preset, corpus and seed are ones that can be run."""
-    from octavoice import corpus
-    from octavoice.training import presets
-
-    presets.resolve(arguments.preset)
-    corpus.check(arguments.corpus)
-    seed_number(arguments.seed)
+    commands.checked(arguments)
 
 
 def build_corpus(arguments: argparse.Namespace) -> None:
@@ -58,7 +45,8 @@ def build_corpus(arguments: argparse.Namespace) -> None:
     from octavoice import corpus
     from octavoice.training import presets
 
-    built = corpus.load(arguments.name, limit=presets.resolve(arguments.preset).files or None)
+    limit = presets.resolve(arguments.preset, **({} if arguments.files is None else {"files": arguments.files})).files
+    built = corpus.load(arguments.name, limit=limit or None)
     print(f"{arguments.name}: {len(built.pieces)} of {len(built.report)} files kept", file=sys.stderr)
     if arguments.manifest:
         facts = {"corpus": arguments.name, "pieces": len(built.pieces), "sha256": built.sha256}
@@ -95,22 +83,6 @@ def show_corpus(arguments: argparse.Namespace) -> None:
         print(f"bach: {BACH}" if arguments.name == "bach" else catalogue.describe(arguments.name))
 
 
-def train(arguments: argparse.Namespace) -> None:
-    """Train the networks of a run without a notebook: go on where that was interrupted, or find them trained."""
-    from octavoice.training import networks, presets
-    from octavoice.training.run import Run, check_parameters, pick_device
-
-    given = {"preset": arguments.preset, "corpus": arguments.corpus, "seed": seed_number(arguments.seed),
-             "device": arguments.device, "overrides": {}}
-    check_parameters(given)
-    run = Run(presets.resolve(given["preset"]), given["corpus"], given["seed"], pick_device(given["device"]))
-    networks.obtain(run, arguments.model)
-    run.write_manifest(f"training_{arguments.model}", cost=run.costs)
-    for part, cost in run.costs.items():
-        done = "found done" if part in run.found else "done"
-        print(f"{part}: {done}, {cost['iterations']} iterations in {cost['seconds']:.0f} s", file=sys.stderr)
-
-
 def hand_over(arguments: argparse.Namespace) -> None:
     """Copy a finished run's figures and results to where a reader looks for them."""
     from octavoice.laboratory import handover
@@ -127,14 +99,6 @@ def publish(arguments: argparse.Namespace) -> None:
                            not arguments.no_weights))
     if arguments.ship:
         print(handover.ship(arguments.preset, arguments.corpus, seed_number(arguments.seed)))
-
-
-def relay(arguments: argparse.Namespace) -> None:
-    """Pass on a notebook's progress, each line with the notebook's name before it."""
-    from octavoice.laboratory import relay
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the notebook's to answer; what it says then is passed on
-    relay.relay(arguments.name, sys.stdin.fileno(), sys.stdout)
 
 
 def import_author(arguments: argparse.Namespace) -> None:
@@ -233,21 +197,16 @@ def _bar(steps):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="octavoice", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"octavoice {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, command in (("check", check), ("train", train), ("handover", hand_over), ("publish", publish)):
-        run = commands.add_parser(name, help=command.__doc__.splitlines()[0])
-        run.add_argument("--preset", default="quick")
-        run.add_argument("--corpus", default="bach")
-        run.add_argument("--seed", default="1")
+    parsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, command in (("check", check), ("handover", hand_over), ("publish", publish)):
+        run = parsers.add_parser(name, help=command.__doc__.splitlines()[0])
+        commands.add_run(run)
         run.set_defaults(command=command)
-        if command is train:
-            run.add_argument("--model", default="thesis", help="which model to train [%(default)s]")
-            run.add_argument("--device", default="auto", help="auto, cpu or cuda [%(default)s]")
         if command is publish:
             run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help="what these notebooks wrote")
             run.add_argument("--ship", action="store_true", help="its networks become those that come with the package")
             run.add_argument("--no-weights", action="store_true", help="leave the networks out")
-    build = commands.add_parser("corpus", help="work on a corpus").add_subparsers(metavar="COMMAND", required=True)
+    build = parsers.add_parser("corpus", help="work on a corpus").add_subparsers(metavar="COMMAND", required=True)
     build.add_parser("list", help=list_corpora.__doc__).set_defaults(command=list_corpora)
     for name, command in (("fetch", fetch_corpus), ("show", show_corpus)):
         named = build.add_parser(name, help=command.__doc__)
@@ -257,23 +216,22 @@ def _parser() -> argparse.ArgumentParser:
     build = build.add_parser("build", help=build_corpus.__doc__.splitlines()[0])
     build.add_argument("name", help="bach, folder:PATH, or a name from `octavoice corpus list`")
     build.add_argument("--preset", default="quick", help="which decides how many files are read")
+    build.add_argument("--files", type=int, metavar="N", help="or so many, 0 for all")
     build.add_argument("--manifest", metavar="PATH", help="where to write the corpus's hash")
     build.set_defaults(command=build_corpus)
-    author = commands.add_parser("import-author", help=import_author.__doc__)
+    author = parsers.add_parser("import-author", help=import_author.__doc__)
     author.add_argument("model", metavar="MODEL.pt", help="state dict of the main module and sampler")
     author.add_argument("decoder", metavar="DECODER.pt", help="state dict of the decoder")
     author.add_argument("-o", "--output", metavar="DIR", required=True, help="a new folder for the weights")
     author.set_defaults(command=import_author)
-    _add_compose(commands)
-    passer = commands.add_parser("relay", help=relay.__doc__.splitlines()[0])
-    passer.add_argument("name")
-    passer.set_defaults(command=relay)
+    _add_compose(parsers)
+    commands.add(parsers)
     return parser
 
 
-def _add_compose(commands) -> None:
+def _add_compose(parsers) -> None:
     """The commands ``compose`` and ``hour``."""
-    piece = commands.add_parser("compose", help=compose.__doc__, description=EXAMPLES.format(compose.__doc__),
+    piece = parsers.add_parser("compose", help=compose.__doc__, description=EXAMPLES.format(compose.__doc__),
                                 usage="octavoice compose [PRIME] -o OUT.mid [OPTION ...]",
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_what_and_how_much(piece)
@@ -282,7 +240,7 @@ def _add_compose(commands) -> None:
         help="compose in the transposition of the prime that the networks know best, and move it back")
     _add_files(piece)
     piece.set_defaults(command=compose)
-    long = commands.add_parser("hour", help=hour.__doc__, description=hour.__doc__)
+    long = parsers.add_parser("hour", help=hour.__doc__, description=hour.__doc__)
     long.add_argument("--corpus", default="bach", help="whose held-out pieces give the primes [%(default)s]")
     _add_midi(long, "MIDI file to write")
     _add_how(long)

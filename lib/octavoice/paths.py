@@ -1,6 +1,7 @@
 """Every path of the project comes from here."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -37,9 +38,18 @@ def slug(corpus: str) -> str:
     return f"folder-{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}{strict}"
 
 
-def run_dir(preset: str, corpus: str, seed: int) -> Path:
-    """Where one run works: ``runs/<preset>/<corpus>/seed-<n>`` (ignored by git)."""
-    return home() / "runs" / preset / slug(corpus) / f"seed-{seed}"
+def run_dir(preset: str, corpus: str, seed: int, apart: dict | None = None) -> Path:
+    """Where one run works: ``runs/<preset>/<corpus>/seed-<n>`` (ignored by git).
+
+    With settings ``apart`` from the preset's it is a folder below that, called by a hash of them, since their names
+    and values may be longer than a file system allows; ``settings.json`` in it spells them out.
+    """
+    folder = home() / "runs" / preset / slug(corpus) / f"seed-{seed}"
+    return folder / f"with-{_short_hash(apart)}" if apart else folder
+
+
+def _short_hash(facts: dict) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def figures_dir(preset: str, corpus: str, seed: int) -> Path:
@@ -55,6 +65,16 @@ def results_dir(preset: str, corpus: str, seed: int) -> Path:
 def store_dir() -> Path:
     """Where packed corpora are kept (made again whenever their inputs change)."""
     return home() / "runs" / "corpora"
+
+
+def music_marker(corpus: str, files: int) -> Path:
+    """The small file that tells which music a corpus last gave: its first ``files`` files, 0 for all."""
+    return store_dir() / f"{slug(corpus)}-{files or 'all'}.json"
+
+
+def sweeps_dir() -> Path:
+    """Where the sweeps that come with the checkout are described."""
+    return checkout() / "sweeps"
 
 
 @contextmanager

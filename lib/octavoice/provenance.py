@@ -63,6 +63,12 @@ def reached(names: Iterable[str], packages: bool = False) -> set[str]:
     return found
 
 
+@cache
+def module_fingerprint(code: bytes) -> str:
+    """A short hash of what a file of code does, as :func:`code_fingerprint` takes it of many."""
+    return hashlib.sha256(ast.unparse(_Bare().visit(ast.parse(code))).encode()).hexdigest()[:12]
+
+
 def code_fingerprint(names: Iterable[str]) -> str:
     """A hash of what the package's modules ``names`` do: of their code, without comments, layout and docstrings.
 

@@ -1,18 +1,103 @@
-"""What the steps of the graph of runs depend on: code by its imports, a folder's music, what is committed."""
+"""The graph of runs: each run's settings and wanted steps, and what the steps depend on.
 
+Code by its imports, a folder's music, what is committed.
+"""
+
+import ast
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from octavoice import paths, provenance
 from octavoice.provenance import imports, modules, reached
+from octavoice.training import presets
+from octavoice.training.presets import Preset
 
 TRAINING = ("octavoice.training.networks", "octavoice.training.run")
 """What training imports when no notebook is around it."""
+JUDGING = ("octavoice.evidence.judging", *TRAINING)
+"""What judging a trained model without a notebook imports."""
 TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
 """The notebooks that need trained networks, and of which models."""
 COMMITTED = {"octavoice.laboratory.published", "octavoice.laboratory.compared"}
 """The modules through which a notebook reads runs that are committed."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run: its resolved preset, corpus, seed and device, and its ``steps`` by the names of their manifests.
+
+    ``06_experiments`` is a notebook, ``08_beyond-NAME`` one with another model; ``training_NAME`` and ``levels_NAME``
+    are the training and the judging of a model, or of one network of it (``MODEL-STAGE``).
+    """
+
+    preset: Preset
+    corpus: str
+    seed: int
+    device: str = "auto"
+    steps: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where it works."""
+        return paths.run_dir(self.preset.name, self.corpus, self.seed, presets.changed(self.preset))
+
+    @property
+    def music(self) -> Path:
+        """The marker of the music that it reads."""
+        return paths.music_marker(self.corpus, self.preset.files)
+
+    @property
+    def minutes(self) -> int:
+        """A generous time for any one step: at preset thesis about five times what training took."""
+        return 30 + self.preset.iterations * self.preset.batch * self.preset.fragment // 250_000
+
+    @property
+    def memory_mb(self) -> int:
+        """A generous memory for any one step, MiB: 2 GiB, and a quarter of a MiB for every step of a batch."""
+        return 2048 + self.preset.batch * self.preset.fragment // 4
+
+    def manifest(self, step: str) -> Path:
+        """What a step writes when it has finished."""
+        return self.folder / "manifests" / f"{step}.json"
+
+    def log(self, step: str) -> Path:
+        """What a step leaves behind even if it fails: the notebook up to its error, or what was said."""
+        return self.folder / (f"notebooks/{step}.ipynb" if step[0].isdigit() else f"logs/{step}.log")
+
+    def models(self, step: str) -> list[str]:
+        """The models, or single networks of one, that a step needs trained."""
+        kind, _, name = step.partition("_")
+        notebook, _, model = step.partition("-")
+        return [name] if kind in ("levels", "training") else [*TAUGHT.get(notebook, ()), *filter(None, [model])]
+
+    def trainings(self, step: str) -> list[str]:
+        """The manifests of those trainings: of the whole model where any step needs it, so that none trains twice."""
+        whole = {name for each in self.steps for name in self.models(each) if "-" not in name}
+        asked = [model if (model := name.partition("-")[0]) in whole else name for name in self.models(step)]
+        return [f"training_{name}" for name in dict.fromkeys(asked)]
+
+    def options(self) -> list[str]:
+        """How ``octavoice train`` and ``octavoice levels`` are told which run is meant."""
+        return ["--preset", self.preset.name, "--corpus", self.corpus, "--seed", str(self.seed),
+                "--device", self.device, "--overrides", json.dumps(presets.changed(self.preset))]
+
+    def parameters(self, step: str) -> list[str]:
+        """How papermill is told a notebook's parameters; YAML of its own kind, which knows 1e-8 only as 1.0e-08."""
+        overrides = yaml.safe_dump({"overrides": presets.changed(self.preset)}, default_flow_style=True, width=10**6)
+        model = step.partition("-")[2]
+        return ["-r", "preset", self.preset.name, "-r", "corpus", self.corpus, "-p", "seed", str(self.seed),
+                "-r", "device", self.device, "-y", overrides.strip(), *(["-r", "model", model] if model else [])]
+
+
+def parameters(notebook: str) -> dict:
+    """The parameters of a notebook of the checkout by name, with the values they have there."""
+    cells = json.loads((paths.checkout() / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    (cell,) = (cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    return {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse("".join(cell["source"])).body}
 
 
 def notebook_imports(notebook: Path) -> set[str]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from octavoice import paths, provenance
 from octavoice.figures import style
-from octavoice.laboratory import costs
+from octavoice.laboratory import costs, freshness
 from octavoice.music.formats.midi import write_midi
 from octavoice.thesis import values
 from octavoice.training import presets
@@ -28,14 +28,18 @@ def display_png(png: bytes, caption: str) -> None:
 class NotebookRun(Run):
     """A run as one notebook does it: shows and records what it makes. Made by :func:`start`.
 
+    On a ``model`` other than its own, a notebook's manifest is called after both and its files lie in folders of
+    the model's name, so that one run can hold what it says of several models.
+
     What is written with ``corpus_music=True`` holds more of a corpus's piece than a sample's bar of prime: the
     manifest names it as ``private``, and it is not published.
     """
 
     def __init__(self, notebook: str, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
-                 variant: str = ""):
-        super().__init__(preset, corpus, seed, device, variant)
-        self.notebook = notebook
+                 apart: dict | None = None, model: str = ""):
+        super().__init__(preset, corpus, seed, device, apart)
+        self.notebook = f"{notebook}-{model}" if model else notebook
+        self.within = f"{model}/" if model else ""
         self.private: list[str] = []
         self._began = time.perf_counter()
 
@@ -49,27 +53,27 @@ class NotebookRun(Run):
         """Save a figure (PNG, and SVG beside it) or ready PNG bytes, and display it with its caption."""
         files = {"png": figure} if isinstance(figure, bytes) else style.render(figure)
         for suffix, data in files.items():
-            self._record(f"figures/{name}.{suffix}", data, corpus_music)
+            self._record(f"figures/{self.within}{name}.{suffix}", data, corpus_music)
         display_png(files["png"], caption)
 
     def write_svg(self, name: str, svg: str, corpus_music: bool = False) -> None:
         """Save an SVG drawn elsewhere (an engraved page) beside the figures."""
-        self._record(f"figures/{name}.svg", svg.encode(), corpus_music)
+        self._record(f"figures/{self.within}{name}.svg", svg.encode(), corpus_music)
 
     def write_json(self, name: str, data) -> None:
         """Save plain data as ``results/<name>.json``, keys sorted, floats as they are."""
         text = json.dumps(data, indent=1, sort_keys=True, default=lambda number: number.item())
-        self._record(f"results/{name}.json", (text + "\n").encode())
+        self._record(f"results/{self.within}{name}.json", (text + "\n").encode())
 
     def write_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
         """Save a table as ``results/<name>.csv`` and return it for display."""
-        self._record(f"results/{name}.csv", table.to_csv(lineterminator="\n").encode())
+        self._record(f"results/{self.within}{name}.csv", table.to_csv(lineterminator="\n").encode())
         return table
 
     def write_midi(self, name: str, roll: np.ndarray, corpus_music: bool = False,
                    durations: np.ndarray | None = None) -> Path:
         """Save a roll ``(time, key)`` as ``results/<name>.mid``, its notes as long as ``durations`` ``(time, key)``."""
-        path = write_midi(roll, self.dir / "results" / f"{name}.mid", durations=durations)
+        path = write_midi(roll, self.dir / "results" / f"{self.within}{name}.mid", durations=durations)
         self._note(path, corpus_music)
         return path
 
@@ -79,14 +83,12 @@ class NotebookRun(Run):
         cost = {"seconds": round(seconds, 1), "peak_memory_mb": round(provenance.peak_memory_mb()),
                 "processor": provenance.processor(), "threads": torch.get_num_threads(), "found": self.found}
         self.write_manifest(self.notebook, notebook=self.notebook, private=self.private, cost={**cost, **self.costs},
-                            commit=provenance.commit())
+                            commit=provenance.commit(), code=freshness.code_in_use(self))
         display(Markdown(f"*Ran in {seconds:.0f} s at preset `{self.preset.name}` on {self.device.type}, "
                          f"{torch.get_num_threads()} thread(s); wrote {len(self.files)} files.*"))
 
     def _record(self, name: str, data: bytes, corpus_music: bool = False) -> None:
-        with paths.atomic(self.dir / name) as temporary:
-            temporary.write_bytes(data)
-        self._note(self.dir / name, corpus_music)
+        self._note(self.record(name, data), corpus_music)
 
     def _note(self, path: Path, corpus_music: bool) -> None:
         self.adopt(path)
@@ -98,15 +100,17 @@ def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
     """Begin a notebook: check its parameters, pick the device, show the preset. Returns the :class:`NotebookRun`.
 
     ``namespace`` is ``globals()`` right after the parameters cell; ``own`` are parameters that this notebook has
-    besides the common ones, with their types. Networks from a folder, ``weights``, are not the run's, so what is
+    besides the common ones, with their types; one called ``model`` names the model that the notebook is about, by
+    default the one it is called after. Networks from a folder, ``weights``, are not the run's, so what is
     made with them goes into a folder of its own. Raises :class:`UserError`.
     """
     given = check_types(namespace, PARAMETERS | own)
     check_parameters({name: value for name, value in namespace.items() if name not in own})
     preset = presets.resolve(given["preset"], **given["overrides"])
-    folder = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
-    variant = "_".join(f"{name}-{value}" for name, value in sorted((given["overrides"] | folder).items()))
-    run = NotebookRun(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), variant)
+    other = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
+    model = given.get("model", "")
+    run = NotebookRun(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), other,
+                      "" if notebook.endswith(f"_{model}") else model)
     style.use()
     pd.options.display.max_colwidth = None
     settings = {"preset": preset.name, "corpus": paths.slug(run.corpus_name), "seed": run.seed,

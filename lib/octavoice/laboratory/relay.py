@@ -1,7 +1,12 @@
-"""What a notebook says while it runs, made readable beside another one's."""
+"""What a notebook or a training says while it runs, made readable beside another one's."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 QUIET = 10.0
@@ -10,8 +15,43 @@ CHATTER = ("[IPKernelApp] WARNING | Kernel is running over TCP", "[IPKernelApp] 
 """Openings of lines not passed on: the kernel is reached on this machine only, and is interrupted to end it."""
 
 
-def relay(name: str, source: int, sink: TextIO) -> None:
-    """Copy lines from a file descriptor to ``sink``, each with ``name`` before it.
+def run(name: str, command: list[str], log: Path | None = None, copy: bool = False) -> int:
+    """Run a command, pass on what it says with ``name`` before each line, and say how it ended; its exit status.
+
+    If it fails, ``log`` is where to look; with ``copy`` the lines are written there too.
+    """
+    began, sinks = time.monotonic(), [sys.stdout]
+    if log and copy:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        sinks.append(open(log, "w", encoding="utf-8"))  # noqa: SIM115 (closed with the process, which it serves)
+    print(f"{name} | started", flush=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with answering(process):
+        relay(name, process.stdout.fileno(), *sinks)
+    status, taken = process.wait(), time.monotonic() - began
+    print(f"{name} | done in {taken:.0f} s" if not status else
+          f"{name} | failed" + (f"; what there is of it: {log}" if log else ""), flush=True)
+    return status
+
+
+def wait(process: subprocess.Popen) -> int:
+    """The exit status of a process; Ctrl-C is its to answer."""
+    with answering(process):
+        return process.wait()
+
+
+@contextmanager
+def answering(process: subprocess.Popen):
+    """While a process runs, Ctrl-C, which it hears too, is its to answer; what it says then is still passed on."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield process
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def relay(name: str, source: int, *sinks: TextIO) -> None:
+    """Copy lines from a file descriptor to every sink, each with ``name`` before it.
 
     A progress bar redraws its line with carriage returns; one such state is passed on at most every
     ten seconds. Of a failed notebook the cell's own error is passed on, without papermill's traceback
@@ -28,13 +68,13 @@ def relay(name: str, source: int, sink: TextIO) -> None:
             if line.startswith("papermill.exceptions.PapermillExecutionError"):
                 held = []
         else:
-            _pass_on(name, line, sink)
+            _pass_on(name, line, sinks)
     for line in held:
-        _pass_on(name, line, sink)
+        _pass_on(name, line, sinks)
 
 
-def _pass_on(name: str, line: str, sink: TextIO) -> None:
-    if line.strip() and not line.startswith(CHATTER):
+def _pass_on(name: str, line: str, sinks: tuple[TextIO, ...]) -> None:
+    for sink in sinks if line.strip() and not line.startswith(CHATTER) else ():
         print(f"{name} | {line}", file=sink, flush=True)
 
 

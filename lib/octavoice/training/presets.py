@@ -60,6 +60,20 @@ PRESETS = {preset.name: preset for preset in (
 )}
 
 
+def seed_number(text: str) -> int:
+    """A seed from its text; raises :class:`UserError` unless it is a whole number from 0 to 2³¹ − 1."""
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_SEED):
+        raise UserError(f"seed {text!r} is not a whole number from 0 to {MAX_SEED}; give one, for instance 1.")
+    return int(text)
+
+
+def changed(preset: Preset) -> dict[str, int | float | str]:
+    """The fields of a preset that differ from the one of its name: the overrides that count."""
+    plain = PRESETS.get(preset.name, preset)
+    return {field.name: value for field in fields(Preset)
+            if (value := getattr(preset, field.name)) != getattr(plain, field.name)}
+
+
 def resolve(name: str, **overrides) -> Preset:
     """The preset called ``name`` with some fields changed.
 

@@ -58,18 +58,24 @@ def pick_device(device: str) -> torch.device:
 class Run:
     """One run at a preset, corpus and seed: what training and judging need to know of it, and what came of them.
 
-    ``files`` are those that it made, with their hashes; ``costs`` what it took to make them, as plain facts;
-    ``found`` names those of the costs that were not paid now, since their networks were found trained.
+    What sets it ``apart`` from the preset of that name (changed fields, other weights) gives it a folder of its own,
+    in which ``settings.json`` spells them out. ``files`` are those that it made, with their hashes; ``costs`` what it
+    took to make them, as plain facts; ``found`` names those of the costs that were not paid now, since their networks
+    were found trained.
     """
 
-    def __init__(self, preset: presets.Preset, corpus: str, seed: int, device: torch.device, variant: str = ""):
+    def __init__(self, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
+                 apart: dict | None = None):
         self.preset, self.corpus_name = preset, corpus
-        self.seed, self.device, self.variant = seed, device, variant
-        self.dir = paths.run_dir(preset.name, corpus, seed) / variant
+        self.seed, self.device = seed, device
+        self.apart = presets.changed(preset) | (apart or {})
+        self.dir = paths.run_dir(preset.name, corpus, seed, self.apart)
         self.files: dict[str, str] = {}
         self.costs: dict[str, dict] = {}
         self.found: list[str] = []
         torch.set_num_threads(preset.threads)
+        if self.apart:
+            self._spell_out()
 
     @cached_property
     def corpus(self) -> corpora.Corpus:
@@ -81,17 +87,31 @@ class Run:
         """Pieces by side: train, valid, test."""
         return self.corpus.splits()
 
+    def _spell_out(self) -> None:
+        settings = {"preset": self.preset.name, "corpus": self._music(), "seed": self.seed, "apart": self.apart}
+        with paths.atomic(self.dir / "settings.json") as temporary:
+            temporary.write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
+
+    def _music(self) -> str:
+        return self.corpus_name if ":" not in self.corpus_name else paths.slug(self.corpus_name)
+
     def facts(self) -> dict:
         """Everything that decides this run's numbers, for provenance and for keys."""
-        return {"preset": asdict(self.preset), "corpus": self.corpus_name if ":" not in self.corpus_name
-                else paths.slug(self.corpus_name), "corpus_sha256": self.corpus.sha256, "seed": self.seed,
-                "device": self.device.type, "versions": provenance.versions()}
+        return {"preset": asdict(self.preset), "corpus": self._music(), "corpus_sha256": self.corpus.sha256,
+                "seed": self.seed, "device": self.device.type, "versions": provenance.versions()}
 
     def write_manifest(self, name: str, **own) -> None:
         """Write ``manifests/<name>.json``: the files with their hashes, what decides the numbers, and ``own`` facts."""
         with paths.atomic(self.dir / "manifests" / f"{name}.json") as temporary:
             manifest = {"files": self.files, **self.facts(), **own}
             temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+    def record(self, name: str, data: bytes) -> Path:
+        """Write a file below the run's folder and count it."""
+        with paths.atomic(self.dir / name) as temporary:
+            temporary.write_bytes(data)
+        self.adopt(self.dir / name)
+        return self.dir / name
 
     def adopt(self, path: Path) -> None:
         """Count a file that was written below the run's folder by other means (weights)."""

@@ -1,0 +1,101 @@
+"""The commands behind ``make``, which need no make, no shell and no bash: each runs the tools of this environment.
+
+``python -m octavoice reproduce`` is what ``make reproduce`` calls once the environment exists.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from octavoice import paths
+from octavoice.errors import UserError
+from octavoice.laboratory import relay, runs, summary, sweeps
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of the tools: this one's packages, kernels and settings only; a user's own change no figure."""
+    place, mine = Path(sys.prefix), Path(sys.executable).parent
+    return os.environ | {
+        "PATH": f"{mine}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONNOUSERSITE": "1",
+        "JUPYTER_PREFER_ENV_PATH": "1", "IPYTHONDIR": str(place / "ipython"),
+        "MPLCONFIGDIR": str(place / "matplotlib"), "JUPYTER_RUNTIME_DIR": str(place / "jupyter")}
+
+
+def tool(module: str, *words: str, **settings: str) -> int:
+    """Run a module of this environment in the checkout; return its exit status."""
+    command = [sys.executable, "-m", module, *words]
+    return relay.wait(subprocess.Popen(command, cwd=checkout(), env=surroundings() | settings))
+
+
+def checkout() -> Path:
+    """The checkout with its graph and notebooks. Raises :class:`UserError` where the package came without them."""
+    if not (paths.checkout() / "Snakefile").is_file():
+        raise UserError("there is no checkout here; clone the project and install it with `pip install -e .`.")
+    return paths.checkout()
+
+
+def graph_of_runs(config: dict, cores: str, profile: str = "", targets: tuple[str, ...] = (), *more: str) -> int:
+    """Let Snakemake do what is out of date; return its exit status.
+
+    With a ``profile`` (a folder with ``config.yaml``) it submits steps to a cluster, ``cores`` of them at a time.
+    """
+    if not (cores.isascii() and cores.isdigit() and int(cores)):
+        raise UserError(f"cores {cores!r} is not a whole number of at least 1.")
+    if profile and not (checkout() / profile / "config.yaml").is_file():
+        raise UserError(f"profile {profile}: has no config.yaml; give a folder that has, for instance profiles/slurm.")
+    settings = [f"{name}={json.dumps(value)}" for name, value in config.items()]
+    where = ["--jobs", cores, "--profile", profile] if profile else ["--cores", cores]
+    words = [*targets, *where, *more, "--config", *settings]
+    status = tool("snakemake", *words, XDG_CACHE_HOME=str(Path(sys.prefix) / "cache"))
+    if status and any(checkout().glob(".snakemake/locks/*")):
+        print("octavoice: if no other run is going on here, lift the lock with: make unlock", file=sys.stderr)
+    return status
+
+
+def reproduce(preset: str, corpus: str, seed: int, cores: str, profile: str = "", target: str = "all") -> int:
+    """All notebooks of one run, or with target ``train`` training and composing only."""
+    config = {"preset": preset, "corpus": [corpus], "seed": seed}
+    return graph_of_runs(config, cores, profile, (target,))
+
+
+def sweep(name: str, cores: str, profile: str = "") -> int:
+    """Every run of a sweep that is not there yet, then the notebook that sums up what there is.
+
+    A failed step leaves its log and stops only what needs it.
+    """
+    file = sweeps.find(name)
+    print(f"{file.stem}: {summary.told(summary.steps(sweeps.read(name)))}", file=sys.stderr)
+    status = graph_of_runs({"sweep": str(file.resolve())}, cores, profile, (), "--keep-going")
+    page = paths.home() / "runs" / "sweeps" / f"{file.stem}.ipynb"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    papermill = ["papermill", "notebooks/sweep.ipynb", str(page), "--kernel", "python3", "--no-progress-bar",
+                 "--log-level", "WARNING", "-r", "sweep", str(file.resolve())]
+    told = tool("octavoice", "relay", "--log", str(page), "summary", sys.executable, "-m", *papermill)
+    print(f"{file.stem}: {summary.told(summary.steps(sweeps.read(name)))}; summed up in {runs.near(page)}",
+          file=sys.stderr)
+    return status or told
+
+
+def test() -> int:
+    """Everything CI runs: lint, tests, and the notebooks at preset smoke; stops at the first that fails."""
+    # One thread for each of two workers: torch threads that crowd each other take eight times as long.
+    return (tool("ruff", "check", ".") or tool("pytest", "-n", "2", "tests", OMP_NUM_THREADS="1")
+            or _in_temporary_home("pytest", "--nbval-lax", "--nbval-current-env", "notebooks"))
+
+
+def notebooks() -> int:
+    """Run the notebooks in place at preset smoke, so that their stored outputs are fresh."""
+    files = [str(file.relative_to(checkout())) for file in sorted((checkout() / "notebooks").glob("*.ipynb"))]
+    return _in_temporary_home(
+        "octavoice", "relay", "notebooks", sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute",
+        "--inplace", "--ExecutePreprocessor.record_timing=False", "--ExecutePreprocessor.store_widget_state=False",
+        *files)
+
+
+def _in_temporary_home(module: str, *words: str) -> int:
+    """A tool that must not write into this checkout's figures/, results/ and runs/."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        return tool(module, *words, OCTAVOICE_HOME=home, TQDM_DISABLE="1")

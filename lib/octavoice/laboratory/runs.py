@@ -1,0 +1,280 @@
+"""All runs in one table: those that work under ``runs/`` and those committed under ``results/``.
+
+Everything is read from what runs leave anyway: manifests, indices, and the files these name, as long as a file's
+bytes are the ones that were written. A run is
+
+    current   if no code that decides its numbers, and not its music, has changed since
+    stale     if some has; ``why`` says what. Its numbers are shown, and marked; nobody averages over them
+    unknown   if that cannot be told: files were not committed then, or the commit is not in this checkout
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+
+import pandas as pd
+
+from octavoice import paths, provenance
+from octavoice.errors import UserError
+from octavoice.laboratory import freshness, graph
+from octavoice.training import models, presets
+
+Reader = Callable[[bytes], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One run as it was found: its name, its folder of results, manifests by step, and the hashes of its files."""
+
+    name: str
+    folder: Path
+    manifests: dict[str, dict]
+    files: dict[str, str]
+
+    @property
+    def music(self) -> tuple[str, int]:
+        """Which music it reads: the corpus, and how many of its files."""
+        facts = next(iter(self.manifests.values()))
+        return facts["corpus"], facts["preset"]["files"]
+
+    def bytes_of(self, name: str) -> bytes | None:
+        """A file below ``results/``, if it is the one that was written."""
+        path = self.folder / name
+        data = path.read_bytes() if path.is_file() else b""
+        return data if hashlib.sha256(data).hexdigest() == self.files[f"results/{name}"] else None
+
+
+def table() -> pd.DataFrame:
+    """A row for each run, called by its folder: state, settings, provenance, cost and headline numbers.
+
+    Levels in nats per step, higher is better; times in minutes, memory in MiB.
+    """
+    found = [*working(), *committed()]
+    music = music_now(found)
+    rows = {run.name: row(run, music) for run in found}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+
+
+def working() -> list[Found]:
+    """The runs under ``runs/``, in order of their names."""
+    folders = sorted({path.parent.parent for path in (paths.home() / "runs").glob("**/seed-*/**/manifests/*.json")})
+    return [found for folder in folders if (found := at_work(folder))]
+
+
+def at_work(folder: Path) -> Found | None:
+    """What lies in the folder of one run, if any of its steps has finished."""
+    manifests = {path.stem: read(path) for path in sorted((folder / "manifests").glob("*.json"))}
+    manifests = {step: facts for step, facts in manifests.items() if "preset" in facts}
+    files = {name: sha for facts in manifests.values() for name, sha in facts.get("files", {}).items()}
+    return Found(near(folder), folder / "results", manifests, files) if manifests else None
+
+
+def committed() -> list[Found]:
+    """The runs that this checkout holds under ``results/``."""
+    found = []
+    for path in sorted((paths.checkout() / "results").glob("*/*/seed-*/index.json")):
+        index = read(path)
+        if index.get("published"):
+            name = path.parent.relative_to(paths.checkout()).as_posix()
+            found.append(Found(name, path.parent, index["provenance"], index["files"]))
+    return found
+
+
+def read(path: Path) -> dict:
+    """A manifest or index. Raises :class:`UserError` if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{near(path)} is damaged; remove it and run that step again.") from error
+
+
+def near(path: Path) -> str:
+    """A path as seen from where runs are kept."""
+    return path.relative_to(paths.home()).as_posix() if path.is_relative_to(paths.home()) else str(path)
+
+
+def music_now(found: list[Found]) -> dict[tuple[str, int], str]:
+    """The hash of each corpus as it was last read here, by corpus and number of files; of others nothing is known."""
+    asked = {run.music: paths.music_marker(*run.music) for run in found}
+    return {music: read(marker)["sha256"] for music, marker in asked.items() if marker.exists()}
+
+
+def row(run: Found, music: dict[tuple[str, int], str]) -> dict:
+    """One run's row."""
+    state, why = state_of(run, music)
+    facts = list(run.manifests.values())
+    preset = facts[-1]["preset"]
+    changed = {name: value for name, value in preset.items() if name != "name" and preset["name"] in presets.PRESETS
+               and getattr(presets.PRESETS[preset["name"]], name, value) != value}
+    return {"state": state, "why": why, "preset": preset["name"], "corpus": facts[-1]["corpus"],
+            "seed": facts[-1]["seed"], "changed": json.dumps(changed, sort_keys=True) if changed else "",
+            "steps": " ".join(run.manifests),
+            "corpus_sha256": _all(each["corpus_sha256"] for each in facts), "commit": _all(
+                each.get("commit") for each in facts), "device": _all(each.get("device") for each in facts),
+            **cost(facts), **{f"setting {name}": value for name, value in preset.items() if name != "name"},
+            **{f"version {name}": _all(each.get("versions", {}).get(name) for each in facts)
+               for name in facts[-1].get("versions", {})}, **metrics(run)}
+
+
+def _all(values: Iterable) -> str:
+    """What several steps say, each answer once."""
+    return " ".join(dict.fromkeys(str(value) for value in values if value is not None))
+
+
+def cost(facts: list[dict]) -> dict:
+    """Minutes of training of each network, and of the notebooks without it; the largest memory; the machine.
+
+    A training that was resumed has noted its last part only: minutes are those of all iterations at that pace.
+    """
+    costs = [each["cost"] for each in facts if "cost" in each]
+    preset = SimpleNamespace(**facts[-1]["preset"])
+    iterations = {f"training, {stage.called}": stage.recipe(preset).iterations
+                  for model in models.MODELS.values() for stage in model.stages}
+    parts = {name: part for each in costs for name, part in each.items() if isinstance(part, dict)}
+    minutes = sum(each.get("seconds", 0) - sum(part["seconds"] for name, part in each.items() if isinstance(part, dict)
+                  and name not in each.get("found", parts)) for each in costs) / 60
+    memory = [part["peak_memory_mb"] for part in [*costs, *parts.values()] if "peak_memory_mb" in part]
+    return {"processor": _all(each.get("processor") for each in costs), "threads": _all(
+        each.get("threads") for each in costs), "notebooks, minutes": round(minutes, 2),
+        **{f"{name}, minutes": round(part["seconds"] / 60 * iterations.get(name, part["iterations"])
+                                     / part["iterations"], 2) for name, part in parts.items()},
+        "memory, MiB": max(memory, default=None)}
+
+
+# --- what is read of the results ------------------------------------------------------------------------------------
+
+
+def metrics(run: Found) -> dict[str, float]:
+    """The headline numbers of a run; none of a file that is not the one its step wrote."""
+    numbers: dict[str, float] = {}
+    for name in sorted(file.removeprefix("results/") for file in run.files if file.startswith("results/")):
+        reader = _reader(PurePosixPath(name))
+        data = run.bytes_of(name) if reader else None
+        numbers |= reader(data) if data else {}
+    return numbers
+
+
+def _reader(file: PurePosixPath) -> Reader | None:
+    """How the headline numbers of a file are read, if it has any."""
+    if file.name in SINGLE:
+        prefix = "" if file.parent == PurePosixPath(".") else f"{file.parent}: "
+        return lambda data: {f"{prefix}{name}": value for name, value in SINGLE[file.name](data).items()}
+    if file.stem.startswith("levels_"):
+        return lambda data: _axis(data, "")
+    if file.name == "beyond_levels.csv":
+        return lambda data: _axis(data, ", in 08")
+    if file.stem.endswith("_metrics"):
+        return lambda data: _last_held_out(data, file.stem.removesuffix("_metrics"))
+    return None
+
+
+def _axis(data: bytes, where: str) -> dict[str, float]:
+    """The levels of models on the one axis, by space; what 08 judges it judges on steps that all models can make."""
+    levels = pd.read_csv(io.BytesIO(data), index_col=[0, 1])["level"]
+    return {f"{who}: {space}{where}": level for (space, who), level in levels.items() if who in models.MODELS}
+
+
+def _last_held_out(data: bytes, network: str) -> dict[str, float]:
+    """Where the held-out curve of a network ends; a loss there is turned round, so that higher is better."""
+    curve = pd.read_csv(io.BytesIO(data), index_col=0)["held_out"].dropna()
+    return {f"{network}: end of the held-out curve": -curve.iloc[-1]} if len(curve) else {}
+
+
+def _cell(label: str, line: str, column: str) -> Reader:
+    """One number of a table."""
+    return lambda data: {label: pd.read_csv(io.BytesIO(data), index_col=0).loc[line, column]}
+
+
+def _value(label: str, key: str) -> Reader:
+    """One number of plain data."""
+    return lambda data: {label: json.loads(data)[key]}
+
+
+SINGLE: dict[str, Reader] = {
+    "test_levels.csv": _cell("objective on test pieces", "main module", "level"),
+    "test_random_batch.json": _value("objective on one random batch", "nats per step"),
+    "likelihood.json": _value("sampler's likelihood on the panel, bound", "log_likelihood"),
+    "c9_gap.csv": _cell("gap of training and held-out", "gap, training minus held-out", "value"),
+    "decoder_levels.csv": _cell("decoder as generated", "decoder", "as generated"),
+    "decoded.json": _value("classes left without a key", "share"),
+    "c11_c13_keys.csv": _cell("samples in key by window", "samples", "in key by window"),
+    "c15_key.json": _value("samples in the prime's key, minus another's", "own minus another's prime"),
+    "c16_rhythm.csv": _cell("steps of samples that strike", "samples", "struck"),
+    "beyond_counted.json": _value("statistics within the noise of music, beyond", "within the noise, beyond"),
+}
+"""Headline numbers that stand alone in a file."""
+
+
+# --- stale or not ---------------------------------------------------------------------------------------------------
+
+
+def state_of(run: Found, music: dict[tuple[str, int], str]) -> tuple[str, str]:
+    """``current``, ``stale`` or ``unknown``, and why."""
+    steps = {step: step_changes(step, facts, run.files) for step, facts in run.manifests.items()}
+    why = [f"code of {step}: {_some(changed)}" for step, changed in steps.items() if changed]
+    now = music.get(run.music)
+    if now and any(facts["corpus_sha256"] != now for facts in run.manifests.values()):
+        why.append("music")
+    untold = [step for step, changed in steps.items() if changed is None]
+    if why:
+        return "stale", "; ".join(why)
+    return ("unknown", f"no code of {', '.join(untold)} to compare with") if untold else ("current", "")
+
+
+def step_changes(step: str, facts: dict, files: dict[str, str]) -> list[str] | None:
+    """The modules that have changed since a step of a run with these files was done; None if that cannot be told."""
+    notebook = paths.checkout() / "notebooks" / f"{step.partition('-')[0]}.ipynb"
+    needed = provenance.reached(graph.notebook_imports(notebook)) if notebook.exists() else set()
+    return freshness.changes(facts, needed, files)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+# --- two runs side by side --------------------------------------------------------------------------------------------
+
+
+def find(name: str, names: Iterable[str]) -> str:
+    """The run called ``name``, or whose name ends so. Raises :class:`UserError` unless there is exactly one."""
+    names, asked = list(names), name.strip("/")
+    ends = [asked] if asked in names else [each for each in names if f"/{each}".endswith(f"/{asked}")]
+    if len(ends) != 1:
+        raise UserError(f"{'several runs are' if ends else 'no run is'} called {name!r}" + (
+            f": {', '.join(ends)}; give more of its name." if ends else "; `octavoice runs` lists them."))
+    return ends[0]
+
+
+def diff(first: str, second: str) -> pd.DataFrame:
+    """What differs between two runs: a row for each setting, version, module of code and number that does.
+
+    Columns are the runs, and for numbers how much the second is above the first. Raises :class:`UserError`.
+    """
+    found = {run.name: run for run in [*working(), *committed()]}
+    pair = [found[find(name, found)] for name in (first, second)]
+    sides = [row(run, music_now(pair)) | {f"code {name}": sha for name, sha in code(run).items()} for run in pair]
+    rows = {key: {"A": sides[0].get(key), "B": sides[1].get(key)} for key in dict.fromkeys([*sides[0], *sides[1]])
+            if sides[0].get(key) != sides[1].get(key)}
+    for cells in rows.values():
+        numbers = all(isinstance(cell, (int, float)) for cell in cells.values())
+        cells["B - A"] = round(cells["B"] - cells["A"], 6) if numbers else ""
+    names = dict(zip("AB", (run.name for run in pair), strict=True))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["A", "B", "B - A"]).rename(columns=names)
+
+
+def code(run: Found) -> dict[str, str]:
+    """The code of a run as its manifests record it."""
+    return {name.removeprefix("octavoice."): sha for facts in run.manifests.values()
+            for name, sha in facts.get("code", {}).items()}
+
+
+def brief(runs: pd.DataFrame) -> pd.DataFrame:
+    """The columns of :func:`table` that fit a terminal: what state a run is in, how long it took, what it reached."""
+    shown = [name for name in runs.columns if name in ("state", "memory, MiB", "objective on test pieces")
+             or name.endswith((": classes", ": keys given classes", ": keys", ": keys, in 08"))]
+    minutes = runs[[name for name in runs.columns if name.endswith(", minutes")]].sum(axis=1).round(1)
+    return runs[shown].assign(minutes=minutes).round(3).fillna("")

@@ -1,0 +1,117 @@
+"""Files around the code: hooks that `make test` runs too, the citation, `make help`, and the ways in without make."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from octavoice import __version__, cli
+from octavoice.laboratory import drive, relay
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+HOOKS = yaml.safe_load((CHECKOUT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
+def test_a_hook_passes_on_what_is_committed(hook, checkout):
+    """As pre-commit would run it, on this file where it is given files."""
+    files = [__file__] if hook.get("pass_filenames", True) else []
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run([*shlex.split(hook["entry"]), *files], cwd=checkout, capture_output=True, text=True,
+                          timeout=300, env={**os.environ, "PATH": path})
+    assert hook["language"] == "system"
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_citation_has_what_its_format_asks_for(checkout):
+    """Of version 1.2.0 of the Citation File Format: the required keys, and ours as they are elsewhere."""
+    cited = yaml.safe_load((checkout / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= cited.keys()
+    assert (cited["cff-version"], cited["version"], cited["license"]) == ("1.2.0", __version__, "MIT")
+    for who in [*cited["authors"], *(who for work in cited["references"] for who in work["authors"])]:
+        assert who.keys() & {"name", "family-names"}
+    for work in cited["references"]:
+        assert {"type", "title", "authors"} <= work.keys()
+
+
+def test_contributing_is_one_screen_and_names_what_there_is(checkout):
+    text = (checkout / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 40
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert (checkout / link).exists(), link
+
+
+def test_every_target_of_make_is_told_by_make_help(checkout):
+    makefile = (checkout / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
+    told = set(re.findall(r"^([a-z-]+):.*  ## ", makefile, re.M))
+    assert told == set(targets) - {"help", "conda", "moved"}
+
+
+def test_make_calls_what_runs_without_make(checkout):
+    makefile = (checkout / "Makefile").read_text()
+    called = re.findall(r"\$\(OCTAVOICE\) (\w+)", makefile)
+    assert {"reproduce", "sweep", "test", "notebooks", "publish"} <= set(called)
+    done = subprocess.run([sys.executable, "-m", "octavoice", "--help"], capture_output=True, text=True, check=True)
+    assert all(f"    {command}" in done.stdout for command in called)
+
+
+@pytest.mark.parametrize(("arguments", "culprit"), [
+    (["reproduce", "--preset", "enormous"], "enormous"), (["reproduce", "--corpus", "mozart"], "mozart"),
+    (["reproduce", "--seed", "x"], "seed 'x'"), (["reproduce", "--cores", "many"], "cores 'many'"),
+    (["reproduce", "--profile", "profiles/nothing"], "profile profiles/nothing"),
+    (["train", "--overrides", "{"], "overrides '{' are not JSON"), (["train", "--overrides", "[1]"], "must be a dict"),
+    (["train", "--overrides", '{"iteration": 1}'], "unknown setting 'iteration'"),
+    (["levels", "--model", "thesis-x"], "no network 'x'")])
+def test_mistakes_end_with_one_sentence(arguments, culprit, capsys):
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("octavoice: ")
+    assert culprit in said
+    assert said.count("\n") == 1
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """The tools that would run, each as its words and what is set around it; all succeed."""
+    seen = []
+    monkeypatch.setattr(drive, "tool", lambda *words, **settings: seen.append((words, settings)) or 0)
+    return seen
+
+
+def test_reproduce_asks_snakemake_for_one_run(called, tmp_path):
+    (tmp_path / "a.mid").write_bytes(b"MThd")
+    assert cli.main(["reproduce", "--preset", "smoke", "--corpus", f"folder:{tmp_path}", "--only-training"]) == 0
+    ((words, _),) = called
+    assert words[:4] == ("snakemake", "train", "--cores", "2")
+    assert words[-4:] == ("--config", 'preset="smoke"', f'corpus=["folder:{tmp_path}"]', "seed=1")
+
+
+def test_a_sweep_goes_on_and_is_summed_up_on_a_cluster_too(called, tmp_path, monkeypatch):
+    monkeypatch.setenv("OCTAVOICE_HOME", str(tmp_path))
+    monkeypatch.setattr(drive, "tool", lambda *words, **settings: called.append((words, settings)) or len(called) % 2)
+    assert cli.main(["sweep", "seeds", "--profile", "profiles/slurm", "--cores", "9"]) == 1
+    (graph, _), (page, _) = called
+    assert graph[1:6] == ("--jobs", "9", "--profile", "profiles/slurm", "--keep-going")
+    assert "notebooks/sweep.ipynb" in page
+
+
+def test_test_is_lint_tests_and_notebooks_in_a_home_that_is_removed(called):
+    assert cli.main(["test"]) == 0
+    assert [words[0] for words, _ in called] == ["ruff", "pytest", "pytest"]
+    assert not Path(called[-1][1]["OCTAVOICE_HOME"]).exists()
+
+
+def test_relay_runs_a_command_and_keeps_what_it_says(tmp_path, capsys):
+    log = tmp_path / "logs" / "a.log"
+    code = "import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)"
+    assert cli.main(["relay", "--log", str(log), "--copy", "06", sys.executable, "-c", code]) == 3
+    assert set(log.read_text().splitlines()) == {"06 | one", "06 | two"}
+    said = capsys.readouterr().out.splitlines()
+    assert (said[0], said[-1]) == ("06 | started", f"06 | failed; what there is of it: {log}")
+    assert relay.run("06", [sys.executable, "-c", "pass"]) == 0

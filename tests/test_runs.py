@@ -1,0 +1,152 @@
+"""The table of all runs: what is read, what is stale, and what differs between two."""
+
+import json
+
+import pandas as pd
+import pytest
+
+import octavoice
+from octavoice import cli, paths, provenance
+from octavoice.errors import UserError
+from octavoice.laboratory import freshness, runs
+from octavoice.training import presets
+
+LEVELS = "space,nats per step,kind,level\nclasses,thesis,bound,{}\nclasses,marginal,exact,-3\n"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home of its own, and a checkout in which nothing is committed."""
+    monkeypatch.setenv("OCTAVOICE_HOME", str(tmp_path))
+    monkeypatch.setattr(paths, "checkout", lambda: tmp_path / "checkout")
+    (tmp_path / "checkout").mkdir()
+    return tmp_path
+
+
+def finish(seed=1, step="levels_thesis", level=-2.0, **facts):
+    """A run of one step; returns its folder."""
+    preset = facts.pop("preset", presets.resolve("smoke"))
+    folder = paths.run_dir(preset.name, "bach", seed, presets.changed(preset))
+    table = folder / "results" / "levels_thesis.csv"
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text(LEVELS.format(level))
+    cost = {"processor": "any", "threads": 1, "found": ["training, decoder"], "seconds": 30.0, "peak_memory_mb": 100,
+            "training, decoder": {"iterations": 6, "seconds": 60.0, "peak_memory_mb": 200}}
+    manifest = {"files": {"results/levels_thesis.csv": provenance.sha256(table)}, "preset": vars(preset),
+                "corpus": "bach", "corpus_sha256": "music", "seed": seed, "device": "cpu", "cost": cost,
+                "versions": {"torch": "2", "numpy": "1"}, "commit": "abc+",
+                "code": freshness.code_of_training("thesis")}
+    with paths.atomic(folder / "manifests" / f"{step}.json") as temporary:
+        temporary.write_text(json.dumps(manifest | facts))
+    return folder
+
+
+def test_a_run_is_a_row_of_settings_provenance_cost_and_numbers(home):
+    finish(preset=presets.resolve("smoke", batch=3))
+    (row,) = octavoice.runs().reset_index().to_dict("records")
+    assert row["run"] == f"runs/smoke/bach/seed-1/{paths.run_dir('smoke', 'bach', 1, {'batch': 3}).name}"
+    expected = {"state": "current", "preset": "smoke", "corpus": "bach", "seed": 1, "changed": '{"batch": 3}',
+                "steps": "levels_thesis", "corpus_sha256": "music", "commit": "abc+", "device": "cpu",
+                "processor": "any", "setting batch": 3, "version torch": "2", "memory, MiB": 200,
+                "notebooks, minutes": 0.5, "thesis: classes": -2.0}
+    assert {name: row[name] for name in expected} == expected
+    assert row["training, decoder, minutes"] == 2.0  # six of twelve iterations took one
+
+
+def test_a_table_of_nothing_is_empty(home, capsys):
+    assert octavoice.runs().empty
+    assert cli.main(["runs"]) == 0
+    assert "no run yet" in capsys.readouterr().out
+
+
+def test_the_committed_runs_are_in_the_table(checkout, tmp_path, monkeypatch):
+    monkeypatch.setenv("OCTAVOICE_HOME", str(tmp_path))
+    table = octavoice.runs()
+    folders = {path.parent.relative_to(checkout).as_posix() for path in checkout.glob("results/thesis/*/*/index.json")}
+    assert set(table.index) == folders
+    levels = pd.read_csv(checkout / "results/thesis/piano-midi/seed-2/test_levels.csv", index_col=0)
+    assert table.loc["results/thesis/piano-midi/seed-2", "objective on test pieces"] == levels.loc[
+        "main module", "level"]
+    assert table["commit"].str.len().min() >= 40
+
+
+@pytest.mark.parametrize(("facts", "state", "why"), [
+    ({}, "current", ""),
+    ({"code": {"octavoice.thesis.voices": "0"}}, "stale", "code of levels_thesis: thesis.voices"),
+    ({"code": {"octavoice.thesis.gone": "0"}}, "stale", "code of levels_thesis: thesis.gone"),
+    ({"code": {"octavoice.figures.style": "0", "octavoice.training.models": "0"}}, "current", ""),
+    ({"corpus_sha256": "other music"}, "stale", "music"),
+    ({"code": None}, "unknown", "no code of levels_thesis to compare with"),
+    ({"code": None, "commit": "0" * 40}, "unknown", "no code of levels_thesis to compare with")])
+def test_what_has_changed_since_is_marked(home, facts, state, why):
+    finish(**facts)
+    with paths.atomic(paths.music_marker("bach", presets.resolve("smoke").files)) as temporary:
+        temporary.write_text(json.dumps({"sha256": "music"}))
+    (row,) = octavoice.runs().to_dict("records")
+    assert (row["state"], row["why"]) == (state, why)
+
+
+def test_an_edit_makes_a_run_stale_and_a_remark_does_not(home, monkeypatch, tmp_path):
+    known = dict(provenance.modules())
+    finish()
+    copy = tmp_path / "voices.py"
+    monkeypatch.setattr(provenance, "modules", lambda: known | {"octavoice.thesis.voices": copy})
+    text = known["octavoice.thesis.voices"].read_text(encoding="utf-8")
+    copy.write_text(text + "\n# a remark\n", encoding="utf-8")
+    assert octavoice.runs()["state"].tolist() == ["current"]
+    copy.write_text(text + "\nMORE = 1\n", encoding="utf-8")
+    assert octavoice.runs()["why"].tolist() == ["code of levels_thesis: thesis.voices"]
+
+
+def test_code_of_a_commit_is_what_git_has_of_it():
+    """Where there is no git, or a shallow clone, nothing is known, and that is said."""
+    commit = (provenance.commit() or "").removesuffix("+")
+    known = freshness.code_at(commit) if commit else {}
+    if not known:
+        pytest.skip("this checkout has no history")
+    assert {"octavoice.model", "octavoice.thesis", "octavoice.thesis.voices"} <= known.keys()
+    assert freshness.code_at("0" * 40) == {}
+
+
+def test_numbers_of_a_file_that_is_not_the_one_written_are_not_read(home):
+    (finish() / "results" / "levels_thesis.csv").write_text(LEVELS.format(-1.0))
+    assert "thesis: classes" not in octavoice.runs()
+
+
+def test_a_damaged_manifest_is_told(home):
+    (finish() / "manifests" / "levels_thesis.json").write_text("{")
+    with pytest.raises(UserError, match=r"runs/smoke/bach/seed-1/manifests/levels_thesis\.json is damaged"):
+        octavoice.runs()
+
+
+def test_csv_has_all_columns(home, capsys, tmp_path):
+    finish()
+    assert cli.main(["runs", "--csv", str(tmp_path / "all.csv")]) == 0
+    assert "1 runs" in capsys.readouterr().out
+    assert set(pd.read_csv(tmp_path / "all.csv", index_col="run").columns) == set(octavoice.runs().columns)
+
+
+def test_diff_says_what_differs_in_settings_code_and_numbers(home, capsys):
+    finish(1)
+    finish(2, level=-2.5, preset=presets.resolve("smoke", batch=3), code={"octavoice.thesis.voices": "0"})
+    table = runs.diff("seed-1", paths.run_dir("smoke", "bach", 2, {"batch": 3}).name)
+    assert table.loc["thesis: classes"].tolist() == [-2.0, -2.5, -0.5]
+    assert table.loc["setting batch"].tolist() == [8, 3, -5]
+    assert {"seed", "changed", "state", "why", "code thesis.voices", "code thesis.decoder"} <= set(table.index)
+    assert not {"corpus", "version torch", "setting fragment"} & set(table.index)
+    assert cli.main(["runs", "diff", "seed-1", "seed-1"]) == 0
+    assert capsys.readouterr().out == "nothing differs.\n"
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("seed-9", "no run is called 'seed-9'"), ("seed-1", "several runs are called 'seed-1': runs/quick/bach/seed-1, ")])
+def test_diff_of_runs_that_cannot_be_told_gets_one_sentence(home, name, message, capsys):
+    finish(1)
+    finish(1, preset=presets.resolve("quick"))
+    assert cli.main(["runs", "diff", name, "quick/bach/seed-1"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_octavoice_has_runs_and_nothing_else_by_itself():
+    with pytest.raises(AttributeError, match="has no attribute 'run'"):
+        octavoice.run  # noqa: B018 (looking it up is the test)

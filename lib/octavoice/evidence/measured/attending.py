@@ -76,6 +76,6 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def statistic(attention: np.ndarray, x12: np.ndarray) -> dict:
-    """:func:`reads` of all samples, ``attention`` ``(new, sample, period)``, ``x12`` ``(time, sample, pitch_class)``."""
+    """:func:`reads` of all samples: ``attention`` ``(new, sample, period)``, ``x12`` ``(time, sample, class)``."""
     rows = [reads(attention[:, i], x12[:, i]) for i in range(x12.shape[1])]
     return {name: intervals.mean([row[name] for row in rows]) for name in rows[0]}

@@ -5,6 +5,7 @@ moves, in semitones upward, and both qualities. Rolls are compressed, ``(time, p
 """
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial.distance import jensenshannon
@@ -35,7 +36,7 @@ def sequence(x12: np.ndarray) -> list[tuple[int, int]]:
 def moves(chords: list[tuple[int, int]]) -> np.ndarray:
     """Counts of the transitions in a sequence of triads, ``(move,)``."""
     codes = [((after[0] - before[0]) % 12 * 4 + before[1]) * 4 + after[1]
-             for before, after in zip(chords, chords[1:], strict=False)]
+             for before, after in pairwise(chords)]
     return np.bincount(codes, minlength=MOVES) if codes else np.zeros(MOVES, int)
 
 

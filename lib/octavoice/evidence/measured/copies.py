@@ -36,7 +36,7 @@ def _rich(numbers: np.ndarray) -> bool:
 
 
 def longest(x12: np.ndarray, other: np.ndarray | None = None) -> int:
-    """Steps of the longest copy of a roll at one of the periods; with ``other``, of that roll instead of its own past."""
+    """Steps of the longest copy at one of the periods: of a roll's own past, or of the past of an ``other`` one."""
     numbers = set_numbers(x12)
     before = numbers if other is None else set_numbers(other)
     return max((n for period in PERIODS for _, n in runs(numbers, before, period)), default=0)

@@ -25,7 +25,8 @@ def of_roll(roll: np.ndarray) -> dict[str, float]:
     struck, counts = roll.any(axis=1), compress(roll).sum(axis=0, dtype=np.int64)
     bars = struck[:len(roll) // STEPS_PER_BAR * STEPS_PER_BAR].reshape(-1, STEPS_PER_BAR)
     beats = struck[:len(roll) // STEPS_PER_QUARTER * STEPS_PER_QUARTER].reshape(-1, STEPS_PER_QUARTER)
-    scales = [sorted(form) for name, form in harmony.scale_forms().items() if name.endswith((" major", "natural minor"))]
+    forms = harmony.scale_forms().items()
+    scales = [sorted(form) for name, form in forms if name.endswith((" major", "natural minor"))]
     some = bool(counts.any())
     return {"pitch-class entropy, bits": entropy(counts) if some else np.nan,
             "scale consistency": max(counts[scale].sum() for scale in scales) / counts.sum() if some else np.nan,

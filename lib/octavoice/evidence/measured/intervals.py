@@ -11,7 +11,7 @@ SEED = 2018
 
 
 def mean(values) -> dict[str, float]:
-    """Mean of one number a unit, ``(unit,)``, those that are not a number left out; with ``low``, ``high``, ``units``."""
+    """Mean of one number a unit, ``(unit,)``, without those that are NaN; with ``low``, ``high`` and ``units``."""
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     return _told(float(values.mean()) if len(values) else np.nan, (values,), np.mean, len(values))

@@ -129,6 +129,16 @@ def publish(arguments: argparse.Namespace) -> None:
         print(handover.ship(arguments.preset, arguments.corpus, seed_number(arguments.seed)))
 
 
+def claims(arguments: argparse.Namespace) -> None:
+    """Give every claim of the thesis its verdict from stored runs; or measure of a run what is stored for that."""
+    from octavoice.laboratory import claims_command
+
+    if arguments.action == "table":
+        print(claims_command.write_table())
+    else:
+        print(claims_command.measure(arguments.corpus, seed_number(arguments.seed), arguments.only))
+
+
 def relay(arguments: argparse.Namespace) -> None:
     """Pass on a notebook's progress, each line with the notebook's name before it."""
     from octavoice.laboratory import relay
@@ -263,6 +273,12 @@ def _parser() -> argparse.ArgumentParser:
     author.add_argument("-o", "--output", metavar="DIR", required=True, help="a new folder for the weights")
     author.set_defaults(command=import_author)
     _add_compose(commands)
+    verdicts = commands.add_parser("claims", help=claims.__doc__)
+    verdicts.add_argument("action", nargs="?", choices=["table", "measure"], default="table")
+    verdicts.add_argument("--corpus", default="open-keyboard", help="of a published run to measure [%(default)s]")
+    verdicts.add_argument("--seed", default="1", help="of that run [%(default)s]")
+    verdicts.add_argument("--only", nargs="+", default=[], metavar="SUBJECT", help="what to measure [everything]")
+    verdicts.set_defaults(command=claims)
     passer = commands.add_parser("relay", help=relay.__doc__.splitlines()[0])
     passer.add_argument("name")
     passer.set_defaults(command=relay)

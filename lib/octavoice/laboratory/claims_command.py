@@ -1,7 +1,9 @@
 """``octavoice claims``: the table of verdicts from what is stored, and the measurements that it stores.
 
-``octavoice claims measure`` works on a published run at preset ``thesis`` whose networks lie beside its results. What
-it finds becomes part of that run: a JSON beside the others, named in its index with where it comes from.
+``octavoice claims`` writes ``results/thesis/claims.json`` and the figure of choices, and fills the README's table if it
+has the marks for it. ``octavoice claims measure`` works on a published run at preset ``thesis`` whose networks lie
+beside its results. What it finds becomes part of that run: a JSON beside the others, named in its index with where it
+comes from.
 """
 
 import json
@@ -14,11 +16,19 @@ import torch
 
 from octavoice import corpus, paths, provenance
 from octavoice.errors import UserError
+from octavoice.evidence.claims import choices, deviations, table
+from octavoice.evidence.claims.stored import Stored
 from octavoice.evidence.measured import cost, likelihoods, music, rivals, samples
+from octavoice.figures import claims as draw
+from octavoice.figures import style
+from octavoice.laboratory import published
 from octavoice.training import presets, weights
 from octavoice.training.run import Run
 
 PRESET = "thesis"
+MARKS = "<!-- claims: written by `octavoice claims`, do not edit -->", "<!-- end of claims -->"
+TABLE = Path("results") / PRESET / "claims.json"
+FIGURE = Path("figures") / "claims_choices.png"
 STUDY = {"study_iterations": 240, "study_batch": 16, "panel": 60}
 """What the small trainings of the rivals take of preset ``ablation``: minutes a seed."""
 SUBJECTS: dict[str, Callable[[str, int, Path], dict]] = {}
@@ -55,6 +65,47 @@ def _music(name: str, seed: int, folder: Path) -> dict:
 @subject
 def _cost(name: str, seed: int, folder: Path) -> dict:
     return cost.measure(corpus.load(name).splits()["train"])
+
+
+def stored_table() -> list[dict]:
+    """The committed table; empty before it was first written."""
+    path = paths.checkout() / TABLE
+    return json.loads(path.read_text(encoding="utf-8"))["claims"] if path.exists() else []
+
+
+def computed() -> dict:
+    """Every claim with its verdict, the gains of the thesis's choices and the log of deviations, as plain data."""
+    gains = choices.gains(Stored())
+    return _plain({"claims": table.records(), "choices": json.loads(gains.to_json(orient="index", double_precision=6)),
+                   "no run for": choices.missing(gains),
+                   "deviations": json.loads(deviations.table().to_json(orient="index", force_ascii=False))})
+
+
+def readme_section() -> str:
+    """The short table between its marks, as a README shows it."""
+    return published.markdown(table.readme_table(table.records()), MARKS)
+
+
+def choices_figure():
+    """Which choices help, drawn from what is stored."""
+    gains = choices.gains(Stored())
+    return draw.choices(gains, choices.missing(gains))
+
+
+def write_table() -> str:
+    """Write the table and the figure of choices, fill the README between the marks; return what to tell the user."""
+    home = paths.checkout()
+    write_json(home / TABLE, computed())
+    style.use()
+    with paths.atomic(home / FIGURE) as temporary:
+        temporary.write_bytes(style.render(choices_figure())["png"])
+    readme = home / "README.md"
+    if readme.exists() and all(mark in (text := readme.read_text(encoding="utf-8")) for mark in MARKS):
+        before, rest = text.split(MARKS[0], 1)
+        with paths.atomic(readme) as temporary:
+            temporary.write_text(before + readme_section() + rest.split(MARKS[1], 1)[1], encoding="utf-8")
+    told = table.counted(table.records())
+    return "; ".join(f"{count} {verdict}" for verdict, count in told.items()) + f"\n{TABLE}\n{FIGURE}"
 
 
 def measure(name: str, seed: int, subjects: list[str]) -> str:

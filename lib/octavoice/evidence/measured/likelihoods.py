@@ -17,7 +17,7 @@ from octavoice.training.weights import Weights
 PARTICLES = (1, 8, 32, 128)
 """The last three in equal ratios, so that what is left can be extrapolated."""
 FRAGMENTS, LENGTH, STRIDE = 60, 256, 32
-DRAWS = 3
+DRAWS = 2
 """Independent filters, whose spread is told."""
 STEPS = 5000
 """Steps on which the decoder is judged."""

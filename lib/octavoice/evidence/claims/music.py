@@ -17,6 +17,11 @@ def _samples(stored: Stored, *keys: str | int) -> Value | None:
     return stored.measured("samples", *keys)
 
 
+def _beside_real(stored: Stored, subject: str, name: str) -> tuple[Value | None, Value | None]:
+    """A number of the samples, and the same of real fragments."""
+    return _samples(stored, subject, "samples", name), _samples(stored, subject, "real", name)
+
+
 def c11(stored: Stored) -> list[Part]:
     """Constantly: more than one step of every bar strikes a triad. As in music: among steps of three classes or more at
     least three quarters of the share in held-out pieces, in every seed. Plausible: transitions between triads lie
@@ -74,13 +79,14 @@ def _later(stored: Stored) -> Value | None:
 def c13(stored: Stored) -> list[Part]:
     """In key: in windows of 64 steps as many onsets as in held-out pieces less 0.05, in every seed. Forms: in
     most windows the seven most frequent classes are exactly those of a major or minor key. In use: of the seven
-    notes of the best form six and a half on average have at least a quarter of an even share of the onsets."""
+    notes of the best form six and a half on average have at least a quarter of an even share of the onsets. Real
+    fragments stand beside both."""
     return [part("onsets in the window's key against held-out", lambda a, b: a.low > b.value - 0.05,
                  _keys(stored, "in key by window"), _keys(stored, "in key by window", "held-out pieces")),
-            part("windows whose seven classes are a form", lambda v: v.low > 0.5,
-                 _samples(stored, "keys", "samples", "seven most frequent are a form")),
-            part("notes of the form in use", lambda v: v.low > 6.5,
-                 _samples(stored, "keys", "samples", "notes of the form in use"))]
+            part("windows whose seven classes are a form, beside real", lambda ours, _: ours.low > 0.5,
+                 *_beside_real(stored, "keys", "seven most frequent are a form")),
+            part("notes of the form in use, beside real", lambda ours, _: ours.low > 6.5,
+                 *_beside_real(stored, "keys", "notes of the form in use"))]
 
 
 def c14(stored: Stored) -> list[Part]:
@@ -112,11 +118,10 @@ def c16(stored: Stored) -> list[Part]:
     figure changes less than half as often. Toward simpler: most changes are to fewer onsets. 1-1-0-1: a
     quantised triplet falls on it and in music it goes with onsets off the grid; and a sample has it more often if its
     prime does."""
-    def both(name: str) -> tuple[Value | None, Value | None]:
-        return _samples(stored, "rhythm", "samples", name), _samples(stored, "rhythm", "real", name)
-    return [part("simple figures against real", lambda a, b: a.low > b.high, *both("simple figures")),
+    return [part("simple figures against real", lambda a, b: a.low > b.high,
+                 *_beside_real(stored, "rhythm", "simple figures")),
             part("changes of the bar's figure against real", lambda a, b: a.high < b.low / 2,
-                 *both("changes of bar figure")),
+                 *_beside_real(stored, "rhythm", "changes of bar figure")),
             part("changes to fewer onsets", lambda v: v.low > 0.5,
                  _samples(stored, "rhythm", "samples", "changes to fewer onsets")),
             part("rank correlation of 1-1-0-1 with onsets off the grid", lambda r: r.value > 0.1,
@@ -130,11 +135,10 @@ def c17(stored: Stored) -> list[Part]:
     """No clear melody: the highest key leaps by more than an octave more often than in real music. Chaotic: below C3
     the classes are used more evenly than in real music, and more onsets there lie out of the key than above. Whether
     one hears it is another matter."""
-    def real(name: str) -> tuple[Value | None, Value | None]:
-        return _samples(stored, "register", "samples", name), _samples(stored, "register", "real", name)
     return [part("leaps of the highest key against real", lambda a, b: a.low > b.high,
-                 *real("leaps of the highest key")),
-            part("bits of classes below C3 against real", lambda a, b: a.low > b.high, *real("bits of low classes")),
+                 *_beside_real(stored, "register", "leaps of the highest key")),
+            part("bits of classes below C3 against real", lambda a, b: a.low > b.high,
+                 *_beside_real(stored, "register", "bits of low classes")),
             part("onsets out of key, below C3 against above", lambda a, b: a.low > b.high,
                  _samples(stored, "register", "samples", "low onsets out of key"),
                  _samples(stored, "register", "samples", "high onsets out of key"))]

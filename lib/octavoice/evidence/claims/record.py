@@ -17,20 +17,20 @@ class Part:
     found: str
     holds: bool | None
 
-    def told(self) -> str:
-        """In words: what, found, yes or no."""
-        return f"{self.what}: {self.found}, {'no run is stored' if self.holds is None else _yes(self.holds)}"
-
-
-def _yes(holds: bool) -> str:
-    return "holds" if holds else "does not hold"
-
 
 def part(what: str, holds: Callable[..., bool], *values: Value | None) -> Part:
     """A part from numbers and a test of them; without one of the numbers nothing is tested."""
     if any(value is None for value in values):
         return Part(what, "–", None)
-    return Part(what, " against ".join(map(str, values)), bool(holds(*values)))
+    return Part(what, _against(values), bool(holds(*values)))
+
+
+def _against(values: tuple[Value, ...]) -> str:
+    """The numbers in words; what their ranges are over is told once if it is the same for all."""
+    told = [str(value) for value in values]
+    if len({value.over for value in values}) == 1:
+        told[:-1] = [text.replace(f", {values[0].over}", "") for text in told[:-1]]
+    return " against ".join(told)
 
 
 def missing(what: str) -> Part:

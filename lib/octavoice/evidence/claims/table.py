@@ -29,10 +29,17 @@ def records(folder: Path | None = None) -> list[dict]:
 
 
 def readme_table(found: list[dict]) -> pd.DataFrame:
-    """The short table for a page, a row per claim: where it stands, its words, its verdict."""
-    rows = {each["id"]: {"in": each["section"], "claim": each["claim"], "verdict": f"**{each['verdict']}**"}
-            for each in found}
+    """The short table for a page, a row per claim: where it stands, its words, its verdict, how many parts hold."""
+    rows = {each["id"]: {"in": each["section"], "claim": each["claim"], "verdict": f"**{each['verdict']}**",
+                         "parts": _parts([part["holds"] for part in each["parts"]])} for each in found}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
+
+
+def _parts(holds: list[bool | None]) -> str:
+    """How many of the tested parts hold, and how many have no run."""
+    tested = [each for each in holds if each is not None]
+    said = f"{sum(tested)} of {len(tested)} hold" if tested else ""
+    return "; ".join(filter(None, [said, f"{len(holds) - len(tested)} without a run" * (len(holds) > len(tested))]))
 
 
 def full_table(found: list[dict]) -> pd.DataFrame:

@@ -70,17 +70,13 @@ def measure(samples: list[np.ndarray], real: list[np.ndarray], seed: int) -> dic
                            ("samples, triads shuffled", [shuffled(row, rng) for row in some])):
             spread[name].append(distance(total(rows), target))
     return {**{name: shares(rolls) for name, rolls in (("samples", samples), ("real", real))},
-            "transitions": {name: _spread(values) for name, values in spread.items()}}
+            "transitions": {name: intervals.spread(values) for name, values in spread.items()}}
 
 
 def total(sequences: list[list]) -> np.ndarray:
     """Transitions of all sequences together, ``(move,)``."""
     return sum(map(moves, sequences), np.zeros(MOVES, int))
 
-
-def _spread(values: list[float]) -> dict[str, float]:
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return {"value": float(np.nanmean(values)), "low": float(low), "high": float(high), "units": len(values)}
 
 
 def shares(rolls: list[np.ndarray]) -> dict:

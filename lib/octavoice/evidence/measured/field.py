@@ -52,7 +52,7 @@ def compared(ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator) -> 
         half, other = np.array_split(rng.permutation(theirs), 2)
         found["samples"].append(overlap(half, rng.choice(ours, min(len(ours), len(other)), replace=False)))
         found["real"].append(overlap(half, other))
-    return {f"{what}, {name}": _spread([pair[i] for pair in pairs]) for name, pairs in found.items()
+    return {f"{what}, {name}": intervals.spread([pair[i] for pair in pairs]) for name, pairs in found.items()
             for i, what in enumerate(("overlapping area", "divergence"))}
 
 
@@ -66,8 +66,3 @@ def overlap(real: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     p, q = (gaussian_kde(values)(grid) + 1e-9 for values in (within, between))
     p, q = p / p.sum(), q / q.sum()
     return float(np.minimum(p, q).sum()), float((p * np.log(p / q)).sum())
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return {"value": float(np.nanmean(values)), "low": float(low), "high": float(high), "units": len(values)}

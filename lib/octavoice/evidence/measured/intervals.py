@@ -31,6 +31,15 @@ def gap(ours, theirs) -> dict[str, float]:
     return _told(value, (ours, theirs), _difference, min(len(ours), len(theirs)), paired=False)
 
 
+def spread(values: list[float]) -> dict[str, float]:
+    """Mean of random repetitions and the middle 95 % of them; NaN where none is a number."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
+    return {"value": float(values.mean()) if len(values) else np.nan, "low": float(low), "high": float(high),
+            "units": len(values)}
+
+
 def _share(part: np.ndarray, whole: np.ndarray, axis: int = -1) -> np.ndarray:
     return part.sum(axis=axis) / np.maximum(whole.sum(axis=axis), 1e-12)
 

@@ -34,7 +34,7 @@ def of_windows(x12: np.ndarray) -> dict[str, float]:
 def window_facts(x12: np.ndarray) -> dict[str, float]:
     """One window: onsets out of its key's form, whether its seven most frequent classes are a major or minor form,
     and how many notes of the best form are in active use. Empty where fewer than seven classes sound."""
-    counts = x12.sum(axis=0)
+    counts = x12.sum(axis=0, dtype=np.int64)
     if (counts > 0).sum() < 7:
         return {}
     inside = {name: counts[sorted(form)].sum() for name, form in harmony.scale_forms().items()}

@@ -21,6 +21,7 @@ from octavoice.evidence.measured import (
 )
 from octavoice.music.piece import Piece
 from octavoice.thesis import model as thesis
+from octavoice.thesis.attention import MainModule
 from octavoice.training.weights import Weights
 
 
@@ -170,6 +171,17 @@ def test_repeats_are_marked_where_the_next_step_goes_on_with_them():
     assert not found[79].any()  # no next step
 
 
+def test_locks_are_looked_for_amid_repeats_only():
+    """An untrained network spreads its weights: on a repeat it puts about as much as even weights would."""
+    torch.manual_seed(0)
+    block = pieces(1, 16)[0].roll
+    piece = Piece("repeat", np.concatenate([pieces(1, 200, 5)[0].roll, *[block] * 8]), 2, ((4, 4),))
+    found = attending.locks(MainModule(), [piece, *pieces(1, 300, 6)])
+    assert found["pieces with a repeat"] == 1
+    assert found["weight of the repeat"]["value"] == pytest.approx(found["even weight"]["value"], abs=0.15)
+    assert found["locked amid repeats"]["value"] == found["locked elsewhere"]["value"] == 0
+
+
 def test_the_fields_statistics_by_hand():
     roll = np.zeros((32, 88), np.uint8)
     roll[[0, 4, 8, 12, 16, 20, 24], 39] = 1
@@ -222,6 +234,6 @@ def test_everything_is_measured_of_a_runs_samples():
     splits = {"train": pieces(2, 300), "valid": pieces(2, 300, 1), "test": pieces(2, 300, 2)}
     found = samples.measure(weights, splits, seed=1, count=3)
     assert found["fragments"] == 3
-    assert {"voices", "chords", "keys", "modulations", "prime", "rhythm", "attention", "register", "field", "copies",
-            "locks"} <= set(found)
+    assert {"voices", "chords", "keys", "modulations", "prime", "rhythm", "attention", "register", "field",
+            "copies"} <= set(found)
     assert 1 <= found["attention"]["periods in use"]["value"] <= 8

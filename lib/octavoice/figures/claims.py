@@ -26,14 +26,14 @@ def choices(table: pd.DataFrame, missing: list[str]) -> Figure:
            yticklabels=[f"{name} ({row['of']})" for name, row in table.iloc[::-1].iterrows()],
            xlabel="gain of the thesis's choice, nats per step; right of the line it helps")
     ax.grid(axis="x", alpha=0.4)
-    figure.supxlabel("No pair of runs is stored for: " + ";\n".join(
-        ", ".join(missing[i:i + 3]) for i in range(0, len(missing), 3)) + ".", fontsize=8, x=0.02, ha="left")
+    figure.supxlabel("No pair of runs is stored for: " + ",\n".join(
+        "; ".join(missing[i:i + 2]) for i in range(0, len(missing), 2)) + ".", fontsize=8, x=0.02, ha="left")
     return figure
 
 
 def verdicts(found: list[dict]) -> Figure:
     """A square for every claim in the colour of its verdict: ``found`` has ``id`` and ``verdict``."""
-    figure, ax = plt.subplots(figsize=(9, 1.3))
+    figure, ax = plt.subplots(figsize=(9, 0.9))
     for i, each in enumerate(found):
         ax.add_patch(plt.Rectangle((i, 0), 0.92, 0.92, color=COLOURS[each["verdict"]]))
         ax.annotate(each["id"], (i + 0.46, 0.46), ha="center", va="center", color="white", fontsize=8)

@@ -18,7 +18,7 @@ from octavoice import corpus, paths, provenance
 from octavoice.errors import UserError
 from octavoice.evidence.claims import choices, deviations, table
 from octavoice.evidence.claims.stored import Stored
-from octavoice.evidence.measured import cost, likelihoods, music, rivals, samples
+from octavoice.evidence.measured import attending, cost, likelihoods, music, rivals, samples
 from octavoice.figures import claims as draw
 from octavoice.figures import style
 from octavoice.laboratory import published
@@ -44,6 +44,12 @@ def subject(measured: Callable[[str, int, Path], dict]) -> Callable[[str, int, P
 @subject
 def _samples(name: str, seed: int, folder: Path) -> dict:
     return samples.measure(weights.load(folder), corpus.load(name).splits(), seed)
+
+
+@subject
+def _locks(name: str, seed: int, folder: Path) -> dict:
+    generator, splits = weights.load(folder).generator, corpus.load(name).splits()
+    return {side: attending.locks(generator, splits[side]) for side in ("train", "test")}
 
 
 @subject

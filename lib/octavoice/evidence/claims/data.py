@@ -54,7 +54,7 @@ def c3(stored: Stored) -> list[Part]:
     above what even weights would give; it locks if one period of the repeat takes more than 90 % of the weight on
     most of these steps."""
     def found(name: str) -> Value | None:
-        return stored.measured("samples", "locks", "train", name, corpus=SMALL)
+        return stored.measured("locks", "train", name, corpus=SMALL)
     return [part("weight on the repeat against even weights", lambda w, even: w.low > even.high,
                  found("weight of the repeat"), found("even weight")),
             part(f"steps with one period above {LOCKED:.0%}", lambda v: v.low > 0.5, found("locked amid repeats"))]

@@ -60,8 +60,7 @@ def measure(weights: Weights, splits: dict, seed: int, count: int = COUNT) -> di
     """All measurements of one run's samples by subject. ``splits`` are a corpus's pieces by side."""
     sets = compose(weights, [*splits["test"], *splits["valid"]], seed, count)
     return {"fragments": int(sets.real.shape[1]), **_decided(sets, seed), **_played(sets, seed),
-            **_copied(sets, splits["train"]),
-            "locks": {side: attending.locks(weights.generator, splits[side]) for side in ("train", "test")}}
+            **_copied(sets, splits["train"])}
 
 
 def _decided(sets: Sets, seed: int) -> dict:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -116,3 +117,22 @@ def test_measuring_needs_a_published_run_and_a_known_subject(capsys):
     assert "is no published run" in capsys.readouterr().err
     assert cli.main(["claims", "measure", "--only", "everything"]) == 2
     assert "there is no subject 'everything'" in capsys.readouterr().err
+
+
+def test_what_is_measured_becomes_part_of_the_run(tmp_path, monkeypatch):
+    """A JSON beside the run's results and its hash in the index, so that publishing the run again keeps it."""
+    folder = tmp_path / "results/thesis/bach/seed-1"
+    folder.mkdir(parents=True)
+    (folder / "index.json").write_text('{"files": {"results/a.csv": "1"}, "provenance": {"06_experiments": {}}}')
+    (folder / "main.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(claims_command.paths, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(claims_command.corpus, "load", lambda name: SimpleNamespace(sha256="music"))
+    monkeypatch.setitem(claims_command.SUBJECTS, "nothing", lambda *run: {"gap": float("inf"), "runs": [run[1]]})
+    assert claims_command.measure("bach", 1, ["nothing"]) == "results/thesis/bach/seed-1/claims_nothing.json"
+    assert json.loads((folder / "claims_nothing.json").read_text()) == {"gap": None, "runs": [1]}
+    index = json.loads((folder / "index.json").read_text())
+    assert index["files"] == {"results/a.csv": "1",
+                              "results/claims_nothing.json": provenance.sha256(folder / "claims_nothing.json")}
+    facts = index["provenance"]["claims_nothing"]
+    assert facts["corpus_sha256"] == "music"
+    assert facts["networks"] == {"main.safetensors": provenance.sha256(folder / "main.safetensors")}

@@ -53,8 +53,18 @@ def _locks(name: str, seed: int, folder: Path) -> dict:
 
 
 @subject
-def _likelihoods(name: str, seed: int, folder: Path) -> dict:
-    return likelihoods.measure(weights.load(folder), corpus.load(name).splits(), seed)
+def _particles(name: str, seed: int, folder: Path) -> dict:
+    return likelihoods.looseness(weights.load(folder).generator, corpus.load(name).splits()["valid"])
+
+
+@subject
+def _decoder(name: str, seed: int, folder: Path) -> dict:
+    return likelihoods.decoder_levels(weights.load(folder).decoder, corpus.load(name).splits()["test"], seed)
+
+
+@subject
+def _mixture(name: str, seed: int, folder: Path) -> dict:
+    return likelihoods.on_all_steps(weights.load(folder).generator, corpus.load(name).splits())
 
 
 @subject

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from octavoice.corpus import Pieces
 from octavoice.evidence import equilibrium, mixture
 from octavoice.evidence.measured import likelihoods
 from octavoice.model import uniforms
+from octavoice.music.piece import Piece
 from octavoice.thesis import exact
-from octavoice.thesis.decoder import gibbs_step
+from octavoice.thesis.decoder import Decoder, gibbs_step
+from octavoice.thesis.generator import OctaveGenerator
 
 
 @pytest.fixture
@@ -92,3 +95,35 @@ def test_what_is_left_of_a_bound_that_falls_short_by_a_power():
         return -2 - 0.3 * n**-0.5
     assert likelihoods.gap_left(level(8), level(32), level(128)) == pytest.approx(0.3 * 128**-0.5)
     assert likelihoods.gap_left(-2.0, -1.9, -1.7) == np.inf
+
+
+def random_pieces(count, steps, seed):
+    rng = np.random.default_rng(seed)
+    return Pieces.of([Piece(str(i), (rng.random((steps, 88)) < 0.03).astype(np.uint8), 2, ((4, 4),))
+                      for i in range(count)])
+
+
+def test_a_decoder_is_judged_at_equilibrium_beside_as_generated(monkeypatch):
+    """Without hidden units the RBM is independent keys, whose equilibrium is what one Gibbs step draws."""
+    monkeypatch.setattr(likelihoods, "STEPS", 40)
+    monkeypatch.setattr(Decoder, "chains", 2)
+    torch.manual_seed(0)
+    found = likelihoods.decoder_levels(Decoder(hidden=0), random_pieces(2, 60, 0), seed=1)
+    assert found["at equilibrium"] == pytest.approx(found["as generated"], abs=1e-3)
+    assert found["at equilibrium"] == pytest.approx(found["pseudo-likelihood"], abs=1e-3)
+    assert abs(found["annealed less exact"]) < 1e-3
+    assert found["steps"] == 40
+
+
+def test_the_bound_and_the_mixture_are_measured_of_a_generator(monkeypatch):
+    monkeypatch.setattr(likelihoods, "PARTICLES", (1, 2, 4, 8))
+    torch.manual_seed(0)
+    generator = OctaveGenerator().eval()
+    sides = {name: random_pieces(2, 40, seed) for seed, name in enumerate(("train", "valid", "test"))}
+    found = likelihoods.looseness(generator, sides["valid"])
+    assert list(found["levels"]) == ["1", "2", "4", "8"]
+    assert all(len(draws) == likelihoods.DRAWS for draws in found["levels"].values())
+    assert found["steps"] + found["left out"] == 2 * 39
+    mixed = likelihoods.on_all_steps(generator, sides)
+    assert mixed["steps"] == 2 * 39
+    assert mixed["level"] >= mixed["marginal"] + np.log(mixed["epsilon"])

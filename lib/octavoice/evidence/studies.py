@@ -69,7 +69,7 @@ class FeatureModel(nn.Module):
         return self.main(t.x12[:-1], t.clock[:-1], MainState(t.history))[0]
 
 
-def _rival(run: Run, build: Callable, loss_of: Callable, name: str, seed: int, judge_of: Callable | None = None):
+def train_rival(run: Run, build: Callable, loss_of: Callable, name: str, seed: int, judge_of: Callable | None = None):
     """Train a rival at study scale on the training pieces; returns model and metrics.
 
     ``held_out`` is the loss on the panel, or ``judge_of`` where that differs from what is minimised.
@@ -96,14 +96,14 @@ def train_first_scheme(run: Run, pause_penalty: float, seed: int, shared: bool =
         log_q, _ = model.rival(model.features(t), draws)
         return weighted_mean(first_scheme_objective(log_q, t.x12[1:], penalty), t.weight)
     name = f"scheme one, {'shared net' if shared else 'own nets'}, pause penalty {pause_penalty:g}"
-    return _rival(run, lambda: FirstScheme(shared=shared), loss_of, name, seed, partial(loss_of, penalty=0.0))
+    return train_rival(run, lambda: FirstScheme(shared=shared), loss_of, name, seed, partial(loss_of, penalty=0.0))
 
 
 def train_joint(run: Run, seed: int):
     """The softmax over 4096 step vectors (exact likelihood) at study scale; returns model and metrics."""
     def loss_of(model: FeatureModel, t: Tensors, rng: torch.Generator) -> Tensor:
         return weighted_mean(model.rival.objective(model.features(t), t.x12[1:]), t.weight)
-    return _rival(run, JointSoftmax, loss_of, "softmax over 4096", seed)
+    return train_rival(run, JointSoftmax, loss_of, "softmax over 4096", seed)
 
 
 @torch.no_grad()

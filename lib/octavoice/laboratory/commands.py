@@ -21,6 +21,12 @@ def add(commands) -> None:
     pair.add_argument("first", metavar="A", help="a run as `octavoice runs` names it, or an end of its name")
     pair.add_argument("second", metavar="B")
     pair.set_defaults(command=diff)
+    verdicts = commands.add_parser("claims", help=claims.__doc__)
+    verdicts.add_argument("action", nargs="?", choices=["table", "measure"], default="table")
+    verdicts.add_argument("--corpus", default="open-keyboard", help="of a published run to measure [%(default)s]")
+    verdicts.add_argument("--seed", default="1", help="of that run [%(default)s]")
+    verdicts.add_argument("--only", nargs="+", default=[], metavar="SUBJECT", help="what to measure [everything]")
+    verdicts.set_defaults(command=claims)
 
 
 def _add_around_a_run(commands) -> None:
@@ -175,6 +181,17 @@ def list_runs(arguments: argparse.Namespace) -> None:
         print(f"{arguments.csv}: {len(table)} runs, {len(table.columns)} columns")
     else:
         print(runs.brief(table).to_string() if len(table) else "there is no run yet; `make reproduce` makes one.")
+
+
+def claims(arguments: argparse.Namespace) -> None:
+    """Give every claim of the thesis its verdict from stored runs; or measure of a run what is stored for that."""
+    from octavoice.laboratory import claims_command
+    from octavoice.training import presets
+
+    if arguments.action == "table":
+        print(claims_command.write_table())
+    else:
+        print(claims_command.measure(arguments.corpus, presets.seed_number(arguments.seed), arguments.only))
 
 
 def diff(arguments: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ JUDGING = ("octavoice.evidence.judging", *TRAINING)
 """What judging a trained model without a notebook imports."""
 TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
 """The notebooks that need trained networks, and of which models."""
-COMMITTED = {"octavoice.laboratory.published", "octavoice.laboratory.compared"}
+COMMITTED = {"octavoice.laboratory.published", "octavoice.laboratory.compared", "octavoice.laboratory.claims_command"}
 """The modules through which a notebook reads runs that are committed."""
 
 

@@ -25,6 +25,7 @@ NOTEBOOKS = (
     "06_experiments",
     "07_discussion",
     "08_beyond",
+    "10_verdicts",
 )
 TRAINING = "06_experiments"
 """The notebook among whose costs the training counts, whether it trained the networks or found them."""

@@ -1,0 +1,161 @@
+"""Rules of the claims on what the networks compose: C11 to C18, C22 (§7.3, §7.4)."""
+
+from octavoice.evidence.claims.record import Part, missing, part
+from octavoice.evidence.claims.stored import MAIN, Stored, Value
+from octavoice.thesis.voices import VOICES
+
+
+def _keys(stored: Stored, name: str, row: str = "samples") -> Value | None:
+    """A column of 07's table of keys, over seeds."""
+    def of(seed: int) -> float | None:
+        table = stored.table("c11_c13_keys", seed=seed)
+        return None if table is None else table.loc[row, name]
+    return stored.over_seeds(of)
+
+
+def _samples(stored: Stored, *keys: str | int) -> Value | None:
+    return stored.measured("samples", *keys)
+
+
+def _beside_real(stored: Stored, subject: str, name: str) -> tuple[Value | None, Value | None]:
+    """A number of the samples, and the same of real fragments."""
+    return _samples(stored, subject, "samples", name), _samples(stored, subject, "real", name)
+
+
+def c11(stored: Stored) -> list[Part]:
+    """Constantly: more than one step of every bar strikes a triad. As in music: among steps of three classes or more at
+    least three quarters of the share in held-out pieces, in every seed. Plausible: transitions between triads lie
+    nearer to those of real music than the same triads in random order do."""
+    return [part("triad steps a bar", lambda v: v.low > 1,
+                 _samples(stored, "chords", "samples", "triad steps a bar")),
+            part("triads among steps of three or more against held-out", lambda a, b: a.low > 0.75 * b.value,
+                 _keys(stored, "triads"), _keys(stored, "triads", "held-out pieces")),
+            part("divergence of transitions against shuffled ones", lambda a, b: a.value < b.low,
+                 _samples(stored, "chords", "transitions", "samples"),
+                 _samples(stored, "chords", "transitions", "samples, triads shuffled"))]
+
+
+def c12(stored: Stored) -> list[Part]:
+    """Most active: voice 1 declines least, in every seed. Rarely: it declines on fewer than 5 % of steps that strike.
+    Later ones too: after it declined voice 2 sounds less than a tenth of the time; and still less than half as often as
+    otherwise on steps that strike, where silence cannot be the reason. No such effect of later voices: for none of
+    them does declining move a later voice by more than 0.1. Whether later voices use earlier bans would take decisions
+    drawn again with the bans hidden, which is not stored."""
+    return [part("voice 1 sounds more often than the next most active, by", lambda v: v.low > 0, _lead(stored)),
+            part("voice 1 sounds on steps that strike", lambda v: v.low > 0.95,
+                 _samples(stored, "voices", "sounds on struck steps", 0)),
+            part("voice 2 sounds after voice 1 declined", lambda v: v.high < 0.1, _pair(stored, 1, 2, "declined")),
+            part("the same on steps that strike, against after it sounded", lambda a, b: a.high < b.low / 2,
+                 _samples(stored, "voices", "pairs on struck steps", 0, "sounds if declined"),
+                 _samples(stored, "voices", "pairs on struck steps", 0, "sounds if sounded")),
+            part("largest effect of voices 2 to 4 on later ones", lambda v: v.high < 0.1, _later(stored)),
+            missing("later voices make use of what was decided to be silent")]
+
+
+def _lead(stored: Stored) -> Value | None:
+    def of(seed: int) -> float | None:
+        table = stored.table("fig16_notes_per_voice", seed=seed)
+        return None if table is None else table["silent"].iloc[1:].min() - table["silent"].iloc[0]
+    return stored.over_seeds(of)
+
+
+def _pair(stored: Stored, v: int, w: int, given: str) -> Value | None:
+    """P(w sounds | v declined, or sounded), over seeds."""
+    def of(seed: int) -> float | None:
+        table = stored.table("c12_given_declined", seed=seed, index=[0, 1])
+        return None if table is None else table.loc[(v, w), f"sounds if {given}"]
+    return stored.over_seeds(of)
+
+
+def _later(stored: Stored) -> Value | None:
+    """The largest difference that a decision of voice 2 or later makes to one after it, over seeds."""
+    def of(seed: int) -> float | None:
+        table = stored.table("c12_given_declined", seed=seed, index=[0, 1])
+        if table is None:
+            return None
+        effects = (table["sounds if sounded"] - table["sounds if declined"]).abs()
+        return max(effects.loc[(v, w)] for v in range(2, VOICES) for w in range(v + 1, VOICES + 1))
+    return stored.over_seeds(of)
+
+
+def c13(stored: Stored) -> list[Part]:
+    """In key: in windows of 64 steps as many onsets as in held-out pieces less 0.05, in every seed. Forms: in
+    most windows the seven most frequent classes are exactly those of a major or minor key. In use: of the seven
+    notes of the best form six and a half on average have at least a quarter of an even share of the onsets. Real
+    fragments stand beside both."""
+    return [part("onsets in the window's key against held-out", lambda a, b: a.low > b.value - 0.05,
+                 _keys(stored, "in key by window"), _keys(stored, "in key by window", "held-out pieces")),
+            part("windows whose seven classes are a form, beside real", lambda ours, _: ours.low > 0.5,
+                 *_beside_real(stored, "keys", "seven most frequent are a form")),
+            part("notes of the form in use, beside real", lambda ours, _: ours.low > 6.5,
+                 *_beside_real(stored, "keys", "notes of the form in use"))]
+
+
+def c14(stored: Stored) -> list[Part]:
+    """Random times: by χ² changes of key prefer none of the four bars of the clock's cycle, at 5 %. After a
+    low-probability draw: the least likely draw near a change of key is less likely than near other bar lines, by a
+    permutation within samples, at 5 %."""
+    return [part("p of a preferred bar of the cycle", lambda p: p.value > 0.05,
+                 _samples(stored, "modulations", "phase p")),
+            part("p of less likely draws about changes", lambda p: p.value < 0.05,
+                 _samples(stored, "modulations", "p"))]
+
+
+def c15(stored: Stored) -> list[Part]:
+    """Key: samples lie more in their own prime's key than in another prime's, by 0.05 of the onsets or more, in every
+    seed. Rhythm: their bars agree more with their own prime's than with another's. Not its continuation: fewer than
+    5 % of the struck steps are those of the piece that the prime opens."""
+    def passed(seed: int) -> float | None:
+        found = stored.json("c15_key", seed=seed)
+        return found and found["own minus another's prime"]
+    return [part("onsets in key, own less another's prime", lambda v: v.low > 0.05, stored.over_seeds(passed)),
+            part("places of the bar that agree, own less another's", lambda v: v.low > 0,
+                 _samples(stored, "prime", "rhythm", "difference")),
+            part("struck steps as in the piece itself", lambda v: v.high < 0.05,
+                 _samples(stored, "prime", "continuation", "own"))]
+
+
+def c16(stored: Stored) -> list[Part]:
+    """Simple: more quarters than in real music are a rest, a quarter, eighths, sixteenths or dotted. Rarely: the bar's
+    figure changes less than half as often. Toward simpler: most changes are to fewer onsets. 1-1-0-1: a
+    quantised triplet falls on it and in music it goes with onsets off the grid; and a sample has it more often if its
+    prime does."""
+    return [part("simple figures against real", lambda a, b: a.low > b.high,
+                 *_beside_real(stored, "rhythm", "simple figures")),
+            part("changes of the bar's figure against real", lambda a, b: a.high < b.low / 2,
+                 *_beside_real(stored, "rhythm", "changes of bar figure")),
+            part("changes to fewer onsets", lambda v: v.low > 0.5,
+                 _samples(stored, "rhythm", "samples", "changes to fewer onsets")),
+            part("rank correlation of 1-1-0-1 with onsets off the grid", lambda r: r.value > 0.1,
+                 stored.measured("music", "triplets", "rank correlation")),
+            part("1-1-0-1 where the prime has it against where not", lambda a, b: a.low > b.high,
+                 _samples(stored, "rhythm", "triplet", "prime has it"),
+                 _samples(stored, "rhythm", "triplet", "prime has it not"))]
+
+
+def c17(stored: Stored) -> list[Part]:
+    """No clear melody: the highest key leaps by more than an octave more often than in real music. Chaotic: below C3
+    the classes are used more evenly than in real music, and more onsets there lie out of the key than above. Whether
+    one hears it is another matter."""
+    return [part("leaps of the highest key against real", lambda a, b: a.low > b.high,
+                 *_beside_real(stored, "register", "leaps of the highest key")),
+            part("bits of classes below C3 against real", lambda a, b: a.low > b.high,
+                 *_beside_real(stored, "register", "bits of low classes")),
+            part("onsets out of key, below C3 against above", lambda a, b: a.low > b.high,
+                 _samples(stored, "register", "samples", "low onsets out of key"),
+                 _samples(stored, "register", "samples", "high onsets out of key"))]
+
+
+def c18(stored: Stored) -> list[Part]:
+    """A statistic of recent notes: what is read correlates with the counts of the last 16 steps at 0.7 or more. A
+    statistic and no copy: the weights spread over at least four of the eight periods."""
+    return [part("correlation of the read with recent counts", lambda v: v.low > 0.7,
+                 _samples(stored, "attention", "counts of 16 steps")),
+            part("periods in use", lambda v: v.low > 4, _samples(stored, "attention", "periods in use"))]
+
+
+def c22(stored: Stored) -> list[Part]:
+    """Answers of listeners, and none are stored: no program can stand in for them."""
+    answers = stored.json("listening_test", MAIN, 1)
+    return [missing("rank among 24 by listeners")] if answers is None else [
+        Part("rank among 24 by listeners", str(answers["rank"]), answers["rank"] <= 5)]

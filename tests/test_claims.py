@@ -1,0 +1,138 @@
+"""The table of claims is what the stored runs give, and no claim goes without evidence."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from octavoice import provenance
+from octavoice.evidence.claims import choices, deviations, table
+from octavoice.evidence.claims.record import NOT, PARTLY, REPRODUCED, UNTESTABLE, Part, missing, part, verdict
+from octavoice.evidence.claims.stored import Stored, Value
+from octavoice.figures import claims as draw
+from octavoice.laboratory import claims_command
+
+
+@pytest.fixture(scope="module")
+def found():
+    return {each["id"]: each for each in table.records()}
+
+
+def test_the_committed_table_is_what_the_stored_runs_give(checkout):
+    written = json.loads((checkout / claims_command.TABLE).read_text(encoding="utf-8"))
+    assert written == json.loads(json.dumps(claims_command.computed()))
+    assert claims_command.stored_table() == written["claims"]
+
+
+def test_the_readmes_table_is_the_committed_one(checkout):
+    text = (checkout / "README.md").read_text(encoding="utf-8")
+    if claims_command.MARKS[0] not in text:
+        pytest.skip("the README has no table of claims yet")
+    assert claims_command.readme_section() in text
+
+
+def test_every_claim_is_there_with_words_test_and_rule(found):
+    assert list(found) == [f"C{i}" for i in range(1, 26)]
+    assert set(found) == set(table.RULES)
+    for each in found.values():
+        assert each["section"].startswith("§")
+        assert all(len(each[field]) > 9 for field in ("claim", "test", "rule", "change"))
+
+
+def test_no_claim_has_a_verdict_without_evidence(found, checkout):
+    """Files that were read, or arithmetic; and where nothing could be tested, a part that says what is missing."""
+    for each in found.values():
+        tested = [part for part in each["parts"] if part["holds"] is not None]
+        assert each["parts"], each["id"]
+        assert bool(tested) == (each["verdict"] != UNTESTABLE), each["id"]
+        assert each["files"] or each["id"] == "C5" or not tested, each["id"]
+        assert all((checkout / "results" / "thesis" / file).is_file() for file in each["files"])
+        assert not each["figure"] or (checkout / each["figure"]).is_file(), each["id"]
+
+
+def test_measurements_are_of_the_committed_networks(checkout):
+    for index in checkout.glob("results/thesis/*/seed-*/index.json"):
+        for name, facts in json.loads(index.read_text())["provenance"].items():
+            if name.startswith("claims_"):
+                assert all(provenance.sha256(index.parent / file) == sha for file, sha in facts["networks"].items())
+
+
+def test_without_results_only_arithmetic_is_left(tmp_path):
+    verdicts = {each["id"]: each["verdict"] for each in table.records(tmp_path)}
+    assert {name for name, told in verdicts.items() if told != UNTESTABLE} == {"C5", "C21"}
+
+
+def test_a_verdict_follows_what_is_stored(checkout, tmp_path, found):
+    """Held-out levels that fall at the end take C9's parts with them."""
+    bulky = shutil.ignore_patterns("*.mid", "*.safetensors")
+    shutil.copytree(checkout / "results" / "thesis", tmp_path / "thesis", ignore=bulky)
+    for path in tmp_path.glob("thesis/open-keyboard/seed-*/c9_gap.csv"):
+        gap = pd.read_csv(path, index_col=0)
+        gap.loc["best held-out"] += 1
+        gap.loc["gap, training minus held-out"] = 1
+        gap.to_csv(path)
+    changed = {each["id"]: each for each in table.records(tmp_path / "thesis")}
+    assert found["C9"]["verdict"] == PARTLY
+    assert [each["holds"] for each in changed["C9"]["parts"]] == [True, False, False, False]
+    assert {name for name in found if changed[name] != found[name]} == {"C9"}
+
+
+def test_a_verdict_is_computed_from_its_parts():
+    yes, no, none = Part("a", "1", True), Part("b", "2", False), missing("c")
+    assert verdict([yes, yes]) == REPRODUCED
+    assert verdict([yes, no]) == verdict([yes, none]) == PARTLY
+    assert verdict([no, none]) == NOT
+    assert verdict([none]) == UNTESTABLE
+    one, other = Value(1.0, 0.5, 1.5, "seeds"), Value(2.0, 1.6, 2.2, "seeds")
+    told = part("less", lambda a, b: a.high < b.low, one, other)
+    assert (told.found, told.holds) == ("1 (0.5 to 1.5) against 2 (1.6 to 2.2, seeds)", True)
+    assert part("less", lambda a: True, None).holds is None
+
+
+def test_choices_without_a_run_are_named():
+    gains = choices.gains(Stored())
+    absent = choices.missing(gains)
+    assert set(gains.index).isdisjoint(absent)
+    assert {*gains.index, *absent} >= {*choices.FORCING, *choices.DECODER, *choices.MISSING}
+    assert (gains["low"] <= gains["gain"]).all()
+    assert len(draw.choices(gains, absent).axes[0].get_yticklabels()) == len(gains)
+
+
+def test_the_log_reads_its_effects(checkout):
+    log = deviations.table()
+    assert log.index.is_unique
+    levels = pd.read_csv(checkout / "results/thesis/open-keyboard/seed-1/c9_gap.csv", index_col=0)["value"]
+    effect = log.loc["which weights are reported", "effect"]
+    assert "3 seeds" in effect
+    assert levels["best held-out"] >= levels["last held-out"]
+    assert (deviations.table(Stored(checkout / "tests"))["effect"] == deviations.UNMEASURED).all()
+
+
+def test_measuring_needs_a_published_run_and_a_known_subject(capsys):
+    from octavoice import cli
+
+    assert cli.main(["claims", "measure", "--corpus", "bach", "--seed", "7"]) == 2
+    assert "is no published run" in capsys.readouterr().err
+    assert cli.main(["claims", "measure", "--only", "everything"]) == 2
+    assert "there is no subject 'everything'" in capsys.readouterr().err
+
+
+def test_what_is_measured_becomes_part_of_the_run(tmp_path, monkeypatch):
+    """A JSON beside the run's results and its hash in the index, so that publishing the run again keeps it."""
+    folder = tmp_path / "results/thesis/bach/seed-1"
+    folder.mkdir(parents=True)
+    (folder / "index.json").write_text('{"files": {"results/a.csv": "1"}, "provenance": {"06_experiments": {}}}')
+    (folder / "main.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(claims_command.paths, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(claims_command.corpus, "load", lambda name: SimpleNamespace(sha256="music"))
+    monkeypatch.setitem(claims_command.SUBJECTS, "nothing", lambda *run: {"gap": float("inf"), "runs": [run[1]]})
+    assert claims_command.measure("bach", 1, ["nothing"]) == "results/thesis/bach/seed-1/claims_nothing.json"
+    assert json.loads((folder / "claims_nothing.json").read_text()) == {"gap": None, "runs": [1]}
+    index = json.loads((folder / "index.json").read_text())
+    assert index["files"] == {"results/a.csv": "1",
+                              "results/claims_nothing.json": provenance.sha256(folder / "claims_nothing.json")}
+    facts = index["provenance"]["claims_nothing"]
+    assert facts["corpus_sha256"] == "music"
+    assert facts["networks"] == {"main.safetensors": provenance.sha256(folder / "main.safetensors")}

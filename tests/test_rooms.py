@@ -23,7 +23,7 @@ ROOMS = {
     "beyond": {"music", "model", "thesis"},
     "survey": {"music", "model"},
     "figures": {"music"},
-    "training": {*GROUND, "model", "music", "corpus", "thesis", "beyond"},
+    "training": {*GROUND, "model", "music", "corpus", "thesis", "beyond", "survey"},
     "evidence": {*GROUND, "model", "music", "corpus", "thesis", "beyond", "composer", "training"},
     "composing": {*GROUND, "model", "music", "corpus", "thesis", "composer", "training", "evidence", "figures"},
     "laboratory": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence", "composing", "figures"},

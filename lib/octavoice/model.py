@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 CLASSES, GIVEN, KEYS = "classes", "keys given classes", "keys"
 """The spaces: p(x'_t | past), p(x_t | x'_t, past), p(x_t | past). The first two added are one of the third."""
-EXACT, BOUND = "exact", "bound"
-"""What a log-likelihood is: the number itself, or on average below it."""
+EXACT, BOUND, ESTIMATE = "exact", "bound", "estimate"
+"""What a log-likelihood is: the number itself, on average below it, or near it with an error to either side."""
 HISTORY = 128
 """Steps before a fragment that come with it."""
 

@@ -26,7 +26,7 @@ class Recurrent(Trunk):
 
     def forward(self, x: Tensor, ticks: Tensor, memory: Any = None, drop: Drop = nn.Identity()) -> tuple[Tensor, Any]:
         """See :class:`octavoice.survey.chords.Trunk`."""
-        h, memory = self.net(drop(x), memory)
+        h, memory = self.net(x, memory)
         return drop(h), memory
 
 
@@ -41,7 +41,7 @@ def gru(keys: int = KEYS, size: int = 200) -> Chords:
 
 
 BAI, RRU = "Bai, Kolter and Koltun 2018", "the RRU paper 2021, tuned"
-DEVIATIONS = ("one layer of 200, trained on fragments from a zero state", "dropout on what the layer hears and says",
+DEVIATIONS = ("one layer of 200, trained on fragments from a zero state", "dropout on the features alone",
               "Adam with warm-up, a cosine schedule and clipped gradients")
 
 

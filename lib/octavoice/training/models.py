@@ -1,11 +1,21 @@
 """The table of models by name. To add one: write its networks and ``MODEL`` in a file of their own, and a line here."""
 
+from dataclasses import replace
+
 from octavoice import beyond, survey
 from octavoice.errors import UserError
 from octavoice.model import Model
 from octavoice.thesis import model as thesis
 
-MODELS = {model.name: model for model in (thesis.MODEL, beyond.MODEL, *survey.MODELS)}
+
+def with_keys(model: Model) -> Model:
+    """A model of pitch classes with the second stage of the model beyond, trained as its own."""
+    keys = beyond.MODEL.stages[1]
+    return replace(model, stages=(*model.stages, replace(keys, name=f"{model.stages[0].name}_keys")))
+
+
+MODELS = {model.name: model for model in (thesis.MODEL, beyond.MODEL, *survey.MODELS,
+                                          *map(with_keys, survey.CLASSES_MODELS))}
 
 
 def named(name: str) -> Model:

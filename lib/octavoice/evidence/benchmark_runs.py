@@ -22,10 +22,10 @@ from octavoice.corpus import Fragments
 from octavoice.corpus.benchmarks import NAMES, load_benchmark
 from octavoice.errors import UserError
 from octavoice.evidence import axis, benchmark_sets
-from octavoice.model import Network, Recipe, Stage
 from octavoice.model import KEYS as IN_KEYS
+from octavoice.model import Network, Recipe, Stage
 from octavoice.training import models, networks, recipes
-from octavoice.training.fit import Task, fit, seeded
+from octavoice.training.fit import fit, seeded
 from octavoice.training.weights import load_module, save_module
 
 VALID_FRAMES = 12_000

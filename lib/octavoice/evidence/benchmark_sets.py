@@ -29,7 +29,8 @@ def first_order_nll(splits: dict[str, Rolls]) -> float:
     before, now = (np.concatenate([roll[part].astype(bool) for roll in splits["train"]])
                    for part in (slice(None, -1), slice(1, None)))
     p = [((now & was).sum(axis=0) + SMOOTHING) / (was.sum(axis=0) + 2 * SMOOTHING) for was in (~before, before)]
-    before, now = (np.concatenate([roll[part] for roll in splits["test"]]) for part in (slice(None, -1), slice(1, None)))
+    before, now = (np.concatenate([roll[part] for roll in splits["test"]])
+                   for part in (slice(None, -1), slice(1, None)))
     chance = np.where(before, p[1], p[0])
     return float(-np.log(np.where(now, chance, 1 - chance)).sum(axis=1).mean())
 

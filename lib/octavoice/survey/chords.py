@@ -20,6 +20,7 @@ from octavoice.music.roll import CLOCK_BITS
 
 Drop = Callable[[Tensor], Tensor]
 """What training does to activations: some become 0."""
+KEEP: Drop = nn.Identity()
 RATE, WARM_UP, CLIP = 2e-3, 50, 1.0
 SPARSE = -3.0
 """Bias with which a head begins: a key sounds in one step of twenty."""
@@ -43,11 +44,11 @@ class SurveyCard(Card):
     published: tuple[Published, ...] = ()
 
 
-BENCHMARKS = "Nottingham, JSB Chorales, MuseData and Piano-midi.de, rolls of sounding notes (Boulanger-Lewandowski 2012)"
+BENCHMARKS = "Nottingham, JSB Chorales, MuseData, Piano-midi.de: rolls of sounding notes (Boulanger-Lewandowski 2012)"
 
 
 class State(NamedTuple):
-    """After a step ``x`` ``(batch, key)`` was heard, the piece's step number ``position``: ``memory`` lies before it."""
+    """After a step ``x`` ``(batch, key)``, the piece's number ``position``, was heard: ``memory`` lies before it."""
 
     x: Tensor
     position: int
@@ -60,7 +61,7 @@ class Trunk(nn.Module):
     size: int
     reach = 0
 
-    def forward(self, x: Tensor, ticks: Tensor, memory: Any = None, drop: Drop = nn.Identity()) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, ticks: Tensor, memory: Any = None, drop: Drop = KEEP) -> tuple[Tensor, Any]:
         """Features ``(time, batch, …, size)`` after each step, and the memory after the last.
 
         ``x`` ``(time, batch, key)``, ``ticks`` ``(time, batch, 6)``; any number of steps gives the same as one by one.
@@ -109,7 +110,7 @@ class Chords(Network):
         """As many uniforms as the head takes."""
         return self.head.draw_size
 
-    def features(self, batch: Tensors, drop: Drop = nn.Identity()) -> tuple[Tensor, Tensor]:
+    def features(self, batch: Tensors, drop: Drop = KEEP) -> tuple[Tensor, Tensor]:
         """Features after every step but the last ``(time - 1, batch, …, size)``, and the steps they predict."""
         x, past = (batch.x12, batch.history) if self.space == IN_CLASSES else (batch.x, batch.past)
         time = torch.arange(len(x) - 1, device=x.device)[:, None]
@@ -183,7 +184,7 @@ def dropper(share: float, rng: torch.Generator) -> Drop:
 
     def drop(x: Tensor) -> Tensor:
         return x * (uniforms(rng, *x.shape, device=x.device) >= share).to(x.dtype) / (1 - share)
-    return drop if share else nn.Identity()
+    return drop if share else KEEP
 
 
 def recipe_of(rate: float = RATE, iterations: float = 1.0, batch: float = 1.0) -> Callable[[Any], Recipe]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from octavoice.model import Model, Stage
 from octavoice.music.roll import KEYS
-from octavoice.survey.chords import BENCHMARKS, Bernoulli, Chords, Drop, Published, SurveyCard, Trunk, recipe_of
+from octavoice.survey.chords import BENCHMARKS, KEEP, Bernoulli, Chords, Drop, Published, SurveyCard, Trunk, recipe_of
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -24,7 +24,7 @@ class Recurrent(Trunk):
         super().__init__()
         self.size, self.net = size, CELLS[cell](keys, size)
 
-    def forward(self, x: Tensor, ticks: Tensor, memory: Any = None, drop: Drop = nn.Identity()) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, ticks: Tensor, memory: Any = None, drop: Drop = KEEP) -> tuple[Tensor, Any]:
         """See :class:`octavoice.survey.chords.Trunk`."""
         h, memory = self.net(x, memory)
         return drop(h), memory

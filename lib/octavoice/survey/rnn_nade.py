@@ -45,7 +45,7 @@ class NADE(Head):
         return -functional.binary_cross_entropy_with_logits(self.logits(b, c, x), x, reduction="none").sum(dim=-1)
 
     def logits(self, b: Tensor, c: Tensor, x: Tensor) -> Tensor:
-        """Of "key k sounds" given the keys below it, teacher-forced: ``b``, ``x`` ``(row, key)``, ``c`` ``(row, units)``."""
+        """Of "key k sounds" given the keys below it, teacher-forced: ``b``, ``x`` (row, key), ``c`` (row, units)."""
         told = (x[..., None] * self.W).cumsum(dim=-2).roll(1, dims=-2)
         told = torch.cat([torch.zeros_like(told[:, :1]), told[:, 1:]], dim=-2)
         return b + torch.einsum("rku,ku->rk", torch.sigmoid(c[:, None] + told), self.V)

@@ -1,6 +1,7 @@
 """TCN: causal convolutions with growing holes (Bai, Kolter and Koltun 2018).
 
-    block d: z = x + drop(relu(conv_d(drop(relu(conv_d(x))))));    conv_d(x)_t = Σ_{i<k} W_i x_{t-d i} + b,  d = 1, 2, 4, …
+    conv_d(x)_t = Σ_{i<k} W_i x_{t-d i} + b,  d = 1, 2, 4, …
+    block d: z = relu(x + drop(relu(conv_d(drop(relu(conv_d(x)))))))
     p(x_{t+1} | x_≤t) = Π_k Bernoulli(x_{t+1}[k]; σ(w_k z_t + b_k))
 
 The thesis has no convolutions through time; §3.3 only weighs convolutions over a roll as a picture. The step form
@@ -15,7 +16,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from octavoice.model import HISTORY, Model, Stage
 from octavoice.music.roll import KEYS
-from octavoice.survey.chords import BENCHMARKS, Bernoulli, Chords, Drop, Published, SurveyCard, Trunk, recipe_of
+from octavoice.survey.chords import BENCHMARKS, KEEP, Bernoulli, Chords, Drop, Published, SurveyCard, Trunk, recipe_of
 
 
 class Block(nn.Module):
@@ -44,7 +45,7 @@ class Convolutions(Trunk):
             raise ValueError(f"the net sees {self.reach} steps back, and a fragment comes with {HISTORY}")
         self.blocks = nn.ModuleList(Block(size if n else keys, size, kernel, 2**n) for n in range(levels))
 
-    def forward(self, x: Tensor, ticks: Tensor, memory: Any = None, drop: Drop = nn.Identity()) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, ticks: Tensor, memory: Any = None, drop: Drop = KEEP) -> tuple[Tensor, Any]:
         """See :class:`octavoice.survey.chords.Trunk`; ``memory`` ``(reach, batch, key)`` is a window of the past."""
         line = torch.cat([memory, x])
         z = line.permute(1, 2, 0)
@@ -70,7 +71,7 @@ MODEL = Model("tcn", SurveyCard(
     section="§3.3 mentions convolutions over rolls, §4.1 independent keys",
     equations=("conv_d(x)_t = Σ_i W_i x_{t-d i} + b", "z = relu(x + drop(relu(conv_d(drop(relu(conv_d(x)))))))",
                "p(x_{t+1} | x_≤t) = Π_k σ(w_k z_t + b_k)…"),
-    deviations=("silence before a piece, not zeros before every layer", "dropout of single activations, not of channels",
+    deviations=("silence before a piece, not zeros before every layer", "dropout of single activations, not channels",
                 "one setting for all sets: kernel 5, four levels of 150"),
     size="four levels of 150, kernel 5 (the program's defaults)", data=BENCHMARKS,
     published=(Published("benchmarks/nottingham", 3.07, SOURCE), Published("benchmarks/jsb", 8.10, SOURCE))),

@@ -17,7 +17,18 @@ from torch.nn import functional
 
 from octavoice.model import Model, Stage
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
-from octavoice.survey.chords import BENCHMARKS, SPARSE, Chords, Drop, Head, SurveyCard, Trunk, bernoulli, recipe_of
+from octavoice.survey.chords import (
+    BENCHMARKS,
+    KEEP,
+    SPARSE,
+    Chords,
+    Drop,
+    Head,
+    SurveyCard,
+    Trunk,
+    bernoulli,
+    recipe_of,
+)
 
 NEAR = 12
 """Keys to either side that a key's net hears."""
@@ -45,7 +56,7 @@ class TiedLSTM(Trunk):
         super().__init__()
         self.size, self.net = size, nn.LSTM(INPUTS, size)
 
-    def forward(self, x: Tensor, ticks: Tensor, memory: Any = None, drop: Drop = nn.Identity()) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, ticks: Tensor, memory: Any = None, drop: Drop = KEEP) -> tuple[Tensor, Any]:
         """See :class:`octavoice.survey.chords.Trunk`; features ``(time, batch, key, size)``."""
         told = seen_from_each(x, ticks)
         h, memory = self.net(told.flatten(1, 2), memory)
@@ -122,7 +133,7 @@ def balstm(keys: int = KEYS, size: int = 64, lower: int = 32, upper: int = 16) -
 
 
 PAPER = "D. D. Johnson: Generating polyphonic music using tied parallel networks, EvoMUSART 2017"
-DEVIATIONS = ("smaller layers, for one core", "the beat is the place within sixteen steps, counted from the piece's start",
+DEVIATIONS = ("smaller layers, for one core", "the beat is the place within sixteen steps of the piece",
               "Adam with warm-up, a cosine schedule and clipped gradients",
               "the paper's own figures are left out here: none was at hand to check them against")
 INPUT = "i_{t,k} = [x_t[k-12 … k+12] ; classes counted from k ; beat];  u_{t,k} = LSTM(i_{t,k}, u_{t-1,k})"

@@ -9,7 +9,7 @@ import torch
 
 from octavoice import survey
 from octavoice.composer import Composer
-from octavoice.model import EXACT, ESTIMATE, HISTORY, Tensors
+from octavoice.model import ESTIMATE, EXACT, HISTORY, Tensors
 from octavoice.music.roll import KEYS, compress
 from octavoice.survey import chords, rbm, recurrent, rnn_dbn, rnn_nade, rnn_rbm, tcn, tied_parallel
 from octavoice.training import models
@@ -86,7 +86,7 @@ def enumerated(network, x):
     if isinstance(network.head, rnn_rbm.RBM):
         b, c = network.head.biases(h)
         return torch.log_softmax(-rbm.free_energy(EVERY, b, c, network.head.W), dim=0)
-    b1, c1, b2, c2 = (bias(h) for bias in network.head.biases)
+    b1, _, b2, c2 = (bias(h) for bias in network.head.biases)
     first = ((torch.arange(2**b2.shape[-1])[:, None] >> torch.arange(b2.shape[-1])) & 1).double()
     prior = torch.log_softmax(-rbm.free_energy(first, b2, c2, network.head.upper), dim=0)
     below = chords.bernoulli((b1 + first @ network.head.lower)[:, None].expand(-1, len(EVERY), -1),
@@ -138,7 +138,8 @@ def test_contrastive_divergence_teaches_what_the_likelihood_does():
 
 
 def contrast_gradient(x, b, c, W, steps, draws):
-    return torch.autograd.grad(rbm.contrast(x, b.expand(len(x), -1), c.expand(len(x), -1), W, steps, draws).mean(), W)[0]
+    b, c = (bias.expand(len(x), -1) for bias in (b, c))
+    return torch.autograd.grad(rbm.contrast(x, b, c, W, steps, draws).mean(), W)[0]
 
 
 def test_the_upper_machine_teaches_nothing_below_it():
@@ -317,5 +318,6 @@ def test_convolutions_that_see_too_far_are_refused():
 def test_a_card_says_where_a_model_comes_from(model):
     card = model.card
     assert isinstance(card, chords.SurveyCard)
-    assert all([card.title, card.source, card.section.count("§"), card.equations, card.deviations, card.size, card.data])
+    assert "§" in card.section
+    assert all([card.title, card.source, card.equations, card.deviations, card.size, card.data])
     assert all(figure.corpus.startswith("benchmarks/") and figure.source for figure in card.published)

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from octavoice.model import CLASSES as IN_CLASSES
 from octavoice.model import Model, Stage, precise
 from octavoice.music.roll import CLASSES, KEYS
-from octavoice.survey.chords import BENCHMARKS, SPARSE, Chords, Head, Published, SurveyCard, recipe_of
+from octavoice.survey.chords import BENCHMARKS, RATE, SPARSE, Chords, Head, Published, SurveyCard, recipe_of
 from octavoice.survey.recurrent import Recurrent
 
 ROWS = 512
@@ -83,7 +83,7 @@ MODEL = Model("rnn-nade", SurveyCard(
     size="tuned for each set", data=BENCHMARKS,
     published=(Published("benchmarks/nottingham", 2.31, SOURCE), Published("benchmarks/musedata", 5.60, SOURCE),
                Published("benchmarks/piano-midi", 7.05, SOURCE))),
-    (Stage("rnn_nade", "keys", rnn_nade, recipe_of()),))
+    (Stage("rnn_nade", "keys", rnn_nade, recipe_of(RATE, 0.5, 0.5)),))
 CLASSES_MODEL = Model("rnn-nade-classes", SurveyCard(
     title="RNN-NADE over the pitch classes", source=PAPER, section="§3.3, §6.2", equations=EQUATIONS,
     deviations=("twelve pitch classes in place of 88 keys: the thesis's compression, not the paper's",

@@ -54,16 +54,21 @@ SETTINGS = {
 }
 
 
+LEAST = {"iterations": 1, "batch": 1, "length": 2, "every": 1, "rate": 0, "dropout": 0, "clip": 0, "shifted": 0}
+
+
 def changed(setting: Setting, texts: list[str]) -> Setting:
     """A setting with some values changed, each given as ``name=value``; raises :class:`UserError`."""
     kinds = {field.name: field.type for field in fields(Setting)}
     for text in texts:
         name, _, value = text.partition("=")
         try:
-            kind = kinds[name]
-            setting = replace(setting, **{name: value == "True" if kind is bool else kind(value)})
+            given = bool(int(value)) if kinds[name] is bool else kinds[name](value)
+            if not LEAST[name] <= given < (1 if name == "dropout" else np.inf):
+                raise ValueError(text)
         except (KeyError, ValueError) as error:
             raise UserError(f"setting {text!r} is none; give NAME=NUMBER with one of {', '.join(kinds)}.") from error
+        setting = replace(setting, **{name: given})
     return setting
 
 
@@ -82,15 +87,20 @@ def result_path(corpus: str, model: str, seed: int, texts: list[str] = ()) -> Pa
     return paths.home() / "results" / "survey" / paths.slug(corpus) / model / f"{name}.json"
 
 
+def facts_of(model: str, corpus: str, seed: int, setting: Setting) -> dict:
+    """Everything that decides a run's numbers."""
+    return {"model": model, "corpus": corpus, "seed": seed, "settings": asdict(setting), "device": "cpu",
+            "code": provenance.code_fingerprint(recipes.code_of(stage_of(model))), "versions": provenance.versions(),
+            "processor": provenance.processor()}
+
+
 def run(model: str, corpus: str, seed: int, texts: list[str] = ()) -> dict:
     """One run's result: trained and judged now, or found done with the same settings and code."""
     if corpus not in NAMES:
         raise UserError(f"corpus {corpus!r} is no benchmark set; choose one of {', '.join(NAMES)}.")
     stage, setting, path = stage_of(model), changed(SETTINGS[corpus], texts), result_path(corpus, model, seed, texts)
     torch.set_num_threads(1)
-    facts = {"model": model, "corpus": corpus, "seed": seed, "settings": asdict(setting), "device": "cpu",
-             "code": provenance.code_fingerprint(recipes.code_of(stage)), "versions": provenance.versions(),
-             "processor": provenance.processor()}
+    facts = facts_of(model, corpus, seed, setting)
     key = provenance.digest(facts)
     if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
         return found

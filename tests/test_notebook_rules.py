@@ -13,8 +13,8 @@ from octavoice.laboratory.handover import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
-BESIDE = {"compose", "listening_test"}
-"""Notebooks beside the thesis's seven, which no workflow runs; their parameters are their own."""
+BESIDE = {"compose", "listening_test", "09_survey"}
+"""Notebooks that no workflow runs; their parameters are their own."""
 # A path of somebody's machine, at the start of a word: /home/…, /tmp/…, C:\…
 MACHINE_PATH = re.compile(
     r"(?<![\w.\])}/])(?:/(?:home|Users|root|tmp|private|var|mnt|opt|srv|usr|etc|proc)/|[A-Z]:\\\w|~/)"

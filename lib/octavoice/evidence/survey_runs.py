@@ -1,6 +1,7 @@
 """The survey's runs, one command each, resumable, and what of them is there:
 
     python -m octavoice.evidence.survey_runs run MODEL CORPUS [--seed N] [--set NAME=VALUE …]
+    python -m octavoice.evidence.survey_runs controls
     python -m octavoice.evidence.survey_runs summary
 
 On one of the field's benchmark sets (``benchmarks/…``) a model is trained and judged as
@@ -20,11 +21,11 @@ import torch
 
 from octavoice import corpus as corpora
 from octavoice import paths, provenance
-from octavoice.corpus.benchmarks import NAMES
+from octavoice.corpus.benchmarks import NAMES, load_benchmark, marginal_nll
 from octavoice.errors import UserError
 from octavoice.evidence import axis, benchmark_runs, benchmark_sets, evaluation, samples
 from octavoice.model import Stage
-from octavoice.music.formats.midi import write_midi
+from octavoice.music.formats.midi import read_midi, write_midi
 from octavoice.survey import CLASSES_MODELS, MODELS
 from octavoice.training import models, networks, presets, recipes
 from octavoice.training.run import Run, pick_device
@@ -87,11 +88,57 @@ def continued(run: Run, trained: networks.Networks) -> np.ndarray:
     return samples.continue_primes(run, trained, prime[:, :1])[1].roll[:, 0]
 
 
-def results(folder: Path | None = None) -> list[dict]:
-    """All results that are there, with their files' names as ``run``."""
-    folder = folder or paths.checkout() / "results" / "survey"
-    return [json.loads(path.read_text()) | {"run": path.stem, "path": str(path.relative_to(folder))}
-            for path in sorted(folder.glob("*/*/seed-*.json"))]
+def write_controls() -> Path:
+    """Write what the benchmark sets give without any network, nats per frame from the second, and what was seen."""
+    found = {}
+    for name in NAMES:
+        splits = load_benchmark(name)
+        found[name] = {"every key alone": marginal_nll(splits),
+                       "every key after itself": benchmark_sets.first_order_nll(splits)}
+    path = paths.home() / "results" / "survey" / "controls.json"
+    with paths.atomic(path) as temporary:
+        temporary.write_text(json.dumps(found, indent=1) + "\n")
+    return path
+
+
+def committed() -> Path:
+    """The folder of the results that are committed."""
+    return paths.checkout() / "results" / "survey"
+
+
+def results(folder: Path) -> list[dict]:
+    """All results below a folder, with their files' names as ``run``."""
+    return [json.loads(path.read_text()) | {"run": path.stem} for path in sorted(folder.glob("*/*/seed-*.json"))]
+
+
+def controls(folder: Path) -> dict[str, dict[str, float]]:
+    """What :func:`write_controls` left in a folder, by set."""
+    path = folder / "controls.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def heard(folder: Path, model: str) -> tuple[np.ndarray, str] | None:
+    """A continuation that a run on open music left, as a roll ``(time, key)``, and which run that was; or nothing."""
+    files = (path for corpus in OPEN for path in sorted((folder / corpus / model).glob("seed-*.mid")))
+    path = next(files, None)
+    return path and (read_midi(path).roll, f"{path.parent.parent.name}, {path.stem}")
+
+
+def panels(found: list[dict]) -> dict[str, pd.DataFrame]:
+    """For each set of music with a result: minutes, nats and kind of every model's best run, for a figure."""
+    made = {}
+    for corpus in dict.fromkeys(run["corpus"] for run in found):
+        rows = {}
+        for run in sorted((run for run in found if run["corpus"] == corpus), key=_score, reverse=True):
+            nats = run["test"]["from the second"] if corpus in NAMES else -run["level"]
+            rows[run["model"]] = {"minutes": run["cost"]["seconds"] / 60, "nats": nats, "kind": run["kind"]}
+        made[corpus.removeprefix("benchmarks/") + (", benchmark" if corpus in NAMES else "")] = pd.DataFrame(rows).T
+    return made
+
+
+def _score(run: dict) -> float:
+    """By what the best of several runs of one model is chosen: validation on a benchmark set, else the first seed."""
+    return run["cost"]["selected_on"] if run["corpus"] in NAMES else run["seed"]
 
 
 def benchmark_table(found: list[dict]) -> pd.DataFrame:
@@ -105,7 +152,7 @@ def benchmark_table(found: list[dict]) -> pd.DataFrame:
             runs = [run for run in found if (run["corpus"], run["model"]) == (corpus, model.name)]
             published = [figure for figure in model.card.published if figure.corpus == corpus]
             told = "; ".join(f"{figure.nats:.2f} ({figure.source})" for figure in published) or "–"
-            best = min(runs, key=lambda run: run["cost"]["selected_on"], default=None)
+            best = min(runs, key=_score, default=None)
             rows[corpus.partition("/")[2], model.name] = (
                 {"nats per frame": "missing", "published": told} if best is None else
                 _benchmark_row(best, len(runs)) | {"published": told, "met": _met(best, published)})
@@ -164,11 +211,14 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("corpus")
     run.add_argument("--seed", type=int, default=1)
     run.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="texts")
+    commands.add_parser("controls", help="what the benchmark sets give without any network")
     commands.add_parser("summary", help="what is there and what is missing")
     given = parser.parse_args(argv)
     try:
         if given.command == "run":
             print(f"{given.model} on {given.corpus}:", run_one(given.model, given.corpus, given.seed, given.texts))
+        elif given.command == "controls":
+            print(write_controls())
         else:
             found = results(paths.home() / "results" / "survey")
             print(benchmark_table(found).to_string(), open_table(found).to_string(), sep="\n\n")

@@ -10,6 +10,7 @@ are judged, and the weights that were best on them are the ones that the test pi
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -95,7 +96,10 @@ def facts_of(model: str, corpus: str, seed: int, setting: Setting) -> dict:
 
 
 def run(model: str, corpus: str, seed: int, texts: list[str] = ()) -> dict:
-    """One run's result: trained and judged now, or found done with the same settings and code."""
+    """One run's result: trained and judged now, or found done with the same settings and code.
+
+    Of its cost, ``seconds`` pass on the wall in training; ``cpu_seconds`` are all that this process took.
+    """
     if corpus not in NAMES:
         raise UserError(f"corpus {corpus!r} is no benchmark set; choose one of {', '.join(NAMES)}.")
     stage, setting, path = stage_of(model), changed(SETTINGS[corpus], texts), result_path(corpus, model, seed, texts)
@@ -106,6 +110,7 @@ def run(model: str, corpus: str, seed: int, texts: list[str] = ()) -> dict:
         return found
     splits, network = load_benchmark(corpus), seeded(stage.build, seed)
     cost = train(network, splits, setting, seed, path, key)
+    cost["cpu_seconds"] = round(time.process_time(), 1)
     result = facts | {"key": key, "commit": provenance.commit(), "cost": cost, **judged(network, splits)}
     with paths.atomic(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")

@@ -11,6 +11,8 @@ from octavoice import paths
 from octavoice.corpus import benchmarks
 from octavoice.errors import UserError
 from octavoice.evidence import axis, benchmark_runs, benchmark_sets, survey_runs
+from octavoice.figures import survey as figures
+from octavoice.music.formats.midi import write_midi
 from octavoice.music.roll import KEYS
 from octavoice.survey import MODELS, recurrent
 from octavoice.training import fit, models, presets, recipes
@@ -208,3 +210,57 @@ def test_a_new_preset_changes_no_key_of_the_others():
     """A key hashes the settings that a network depends on, not the table they come from."""
     assert not [name for stage in models.named("beyond").stages for name in recipes.code_of(stage)
                 if name.startswith(("octavoice.training.presets", "octavoice.survey"))]
+
+
+# --- what notebook 09 shows -------------------------------------------------------------------------------------------
+
+def some_run(model, corpus, nats, kind="exact", seed=1):
+    """A result as a run leaves it, as far as tables and figures read it."""
+    test = {"from the second": nats, "every frame": nats, "window seen": {"share": 0.0, "leaked": None, "clean": nats}}
+    judged = {"test": test} if corpus in benchmarks.NAMES else {"level": -nats, "low": -nats - 1, "high": 1 - nats}
+    cost = {"seconds": 600, "cpu_seconds": 60.0, "selected_on": nats, "parameters": 5}
+    return {"model": model, "corpus": corpus, "seed": seed, "kind": kind, "cost": cost, "run": f"seed-{seed}", **judged}
+
+
+def test_the_best_run_on_validation_stands_for_a_model():
+    found = [some_run("lstm", NAME, nats) for nats in (9.0, 8.5, 8.7)] + [some_run("rnn-rbm", NAME, 8.0, "estimate")]
+    row = survey_runs.benchmark_table(found).loc[("jsb", "lstm")]
+    assert (row["nats per frame"], row["tried"], row["minutes"]) == ("8.500", 3, "1.0")
+    panel = survey_runs.panels(found)["jsb, benchmark"]
+    assert panel["nats"].to_dict() == {"lstm": 8.5, "rnn-rbm": 8.0}
+    assert panel["kind"].to_dict() == {"lstm": "exact", "rnn-rbm": "estimate"}
+
+
+def test_open_music_is_told_over_seeds():
+    found = [some_run("gru", "piano-midi", nats, seed=seed) for seed, nats in ((1, 5.0), (2, 6.0))]
+    row = survey_runs.open_table(found).loc[("piano-midi", "gru")]
+    assert (row["nats per step"], row["seeds"]) == ("-5.500", "1, 2")
+    assert survey_runs.panels(found)["piano-midi"].loc["gru", "nats"] == 5.0
+
+
+def test_nats_are_drawn_against_cost():
+    found = [some_run("lstm", NAME, 8.5), some_run("rnn-rbm", NAME, 8.0, "estimate")]
+    found += [some_run("gru", "piano-midi", 5.0)]
+    drawn = figures.against_cost(survey_runs.panels(found), {"jsb, benchmark": {"every key alone": 11.1}})
+    assert [ax.get_title() for ax in drawn.axes] == ["jsb, benchmark", "piano-midi"]
+    assert {text.get_text() for text in drawn.axes[0].texts} == {"lstm", "rnn-rbm", "every key alone"}
+    assert drawn.axes[0].get_xscale() == "log"
+
+
+def test_a_kept_continuation_is_heard(tmp_path):
+    assert survey_runs.heard(tmp_path, "lstm") is None
+    (roll,) = rolls((40,))
+    write_midi(roll, tmp_path / "piano-midi/lstm/seed-1.mid")
+    found, told = survey_runs.heard(tmp_path, "lstm")
+    first = np.flatnonzero(roll.any(axis=1))[0]
+    assert np.array_equal(found[:20], roll[first:][:20])
+    assert told == "piano-midi, seed-1"
+
+
+def test_controls_are_kept(tmp_path, monkeypatch):
+    assert survey_runs.controls(tmp_path) == {}
+    monkeypatch.setenv("OCTAVOICE_HOME", str(tmp_path))
+    monkeypatch.setattr(survey_runs, "load_benchmark", lambda name: {"train": rolls((30,)), "test": rolls((9,), 1)})
+    found = survey_runs.controls(survey_runs.write_controls().parent)
+    assert set(found) == set(benchmarks.NAMES)
+    assert found[NAME]["every key alone"] > 0

@@ -24,7 +24,7 @@ ROOMS = {
     "survey": {"music", "model"},
     "figures": {"music"},
     "training": {*GROUND, "model", "music", "corpus", "thesis", "beyond", "survey"},
-    "evidence": {*GROUND, "model", "music", "corpus", "thesis", "beyond", "composer", "training"},
+    "evidence": {*GROUND, "model", "music", "corpus", "thesis", "beyond", "survey", "composer", "training"},
     "composing": {*GROUND, "model", "music", "corpus", "thesis", "composer", "training", "evidence", "figures"},
     "laboratory": {*GROUND, "model", "music", "corpus", "thesis", "training", "evidence", "composing", "figures"},
     "cli": {*GROUND, "", "music", "corpus", "composer", "training", "evidence", "composing", "laboratory"},

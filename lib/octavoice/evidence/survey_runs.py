@@ -158,7 +158,7 @@ def benchmark_table(found: list[dict]) -> pd.DataFrame:
             rows[corpus.partition("/")[2], model.name] = (
                 {"nats per frame": "missing", "published": told} if best is None else
                 _benchmark_row(best, len(runs)) | {"published": told, "met": _met(best, published)})
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["set", "model"]).astype(object).fillna("–")
+    return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis(["set", "model"]).fillna("–")
 
 
 def _benchmark_row(run: dict, tried: int) -> dict:
@@ -193,7 +193,7 @@ def open_table(found: list[dict]) -> pd.DataFrame:
                 "95 % over pieces": f"{runs[0]['low']:.3f} to {runs[0]['high']:.3f}",
                 "seeds": ", ".join(str(run["seed"]) for run in runs), "parameters": runs[0]["cost"]["parameters"],
                 "minutes": f"{_minutes(runs[0]):.1f}"}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["corpus", "model"]).astype(object).fillna("–")
+    return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis(["corpus", "model"]).fillna("–")
 
 
 def run_one(model: str, corpus: str, seed: int, texts: list[str]) -> str:

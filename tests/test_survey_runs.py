@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -264,3 +265,16 @@ def test_controls_are_kept(tmp_path, monkeypatch):
     found = survey_runs.controls(survey_runs.write_controls().parent)
     assert set(found) == set(benchmarks.NAMES)
     assert found[NAME]["every key alone"] > 0
+
+
+def test_committed_results_say_where_they_come_from(checkout):
+    """And no network of them is worse than frequencies of single keys after themselves."""
+    text = "".join(path.read_text() for path in (checkout / "results/survey").rglob("*.json"))
+    assert not re.search(r'"/\w+|[A-Z]:\\', text)
+    levels = survey_runs.controls(checkout / "results/survey")
+    for run in survey_runs.results(checkout / "results/survey"):
+        assert run["model"] in models.MODELS
+        assert {"seed", "commit", "versions", "device", "processor", "cost", "key", "kind"} <= set(run)
+        assert run["cost"]["seconds"] > 0
+        if run["corpus"] in benchmarks.NAMES:
+            assert 0 < run["test"]["from the second"] < levels[run["corpus"]]["every key after itself"]

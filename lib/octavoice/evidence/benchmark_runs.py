@@ -98,7 +98,8 @@ def facts_of(model: str, corpus: str, seed: int, setting: Setting) -> dict:
 def run(model: str, corpus: str, seed: int, texts: list[str] = ()) -> dict:
     """One run's result: trained and judged now, or found done with the same settings and code.
 
-    Of its cost, ``seconds`` pass on the wall in training; ``cpu_seconds`` are all that this process took.
+    Of its cost, ``seconds`` pass on the wall in training; ``cpu_seconds`` are those of the core until its end, in
+    this process alone.
     """
     if corpus not in NAMES:
         raise UserError(f"corpus {corpus!r} is no benchmark set; choose one of {', '.join(NAMES)}.")

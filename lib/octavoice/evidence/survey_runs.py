@@ -51,10 +51,10 @@ def open_run(model: str, corpus: str, seed: int) -> dict:
     if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
         return found
     trained = networks.obtain(run, model)
+    cost = cost_of(run, trained) | {"cpu_seconds": round(time.process_time(), 1)}
     result = {"model": model, "seed": seed, "key": key, "kind": kind_of(trained.model.stages), **run.facts(),
-              "commit": provenance.commit(), "processor": provenance.processor(), "cost": cost_of(run, trained),
+              "commit": provenance.commit(), "processor": provenance.processor(), "cost": cost,
               **judged(run, trained)}
-    result["cost"]["cpu_seconds"] = round(time.process_time(), 1)
     write_midi(continued(run, trained), path.with_suffix(".mid"))
     with paths.atomic(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")
@@ -171,7 +171,7 @@ def _benchmark_row(run: dict, tried: int) -> dict:
 
 
 def _minutes(run: dict) -> float:
-    """Core-minutes of a run, judging included; where they are not on record, the minutes that training took."""
+    """Core-minutes of a training, validation included; where they are not on record, its minutes on the wall."""
     return run["cost"].get("cpu_seconds", run["cost"]["seconds"]) / 60
 
 

@@ -140,7 +140,7 @@ def test_the_wrong_classes_of_a_step_are_the_same_distance_away():
 def test_training_by_a_name_that_there_is_not_gets_one_sentence(capsys):
     assert cli.main(["train", "--preset", "smoke", "--model", "nonsense"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "octavoice: unknown model 'nonsense'; choose one of thesis, beyond."
+    assert line == f"octavoice: unknown model 'nonsense'; choose one of {', '.join(models.MODELS)}."
 
 
 def test_the_model_beyond_trains_resumes_to_the_bit_and_composes(monkeypatch, capsys):

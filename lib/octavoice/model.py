@@ -23,8 +23,8 @@ from torch import Tensor, nn
 CLASSES, GIVEN, KEYS, DURATIONS = "classes", "keys given classes", "keys", "durations given keys"
 """The spaces: p(x'_t | past), p(x_t | x'_t, past), p(x_t | past), p(d_t | x_t, past). The first two added are one of
 the third; with the last it is one of all that is written, p(x_t, d_t | past)."""
-EXACT, BOUND = "exact", "bound"
-"""What a log-likelihood is: the number itself, or on average below it."""
+EXACT, BOUND, ESTIMATE = "exact", "bound", "estimate"
+"""What a log-likelihood is: the number itself, on average below it, or near it with an error to either side."""
 HISTORY = 128
 """Steps before a fragment that come with it."""
 

@@ -2,12 +2,20 @@
 
 from dataclasses import replace
 
-from octavoice import beyond
+from octavoice import beyond, survey
 from octavoice.errors import UserError
 from octavoice.model import Model
 from octavoice.thesis import model as thesis
 
-MODELS = {model.name: model for model in (thesis.MODEL, beyond.MODEL)}
+
+def with_keys(model: Model) -> Model:
+    """A model of pitch classes with the second stage of the model beyond, trained as its own."""
+    keys = beyond.MODEL.stages[1]
+    return replace(model, stages=(*model.stages, replace(keys, name=f"{model.stages[0].name}_keys")))
+
+
+MODELS = {model.name: model for model in (thesis.MODEL, beyond.MODEL, *survey.MODELS,
+                                          *map(with_keys, survey.CLASSES_MODELS))}
 
 
 def named(name: str) -> Model:
@@ -15,12 +23,13 @@ def named(name: str) -> Model:
 
     Raises :class:`UserError` if there is none.
     """
-    model, _, stage = name.partition("-")
-    if model not in MODELS:
+    if name in MODELS:
+        return MODELS[name]
+    whole = next((model for model in MODELS if name.startswith(f"{model}-")), None)
+    if whole is None:
         raise UserError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}.")
-    if not stage:
-        return MODELS[model]
-    stages = {part.name: part for part in MODELS[model].stages}
+    stages = {part.name: part for part in MODELS[whole].stages}
+    stage = name.removeprefix(f"{whole}-")
     if stage not in stages:
-        raise UserError(f"model {model} has no network {stage!r}; choose one of {', '.join(stages)}.")
-    return replace(MODELS[model], stages=(stages[stage],))
+        raise UserError(f"model {whole} has no network {stage!r}; choose one of {', '.join(stages)}.")
+    return replace(MODELS[whole], stages=(stages[stage],))

@@ -57,6 +57,10 @@ PRESETS = {preset.name: preset for preset in (
     Preset("thesis", files=0, fragment=256, batch=140, iterations=2400, decoder_iterations=2400, evaluate_every=25,
            panel=140, study_iterations=600, study_batch=32, study_fragment=128, study_seeds=3,
            samples=120, new_steps=240, particles=32, threads=1, precision="bf16"),
+    # for setting many models side by side: most networks of the survey train within ten minutes of one core
+    Preset("survey", files=0, fragment=128, batch=16, iterations=1500, decoder_iterations=1500, evaluate_every=100,
+           panel=48, study_iterations=120, study_batch=16, study_fragment=64, study_seeds=2,
+           samples=24, new_steps=240, particles=16, threads=1),
 )}
 
 

@@ -1,0 +1,239 @@
+"""The survey's runs, one command each, resumable, and what of them is there:
+
+    python -m octavoice.evidence.survey_runs run MODEL CORPUS [--seed N] [--set NAME=VALUE …]
+    python -m octavoice.evidence.survey_runs controls
+    python -m octavoice.evidence.survey_runs summary
+
+On one of the field's benchmark sets (``benchmarks/…``) a model is trained and judged as
+:mod:`octavoice.evidence.benchmark_runs` says. On any other corpus it is trained at preset ``survey`` and judged on
+whole test pieces as all models here are, nats per step of all that is struck; one continuation is kept as MIDI.
+Results lie in ``results/survey/<corpus>/<model>/seed-<n>.json`` and say where they come from.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from octavoice import corpus as corpora
+from octavoice import paths, provenance
+from octavoice.corpus.benchmarks import NAMES, load_benchmark, marginal_nll
+from octavoice.errors import UserError
+from octavoice.evidence import axis, benchmark_runs, benchmark_sets, evaluation, samples
+from octavoice.model import Stage
+from octavoice.music.formats.midi import read_midi, write_midi
+from octavoice.survey import CLASSES_MODELS, MODELS
+from octavoice.training import models, networks, presets, recipes
+from octavoice.training.run import Run, pick_device
+
+PRESET = "survey"
+OPEN = ("open-keyboard", "piano-midi")
+COMPARED = (*(model.name for model in (*MODELS, *CLASSES_MODELS)), "beyond")
+"""The models on the axis of open music: all whose likelihood is one number for every step."""
+STEPS = 20_000
+"""About as many test steps are judged, whole pieces spread over all of them: the same for every model."""
+CLOSE = 0.03
+"""A published figure is met within this share of it, or bettered."""
+
+
+def open_run(model: str, corpus: str, seed: int) -> dict:
+    """A model trained at preset ``survey`` on a corpus, and judged; or found done with the same settings and code."""
+    if model not in COMPARED:
+        raise UserError(f"model {model!r} is none of those on this axis; choose one of {', '.join(COMPARED)}.")
+    path, run = benchmark_runs.result_path(corpus, model, seed), Run(presets.resolve(PRESET), corpus, seed,
+                                                                     pick_device("cpu"))
+    key = provenance.digest({stage.name: recipes.key(run, stage) for stage in models.named(model).stages})
+    if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
+        return found
+    trained = networks.obtain(run, model)
+    cost = cost_of(run, trained) | {"cpu_seconds": round(time.process_time(), 1)}
+    result = {"model": model, "seed": seed, "key": key, "kind": kind_of(trained.model.stages), **run.facts(),
+              "commit": provenance.commit(), "processor": provenance.processor(), "cost": cost,
+              **judged(run, trained)}
+    write_midi(continued(run, trained), path.with_suffix(".mid"))
+    with paths.atomic(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def kind_of(stages: tuple[Stage, ...]) -> str:
+    """What the sum of the stages' log-likelihoods is: exact if all of them are."""
+    return next((network.kind for network in (stage.build() for stage in stages) if network.kind != "exact"), "exact")
+
+
+def cost_of(run: Run, trained: networks.Networks) -> dict:
+    """Seconds and iterations of training, all stages together, and the number of parameters."""
+    return {"seconds": sum(cost["seconds"] for cost in run.costs.values()),
+            "iterations": sum(cost["iterations"] for cost in run.costs.values()),
+            "parameters": sum(parameter.numel() for network in trained.stages for parameter in network.parameters())}
+
+
+def judged(run: Run, trained: networks.Networks) -> dict:
+    """Nats of every judged test piece and their mean a step, with 95 % over pieces."""
+    pieces = benchmark_sets.spread(corpora.Pieces.of(samples.held_out_pieces(run)), STEPS)
+    judges = {str(n): axis.network_judge(network.eval()) for n, network in enumerate(trained.stages)}
+    table = axis.step_table(judges, pieces)
+    table = table[["piece", "step"]].assign(nats=table[list(judges)].sum(axis=1))
+    sums, left_out = axis.by_piece(table)
+    return {**evaluation.levels(sums).loc["nats"].to_dict(), "left_out": left_out, "steps": sums["steps"].tolist(),
+            "nats": sums["nats"].round(3).tolist()}
+
+
+def continued(run: Run, trained: networks.Networks) -> np.ndarray:
+    """The first held-out opening, continued: a roll ``(time, key)``."""
+    _, prime = samples.primes(run)
+    return samples.continue_primes(run, trained, prime[:, :1])[1].roll[:, 0]
+
+
+def write_controls() -> Path:
+    """Write what the benchmark sets give without any network, nats per frame from the second, and what was seen."""
+    found = {}
+    for name in NAMES:
+        splits = load_benchmark(name)
+        found[name] = {"every key alone": marginal_nll(splits),
+                       "every key after itself": benchmark_sets.first_order_nll(splits)}
+    path = paths.home() / "results" / "survey" / "controls.json"
+    with paths.atomic(path) as temporary:
+        temporary.write_text(json.dumps(found, indent=1) + "\n")
+    return path
+
+
+def committed() -> Path:
+    """The folder of the results that are committed."""
+    return paths.checkout() / "results" / "survey"
+
+
+def results(folder: Path) -> list[dict]:
+    """All results below a folder, with their files' names as ``run``."""
+    return [json.loads(path.read_text()) | {"run": path.stem} for path in sorted(folder.glob("*/*/seed-*.json"))]
+
+
+def controls(folder: Path) -> dict[str, dict[str, float]]:
+    """What :func:`write_controls` left in a folder, by set."""
+    path = folder / "controls.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def heard(folder: Path, model: str) -> tuple[np.ndarray, str] | None:
+    """A continuation that a run on open music left, as a roll ``(time, key)``, and which run that was; or nothing."""
+    files = (path for corpus in OPEN for path in sorted((folder / corpus / model).glob("seed-*.mid")))
+    path = next(files, None)
+    return path and (read_midi(path).roll, f"{path.parent.parent.name}, {path.stem}")
+
+
+def panels(found: list[dict]) -> dict[str, pd.DataFrame]:
+    """For each set of music with a result: minutes, nats and kind of every model's best run, for a figure."""
+    made = {}
+    for corpus in dict.fromkeys(run["corpus"] for run in found):
+        rows = {}
+        for run in sorted((run for run in found if run["corpus"] == corpus), key=_score, reverse=True):
+            nats = run["test"]["from the second"] if corpus in NAMES else -run["level"]
+            rows[run["model"]] = {"minutes": _minutes(run), "nats": nats, "kind": run["kind"]}
+        made[corpus.removeprefix("benchmarks/") + (", benchmark" if corpus in NAMES else "")] = pd.DataFrame(rows).T
+    return made
+
+
+def _score(run: dict) -> float:
+    """By what the best of several runs of one model is chosen: validation on a benchmark set, else the first seed."""
+    return run["cost"]["selected_on"] if run["corpus"] in NAMES else run["seed"]
+
+
+def benchmark_table(found: list[dict]) -> pd.DataFrame:
+    """A row for each set and model: nats per frame of the run that was best on validation, beside what is published.
+
+    ``tried`` counts the runs; a model without one is told as missing.
+    """
+    rows = {}
+    for corpus in NAMES:
+        for model in MODELS:
+            runs = [run for run in found if (run["corpus"], run["model"]) == (corpus, model.name)]
+            published = [figure for figure in model.card.published if figure.corpus == corpus]
+            told = "; ".join(f"{figure.nats:.2f} ({figure.source})" for figure in published) or "–"
+            best = min(runs, key=_score, default=None)
+            rows[corpus.partition("/")[2], model.name] = (
+                {"nats per frame": "missing", "published": told} if best is None else
+                _benchmark_row(best, len(runs)) | {"published": told, "met": _met(best, published)})
+    return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis(["set", "model"]).fillna("–")
+
+
+def _benchmark_row(run: dict, tried: int) -> dict:
+    test, seen = run["test"], run["test"]["window seen"]
+    return {"kind": run["kind"], "nats per frame": f"{test['from the second']:.3f}",
+            "first frame too": f"{test['every frame']:.3f}", "frames seen": f"{seen['share']:.0%}",
+            "on these": f"{seen['leaked']:.3f}" if seen["leaked"] is not None else "–",
+            "on the others": f"{seen['clean']:.3f}", "seed": run["seed"], "tried": tried,
+            "minutes": f"{_minutes(run):.1f}", "settings": run["run"].partition(",")[2] or "as listed"}
+
+
+def _minutes(run: dict) -> float:
+    """Core-minutes of a training, validation included; where they are not on record, its minutes on the wall."""
+    return run["cost"].get("cpu_seconds", run["cost"]["seconds"]) / 60
+
+
+def _met(run: dict, published: list) -> str:
+    """Every published figure with by how much this run is above it, and whether that counts as met."""
+    ours = run["test"]["from the second"]
+    return "; ".join(f"{'yes' if ours <= (1 + CLOSE) * figure.nats else 'no'} ({ours / figure.nats - 1:+.1%})"
+                     for figure in published) or "–"
+
+
+def open_table(found: list[dict]) -> pd.DataFrame:
+    """A row for each corpus of open music and model: nats per step over seeds, 95 % of the first, and its cost."""
+    rows = {}
+    for corpus in OPEN:
+        for model in COMPARED:
+            runs = [run for run in found if (run["corpus"], run["model"]) == (corpus, model)]
+            rows[corpus, model] = {"nats per step": "missing"} if not runs else {
+                "kind": runs[0]["kind"], "nats per step": f"{np.mean([run['level'] for run in runs]):.3f}",
+                "95 % over pieces": f"{runs[0]['low']:.3f} to {runs[0]['high']:.3f}",
+                "seeds": ", ".join(str(run["seed"]) for run in runs), "parameters": runs[0]["cost"]["parameters"],
+                "minutes": f"{_minutes(runs[0]):.1f}"}
+    return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis(["corpus", "model"]).fillna("–")
+
+
+def run_one(model: str, corpus: str, seed: int, texts: list[str]) -> str:
+    """Run what is asked for, and say what came of it."""
+    torch.set_num_threads(1)
+    if corpus in NAMES:
+        found = benchmark_runs.run(model, corpus, seed, texts)
+        return f"{found['test']['from the second']:.3f} nats per frame, {found['cost']['seconds']:.0f} s"
+    corpora.check(corpus)
+    if texts:
+        raise UserError(f"settings are for benchmark sets; {corpus} is trained at preset {PRESET}: leave --set out.")
+    found = open_run(model, corpus, seed)
+    return f"{found['level']:.3f} nats per step, {found['cost']['seconds']:.0f} s"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; exit status 2 for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m octavoice.evidence.survey_runs")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train and judge one model on one corpus")
+    run.add_argument("model")
+    run.add_argument("corpus")
+    run.add_argument("--seed", type=int, default=1)
+    run.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="texts")
+    commands.add_parser("controls", help="what the benchmark sets give without any network")
+    commands.add_parser("summary", help="what is there and what is missing")
+    given = parser.parse_args(argv)
+    try:
+        if given.command == "run":
+            print(f"{given.model} on {given.corpus}:", run_one(given.model, given.corpus, given.seed, given.texts))
+        elif given.command == "controls":
+            print(write_controls())
+        else:
+            found = results(paths.home() / "results" / "survey")
+            print(benchmark_table(found).to_string(), open_table(found).to_string(), sep="\n\n")
+    except UserError as error:
+        print(f"octavoice: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

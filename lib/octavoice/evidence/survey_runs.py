@@ -153,7 +153,7 @@ def benchmark_table(found: list[dict]) -> pd.DataFrame:
         for model in MODELS:
             runs = [run for run in found if (run["corpus"], run["model"]) == (corpus, model.name)]
             published = [figure for figure in model.card.published if figure.corpus == corpus]
-            told = "; ".join(f"{figure.nats:.2f} ({figure.source})" for figure in published) or "–"
+            told = "; ".join(f"{figure.nats:.2f} ({figure.source})" for figure in published) or "value not confirmed"
             best = min(runs, key=_score, default=None)
             rows[corpus.partition("/")[2], model.name] = (
                 {"nats per frame": "missing", "published": told} if best is None else

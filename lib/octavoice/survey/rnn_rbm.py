@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from octavoice.model import ESTIMATE, Model, Stage, precise
 from octavoice.music.roll import KEYS
-from octavoice.survey.chords import BENCHMARKS, SPARSE, Chords, Head, Published, SurveyCard, recipe_of
+from octavoice.survey.chords import BENCHMARKS, SPARSE, Chords, Head, SurveyCard, recipe_of
 from octavoice.survey.rbm import contrast, free_energy, gibbs_step, log_partition
 from octavoice.survey.recurrent import Recurrent
 
@@ -84,7 +84,6 @@ def rnn_rbm(keys: int = KEYS, size: int = 200, units: int = 150) -> Energies:
     return Energies(Recurrent(keys, size), RBM(size, keys, units))
 
 
-SOURCE = "Boulanger-Lewandowski and others 2012"
 MODEL = Model("rnn-rbm", SurveyCard(
     title="RNN-RBM: an RBM for every step",
     source="N. Boulanger-Lewandowski, Y. Bengio, P. Vincent: Modeling temporal dependencies in high-dimensional "
@@ -95,7 +94,5 @@ MODEL = Model("rnn-rbm", SurveyCard(
     deviations=("an LSTM where the paper has plain recurrent units", "five Gibbs steps in training, 25 in generation",
                 "no pretraining; Adam with clipped gradients",
                 "§5.3 starts the Gibbs steps of training from x_t; here from the data, as (5) asks"),
-    size="tuned for each set", data=BENCHMARKS,
-    published=tuple(Published(f"benchmarks/{name}", nats, SOURCE) for name, nats in (
-        ("nottingham", 2.39), ("jsb", 6.27), ("musedata", 6.01), ("piano-midi", 7.09)))),
+    size="tuned for each set", data=BENCHMARKS),
     (Stage("rnn_rbm", "keys", rnn_rbm, recipe_of(1e-3)),))

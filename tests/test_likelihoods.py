@@ -106,6 +106,7 @@ def random_pieces(count, steps, seed):
 def test_a_decoder_is_judged_at_equilibrium_beside_as_generated(monkeypatch):
     """Without hidden units the RBM is independent keys, whose equilibrium is what one Gibbs step draws."""
     monkeypatch.setattr(likelihoods, "STEPS", 40)
+    monkeypatch.setattr(likelihoods, "LENGTH", 60)
     monkeypatch.setattr(Decoder, "chains", 2)
     torch.manual_seed(0)
     found = likelihoods.decoder_levels(Decoder(hidden=0), random_pieces(2, 60, 0), seed=1)
@@ -117,6 +118,7 @@ def test_a_decoder_is_judged_at_equilibrium_beside_as_generated(monkeypatch):
 
 def test_the_bound_and_the_mixture_are_measured_of_a_generator(monkeypatch):
     monkeypatch.setattr(likelihoods, "PARTICLES", (1, 2, 4, 8))
+    monkeypatch.setattr(likelihoods, "LENGTH", 40)
     torch.manual_seed(0)
     generator = OctaveGenerator().eval()
     sides = {name: random_pieces(2, 40, seed) for seed, name in enumerate(("train", "valid", "test"))}

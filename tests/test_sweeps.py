@@ -199,6 +199,17 @@ def test_a_summary_says_what_is_there_and_what_is_missing(home, sweep):
     assert row.to_dict() == {"mean": -2.25, "lowest": -2.5, "highest": -2.0, "seeds": 2}
 
 
+def test_a_step_whose_training_failed_has_failed(home, sweep):
+    works = sweeps.read(sweep(**GOOD))
+    log = works[0].log("training_thesis")
+    log.parent.mkdir(parents=True)
+    log.write_text("training thesis | it went wrong")
+    assert summary.steps(works)[["state", "where"]].to_numpy().tolist() == [
+        ["failed", "runs/smoke/bach/seed-1/logs/training_thesis.log"]]
+    finish(works[0], "training_thesis")
+    assert summary.told(summary.steps(works)) == "0 of 1 there; 1 missing"
+
+
 def test_a_summary_of_nothing_is_empty(home, sweep):
     assert summary.levels(sweeps.read(sweep(**GOOD))).empty
 

@@ -13,8 +13,8 @@ from octavoice.training import presets
 def steps(works: list[Work]) -> pd.DataFrame:
     """Every step that a sweep asks for: a row with the run's settings, its ``state``, and ``where`` to look.
 
-    ``there``, ``stale`` (code or music changed since), ``missing``, or ``failed``: a log, and no end of it; a step
-    that is at work right now looks the same.
+    ``there``, ``stale`` (code or music changed since), ``missing``, or ``failed``: of the step, or of a training
+    that it needs, there is a log and no end; one that is at work right now looks the same.
     """
     found = {work: runs.at_work(work.folder) for work in works}
     music = runs.music_now([run for run in found.values() if run])
@@ -32,8 +32,9 @@ def settings(work: Work) -> dict:
 
 def _state(work: Work, step: str, run: runs.Found | None, music: dict) -> dict:
     if run is None or step not in run.manifests:
-        log = work.log(step)
-        return {"state": "failed", "where": runs.near(log)} if log.exists() else {"state": "missing", "where": ""}
+        logs = [work.log(each) for each in (*work.trainings(step), step)
+                if work.log(each).exists() and not (run and each in run.manifests)]
+        return {"state": "failed", "where": runs.near(logs[0])} if logs else {"state": "missing", "where": ""}
     only = runs.Found(run.name, run.folder, {step: run.manifests[step]}, run.files)
     state, why = runs.state_of(only, music)
     return {"state": "there" if state == "current" else state, "where": why}

@@ -102,7 +102,8 @@ def synthetic(pieces: int, steps: int = 2000):
         roll = (rng.integers(0, 256, (steps, KEYS), dtype=np.uint8) < 8).astype(np.uint8)
         piece = Piece(name, roll, 2, ((4, 4),), title=f"Sonata No. {i}: Allegro con brio", key="F♯ minor",
                       corpus="synthetic", path=name, licence="CC-BY-SA-3.0-DE")
-        yield store.Reading(filters.judge(piece), pack(roll), facts_of(piece), f"{rng.integers(2**63):016x}")
+        durations = rng.integers(1, 16, int(roll.sum()), dtype=np.uint16)
+        yield store.Reading(filters.judge(piece), pack(roll), durations, facts_of(piece), f"{rng.integers(2**63):016x}")
 
 
 def store_and_sample(pieces: int) -> None:

@@ -224,6 +224,7 @@ def test_performances_and_lost_ends_are_told_apart_from_scores():
     assert midi.note_ends_of(onset + 100 + late, length, 480) == PLAYED
     assert midi.note_ends_of(onset, np.full_like(length, 60), 480) == UNTOLD
     assert midi.note_ends_of(onset, np.zeros_like(length), 480) == UNTOLD
+    assert midi.note_ends_of(onset, np.full_like(length, 120), 480) == WRITTEN  # all of one step: somebody's grid
     assert midi.note_ends_of(onset[:31], np.full(31, 60), 480) == WRITTEN  # too few to tell
     assert midi.note_ends_of(160 * np.arange(90), np.full(90, 160), 480) == WRITTEN  # nothing but triplets
     assert midi.note_ends_of(480 * np.arange(90), np.full(90, 430), 480) == WRITTEN  # a constant gap

@@ -151,7 +151,8 @@ def test_the_model_beyond_trains_resumes_to_the_bit_and_composes(monkeypatch, ca
     assert cli.main(command) == 0
     whole = json.loads(manifest.read_text())["files"]
     assert whole.keys() == {f"results/beyond_{name}" for name in (
-        "classes.safetensors", "classes_metrics.csv", "keys.safetensors", "keys_metrics.csv")}
+        "classes.safetensors", "classes_metrics.csv", "keys.safetensors", "keys_metrics.csv",
+        "durations.safetensors", "durations_metrics.csv")}
     assert weights.held(folder / "results") == ["beyond"]
     assert cli.main(command) == 0
     assert "training, keys: found done, 4 iterations" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from octavoice import corpus, paths, provenance
 from octavoice.errors import UserError
 from octavoice.evidence.claims import choices, deviations, table
 from octavoice.evidence.claims.stored import Stored
-from octavoice.evidence.measured import attending, cost, likelihoods, music, rivals, samples
+from octavoice.evidence.measured import attending, cost, likelihoods, music, rivals, samples, sizes
 from octavoice.figures import claims as draw
 from octavoice.figures import style
 from octavoice.laboratory import published
@@ -71,6 +71,12 @@ def _mixture(name: str, seed: int, folder: Path) -> dict:
 def _rivals(name: str, seed: int, folder: Path) -> dict:
     preset = replace(presets.resolve("ablation"), **STUDY)
     return rivals.measure(Run(preset, name, seed, torch.device("cpu")))
+
+
+@subject
+def _sizes(name: str, seed: int, folder: Path) -> dict:
+    preset = replace(presets.resolve("ablation"), **STUDY)
+    return sizes.measure(Run(preset, name, seed, torch.device("cpu")))
 
 
 @subject

@@ -106,7 +106,7 @@ def music_now(found: list[Found]) -> dict[tuple[str, int], str]:
 def row(run: Found, music: dict[tuple[str, int], str]) -> dict:
     """One run's row."""
     state, why = state_of(run, music)
-    facts = list(run.manifests.values())
+    facts = [each for each in run.manifests.values() if "preset" in each]  # what claims measured has none of its own
     preset = facts[-1]["preset"]
     changed = {name: value for name, value in preset.items() if name != "name" and preset["name"] in presets.PRESETS
                and getattr(presets.PRESETS[preset["name"]], name, value) != value}

@@ -64,14 +64,16 @@ def note_ends_of(onset: np.ndarray, duration: np.ndarray, ticks_per_quarter: int
     """Where the ends of a MIDI file's notes ``(note,)`` come from: ``written``, ``played`` or ``untold``.
 
     ``untold``: of ``UNTOLD_NOTES`` or more a share of ``UNTOLD_SHARE`` or more last equally many ticks, though for
-    most of all notes the next onset in any key is more than half a step earlier or later. ``played``: more than
-    ``PLAYED_SHARE`` of the onsets lie between the places of written music, which needs 48 ticks to the quarter or more.
+    most of all notes the next onset in any key is more than half a step earlier or later, and that many are not whole
+    steps: somebody's grid of sixteenths is believed. ``played``: more than ``PLAYED_SHARE`` of the onsets lie between
+    the places of written music, which needs 48 ticks to the quarter or more.
     """
     if len(onset) >= UNTOLD_NOTES:
         lengths, counts = np.unique(duration, return_counts=True)
         usual = lengths[counts.argmax()]
         apart = np.abs(next_onset(onset, onset.max() + usual) - onset - usual)
-        if counts.max() >= UNTOLD_SHARE * len(onset) and (8 * apart > ticks_per_quarter).mean() > 0.5:
+        off_grid = STEPS_PER_QUARTER * usual % ticks_per_quarter or not usual
+        if off_grid and counts.max() >= UNTOLD_SHARE * len(onset) and (8 * apart > ticks_per_quarter).mean() > 0.5:
             return UNTOLD
     return PLAYED if _between(onset, ticks_per_quarter) > PLAYED_SHARE else WRITTEN
 

@@ -301,6 +301,7 @@ def test_relay_names_the_notebook_and_thins_progress_bars():
     bar = b"".join(b"\rstep %d" % step for step in range(500))
     assert relayed(bar + b"\rstep 500\n")[-1] == "06 | step 500"
     assert len(relayed(bar + b"\n")) <= 3
+    assert relayed(b"\r  0%| 7/300\r  5%| 15/300\n")[0] == "06 |   0%| 7/300"
 
 
 def test_relay_shows_a_cells_error_without_papermills_traceback():

@@ -3,8 +3,8 @@
 import ast
 import hashlib
 import json
+import math
 import platform
-import resource
 import subprocess
 from collections.abc import Iterable
 from functools import cache
@@ -114,6 +114,10 @@ def commit() -> str | None:
 
 
 def peak_memory_mb() -> float:
-    """Largest resident size of this process so far, in MiB."""
+    """Largest resident size of this process so far, in MiB; NaN where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if platform.system() == "Darwin" else 2**10)

@@ -62,7 +62,7 @@ def relay(name: str, source: int, *sinks: TextIO) -> None:
         now = time.monotonic()
         if redrawn and now - last < QUIET:
             continue
-        last = now if redrawn else last
+        last = now if redrawn and line else last
         if held or line == "Traceback (most recent call last):":
             held.append(line)
             if line.startswith("papermill.exceptions.PapermillExecutionError"):

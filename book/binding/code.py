@@ -12,8 +12,8 @@ def pages(app) -> Iterator[tuple[str, dict, str]]:
     """What Sphinx asks for after the pages of the book are written: name, context and template of each."""
     highlighter: PygmentsBridge = app.builder.highlighter
     for module in read.modules().values():
-        shown = highlighter.highlight_block(module.file.read_text(encoding="utf-8"), "python", opts={}, linenos="inline",
-                                            linespans="L")
+        text = module.file.read_text(encoding="utf-8")
+        shown = highlighter.highlight_block(text, "python", opts={}, linenos="inline", linespans="L")
         body = f'<h1><code>{html.escape(module.name)}</code></h1><div class="module">{anchored(shown, module)}</div>'
         yield f"code/{module.name}", {"title": module.name, "body": body}, "page.html"
 
@@ -25,5 +25,6 @@ def anchored(shown: str, module: read.Module) -> str:
         first, last = definition.lines
         start, after = shown.find(f'<span id="L-{first}">'), shown.find(f'<span id="L-{last + 1}">')
         after = after if after >= 0 else shown.rindex("</pre>")
-        shown = f'{shown[:start]}<span class="definition" id="{definition.name}">{shown[start:after]}</span>{shown[after:]}'
+        opening = f'<span class="definition" id="{definition.name}">'
+        shown = f"{shown[:start]}{opening}{shown[start:after]}</span>{shown[after:]}"
     return shown

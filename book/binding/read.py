@@ -40,8 +40,8 @@ class Heading:
 
 @dataclass
 class Notebook:
-    """A notebook: its first cell, headings, the thesis's figures drawn and claims named, each with the anchor before it,
-    of claims that of a heading of their own if they have one."""
+    """A notebook: what its first cell names, its headings and equations, and anchors: of the thesis's figures that it
+    draws, and of the claims that it deals with (a heading that names the claim, else the first mention)."""
 
     name: str
     title: str

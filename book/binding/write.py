@@ -79,7 +79,7 @@ def _claims_of(number: str) -> list[str]:
 
 
 def claim_link(claim: int) -> str:
-    """A claim as a link to where it is dealt with: under a heading of its own, on a page that opens with it, or first."""
+    """A claim as a link: to a heading of its own, else to a page that opens with it, else to its first mention."""
     places = [(book, anchor) for book in read.notebooks().values() if (anchor := book.claims.get(claim))]
     best = sorted(places, key=lambda place: (f"c{claim}" not in place[1].split("-"),
                                              claim not in place[0].opening.claims))
@@ -145,7 +145,7 @@ def rooms() -> str:
     rows, room = [], ""
     for module in read.modules().values():
         path = module.name.split(".")
-        if len(path) > 2 and path[1] != room or len(path) == 2 and module.file.name == "__init__.py":
+        if len(path) > 1 and path[1] != room and (len(path) > 2 or module.file.name == "__init__.py"):
             room = path[1]
             rows += ["", f"## {room}", ""]
         first = " ".join(module.doc.split("\n\n")[0].split())
@@ -172,8 +172,9 @@ def corpora() -> str:
     from octavoice.corpus import catalogue
 
     rows = ["| corpus | files | MB | licence | what it is |", "| --- | --- | --- | --- | --- |"]
-    return "\n".join([*rows, *(f"| `{row['corpus']}` | {row['files']} | {row['MB']} | {row['licence']} | {row['title']} |"
-                               for row in catalogue.table())])
+    rows += [f"| `{row['corpus']}` | {row['files']} | {row['MB']} | {row['licence']} | {row['title']} |"
+             for row in catalogue.table()]
+    return "\n".join(rows)
 
 
 def readme(heading: str) -> str:

@@ -117,7 +117,7 @@ def test_every_section_with_a_page_is_on_the_map(write, read):
     ("§6.2, 7.4", {"6.2", "7.4"}, set(), set()),
     ("(thesis §6, Figs. 11 and 18)", {"6"}, {11, 18}, set()),
     ("Figs. 15–17, for C5–C8 and C12", set(), {15, 16, 17}, {5, 6, 7, 8, 12}),
-    ("a CD-1 step, C major, 100 %", set(), set(), set()),
+    ("a CD-1 step, C major, 100 %, MIDI 108 (C8)", set(), set(), set()),
 ])
 def test_what_a_text_names(text, sections, figures, claims, read):
     found = read.named(text)

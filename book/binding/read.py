@@ -17,6 +17,7 @@ BOOK = Path(__file__).resolve().parents[1]
 ROOT = BOOK.parent
 SECTION = re.compile(r"§(\d(?:\.\d)?)(?:[–-](\d\.\d))?((?:(?:, | and )\d\.\d)*)")
 FIGURE = re.compile(r"\bFigs?\. (\d+)(?:[–-](\d+)| and (\d+))?")
+KEY_NAME = re.compile(r"MIDI \d+ \([A-G]\d\)")  # C8 is a key, too
 CLAIM = re.compile(r"\bC(\d{1,2})(?:[–-]C?(\d{1,2}))?\b")
 
 
@@ -84,7 +85,7 @@ def sections() -> dict[str, dict]:
 
 def named(text: str) -> Named:
     """What of the thesis a text names; ranges (§6.2–6.4, C5–C8) stand for all between their ends."""
-    order, found = list(sections()), set()
+    order, found, text = list(sections()), set(), KEY_NAME.sub("", text)
     for first, last, others in SECTION.findall(text):
         found |= set(order[order.index(first):order.index(last) + 1]) if last in order and first in order else {first}
         found |= set(re.findall(r"\d\.\d", others))
@@ -149,6 +150,11 @@ def _definitions(body: list[ast.stmt], prefix: str = "") -> Iterator[Definition]
             names = [part for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
             for part in names:
                 yield Definition(prefix + part.id, (node.lineno, node.end_lineno), "")
+
+
+def public(module: Module) -> Iterator[Definition]:
+    """A module's definitions but those whose names begin with an underscore."""
+    return (one for one in module.definitions.values() if not re.search(r"(^|\.)_", one.name))
 
 
 def place(path: str) -> tuple[Module, Definition | None]:

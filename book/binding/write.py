@@ -45,7 +45,7 @@ def _code_of(number: str) -> list[str]:
         if number in read.named(module.doc).sections:
             found.append(f"[{short}](code:{module.name})")
         else:
-            found += [f"[{short}.{one.name}](code:{module.name}#{one.name})" for one in module.definitions.values()
+            found += [f"[{short}.{one.name}](code:{module.name}#{one.name})" for one in read.public(module)
                       if number in read.named(one.doc).sections]
     return found
 
@@ -63,7 +63,7 @@ def _figures_of(number: str) -> list[str]:
 
 def _drawers(figure: int) -> str:
     by = [f"[{one.name}](code:{module.name}#{one.name})" for module in read.modules().values()
-          if ".figures." in module.name for one in module.definitions.values()
+          if ".figures." in module.name for one in read.public(module)
           if figure in read.named(one.doc.splitlines()[0] if one.doc else "").figures]
     return f" by {', '.join(by)}" if by else ""
 
@@ -142,15 +142,14 @@ def _term(term: dict) -> str:
 
 def rooms() -> str:
     """Every module with the first sentence of its docstring, room by room, linked to its text."""
-    rows, room = [], ""
-    for module in read.modules().values():
-        path = module.name.split(".")
-        if len(path) > 1 and path[1] != room and (len(path) > 2 or module.file.name == "__init__.py"):
-            room = path[1]
-            rows += ["", f"## {room}", ""]
+    packages = {name for name, module in read.modules().items() if module.file.name == "__init__.py"}
+    found: dict[str, list[str]] = {"octavoice": []}
+    for name, module in read.modules().items():
         first = " ".join(module.doc.split("\n\n")[0].split())
-        rows.append(f"- [{module.name.removeprefix('octavoice.')}](code:{module.name}): {_escaped(first)}")
-    return "\n".join(rows)
+        room = next((part for part in (name, name.rpartition(".")[0]) if part in packages), "octavoice")
+        room = ".".join(room.split(".")[:2])
+        found.setdefault(room, []).append(f"- [{name}](code:{name}): {_escaped(first)}")
+    return "\n\n".join(f"## {room}\n\n" + "\n".join(lines) for room, lines in found.items())
 
 
 def _escaped(text: str) -> str:
@@ -192,7 +191,7 @@ def _led(path: str) -> str:
         return f"page:{Path(path).stem}"
     if path.startswith("lib/") and path.endswith(".py"):
         return f"code:{'.'.join(Path(path).with_suffix('').parts[1:])}"
-    return f"../{path}"
+    return "notice.md" if path == "NOTICE.md" else f"../{path}"
 
 
 def readme_part(argument: str) -> str:

@@ -26,6 +26,7 @@ suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]  # a notebook ma
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["book.css"]
+html_favicon = "static/icon.svg"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {"top_of_page_buttons": []}

@@ -119,25 +119,22 @@ def all_equations() -> str:
 
 
 def glossary() -> str:
-    """The terms of the thesis: Russian, English, name in code, symbol, and what each means."""
-    terms = read.data("glossary")["term"]
-    found = []
+    """The terms of the thesis, chapter by chapter: Russian, English, what each is, name in code, symbol."""
+    terms, found = read.data("glossary")["term"], []
     for chapter in dict.fromkeys(term["where"].split(".")[0] for term in terms):
-        found += [f"## {read.sections()[chapter]['en']} (§{chapter})", "",
-                  "| in the thesis | here | in code | symbol | what it is |", "| --- | --- | --- | --- | --- |"]
+        found.append(f"## §{chapter} {read.sections()[chapter]['en']}")
         found += [_term(term) for term in terms if term["where"].split(".")[0] == chapter]
-        found.append("")
-    return "\n".join(found)
+    return "\n\n".join(found)
 
 
 def _term(term: dict) -> str:
-    code = "–"
+    facts = [f"{term['what'][0].upper()}{term['what'][1:]} (§{term['where']})."]
     if term.get("code"):
         module, definition = read.place(term["code"])
-        name = definition.name if definition else module.name.removeprefix("octavoice.")
-        code = f"[`{name}`](code:{module.name}#{definition.name if definition else ''})"
-    symbol = f"${term['symbol']}$" if term.get("symbol") else "–"
-    return f"| {term['ru']} | {term['en']} | {code} | {symbol} | {term['what']} (§{term['where']}) |"
+        name = f"{module.name.removeprefix('octavoice.')}{f'.{definition.name}' if definition else ''}"
+        facts.append(f"[`{name}`](code:{module.name}#{definition.name if definition else ''})")
+    facts += [f"${term['symbol']}$"] if term.get("symbol") else []
+    return f"{term['ru']} – **{term['en']}**\n: {' · '.join(facts)}"
 
 
 def rooms() -> str:

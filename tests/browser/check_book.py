@@ -4,7 +4,7 @@
 
 Needs a Chromium on the PATH (or its path in ``CHROMIUM``) and the package ``playwright``. Every page is opened at 1280
 and 390 pixels: no console error, nothing missing or fetched from elsewhere, no broken link or anchor, every equation
-set, every player decoded and playing, nothing wider than the screen. With a second folder it leaves pictures of every
+set, every player decoded and playing, nothing wider than the screen, and a search that finds. With a second folder it leaves pictures of every
 page there, light and dark.
 """
 
@@ -18,9 +18,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import quote, unquote, urldefrag, urljoin
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 WIDTHS = {1280: 900, 390: 844}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -126,7 +126,18 @@ def check(site: Path, pictures: Path | None = None, names: list[str] | None = No
                 if pictures and not name.startswith("code/octavoice."):
                     shoot(page, pictures, f"{Path(name).with_suffix('').as_posix().replace('/', '_')}_{width}")
         faults += [f"{name}: broken link {link}" for name, link in broken(site, base, found)]
+        faults += searched(page, base, "octave compression")
     return faults
+
+
+def searched(page: Page, base: str, words: str) -> list[str]:
+    """A fault if the search page finds nothing for ``words``."""
+    page.goto(f"{base}search.html?q={quote(words)}")
+    try:
+        page.wait_for_selector("#search-results li a", timeout=60_000)
+    except TimeoutError:
+        return [f"the search finds nothing for {words!r}"]
+    return []
 
 
 def shoot(page: Page, pictures: Path, name: str) -> None:

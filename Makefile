@@ -36,10 +36,10 @@ unexport PYTHONPATH
 export PRESET CORPUS SEED
 RUN := --preset "$$PRESET" --corpus "$$CORPUS" --seed "$$SEED"
 
-# The notebooks as they are stored; the package is read from here, and nothing is executed.
 .PHONY: book
 book: $(READY)  ## make the book from the notebooks as stored: open runs/book/index.html
-	@PYTHONPATH=lib "$(BIN)/python" -m sphinx --quiet --fail-on-warning --keep-going -d runs/book.doctrees book runs/book
+	@rm -rf runs/book runs/book.doctrees
+	@"$(BIN)/python" -m sphinx --quiet --fail-on-warning --keep-going -d runs/book.doctrees book runs/book
 	@echo "octavoice: open runs/book/index.html"
 
 .PHONY: reproduce train test publish notebooks lock unlock help conda moved

@@ -4,8 +4,8 @@
 
 Needs a Chromium on the PATH (or its path in ``CHROMIUM``) and the package ``playwright``. Every page is opened at 1280
 and 390 pixels: no console error, nothing missing or fetched from elsewhere, no broken link or anchor, every equation
-set, every player decoded and playing, nothing wider than the screen, and a search that finds. With a second folder it leaves pictures of every
-page there, light and dark.
+set, every player decoded and playing, nothing wider than the screen, and a search that finds. With a second folder it
+leaves pictures of the top of every page there, light and dark.
 """
 
 import functools
@@ -141,11 +141,11 @@ def searched(page: Page, base: str, words: str) -> list[str]:
 
 
 def shoot(page: Page, pictures: Path, name: str) -> None:
-    """Pictures of the whole page, light and dark."""
+    """Pictures of what is on the screen, light and dark."""
     pictures.mkdir(parents=True, exist_ok=True)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        page.screenshot(path=pictures / f"{name}_{scheme}.png", full_page=False)
+        page.screenshot(path=pictures / f"{name}_{scheme}.png")
     page.emulate_media(color_scheme="light")
 
 

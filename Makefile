@@ -38,6 +38,12 @@ export PRESET CORPUS SEED SWEEP PROFILE
 WHERE := --cores "$(CORES)" --profile "$$PROFILE"
 RUN := --preset "$$PRESET" --corpus "$$CORPUS" --seed "$$SEED"
 
+.PHONY: book
+book: $(READY)  ## make the book from the notebooks as stored: open runs/book/index.html
+	@rm -rf runs/book runs/book.doctrees
+	@"$(BIN)/python" -m sphinx --quiet --fail-on-warning --keep-going -d runs/book.doctrees book runs/book
+	@echo "octavoice: open runs/book/index.html"
+
 .PHONY: reproduce train sweep test clean-room publish notebooks lock unlock help conda moved
 
 reproduce:  ## run all notebooks: PRESET=quick CORPUS=bach|NAME|folder:PATH SEED=1 CORES=2 TORCH_INDEX=URL

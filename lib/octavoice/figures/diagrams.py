@@ -90,3 +90,34 @@ def sampler(sizes: dict[str, int], voices: int) -> Figure:
     ax.text(width / 2, 5.4, "x′$_{t+1}$ = classes decided to sound; what no voice decided is silent",
             ha="center", fontsize=9.5)
     return figure
+
+
+def whole_model(sizes: dict[str, int]) -> Figure:
+    """Fig. 11: the whole model, one step from the keys at t to the keys at t + 1.
+
+    ``sizes`` holds the live widths: ``keys``, ``classes``, ``clock``, ``periods``, ``features``, ``voices``,
+    ``sampler``, ``decoder``, ``hidden``.
+    """
+    figure, ax = canvas(12, 6.2, (8.6, 4.5))
+    keys, classes = f"{{0,1}}$^{{{sizes['keys']}}}$", f"{{0,1}}$^{{{sizes['classes']}}}$"
+    box(ax, 1.6, 5.1, f"keys  x$_t$\n{keys}", GREY)
+    box(ax, 4.9, 5.1, f"classes  x′$_t$\n{classes}", GREY)
+    box(ax, 8.1, 5.1, f"main module\n{sizes['periods']} periods, F$_t$: {sizes['features']}", ORANGE, width=2.7)
+    box(ax, 8.1, 3.3, f"{sizes['voices']} voices in turn\nLSTM {sizes['sampler']}", BLUE, width=2.7)
+    box(ax, 4.9, 3.3, f"classes  x′$_{{t+1}}$\n{classes}", GREY)
+    box(ax, 4.9, 1.1, f"decoder LSTM {sizes['decoder']}\nb$_{{t+1}}$: {sizes['keys']},  c$_{{t+1}}$: {sizes['hidden']}",
+        PURPLE, width=2.9)
+    box(ax, 8.1, 1.1, f"RBM, times the mask\nW: {sizes['hidden']} × {sizes['keys']}", PURPLE, width=2.7)
+    box(ax, 10.9, 1.1, f"keys  x$_{{t+1}}$\n{keys}", GREY, width=1.9)
+    arrow(ax, (2.8, 5.1), (3.7, 5.1), "OR", at=(0, 0.25))
+    arrow(ax, (6.1, 5.1), (6.75, 5.1))
+    arrow(ax, (10.9, 5.1), (9.45, 5.1), f"clock τ$_t$: {sizes['clock']}", at=(0.1, 0.3))
+    arrow(ax, (8.1, 4.7), (8.1, 3.7), "F$_t$", at=(0.35, 0))
+    arrow(ax, (6.75, 3.3), (6.1, 3.3))
+    arrow(ax, (4.9, 3.7), (4.9, 4.7), "the next step's input", colour=GREEN)
+    arrow(ax, (4.9, 2.9), (4.9, 1.5))
+    arrow(ax, (1.6, 4.7), (3.45, 1.2), "x$_t$", bend=0.25, at=(-0.6, -0.5))
+    arrow(ax, (6.1, 3.0), (7.9, 1.5), "mask", bend=-0.1)
+    arrow(ax, (6.35, 1.1), (6.75, 1.1))
+    arrow(ax, (9.45, 1.1), (9.95, 1.1))
+    return figure

@@ -1,0 +1,23 @@
+"""Binds the book together: pages generated from data, links from equations to lines, a page for every module."""
+
+import re
+
+from sphinx.application import Sphinx
+
+from binding import code, equations, write
+
+MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", flags=re.M)
+
+
+def generate(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put what :mod:`binding.write` makes in the place of each mark ``<!-- generated: NAME ARGUMENT -->``."""
+    if not docname.startswith("notebooks/"):
+        source[0] = MARK.sub(lambda mark: write.part(mark[1], mark[2]), source[0])
+
+
+def setup(app: Sphinx) -> dict:
+    app.connect("source-read", generate)
+    app.connect("doctree-resolved", equations.add)
+    app.connect("doctree-resolved", equations.name_pages)
+    app.connect("html-collect-pages", code.pages)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,247 @@
+"""The parts of the book's pages that are made from data, each as Markdown."""
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from binding import equations, read
+
+
+def part(name: str, argument: str = "") -> str:
+    """The generated part called ``name``; raises KeyError for one that there is none of."""
+    return PARTS[name](*([argument] if argument else []))
+
+
+def results() -> str:
+    """The tables of committed runs, as in the README, each with the first words of its place there."""
+    from octavoice.laboratory import published
+
+    return "\n\n".join(published.sections().values())
+
+
+def map_of_the_thesis() -> str:
+    """For every section that something here names: its pages, modules, figures and claims, all linked."""
+    return "\n\n".join(entry for number in read.sections() if (entry := _section(number)))
+
+
+def _section(number: str) -> str:
+    pages = [f"[{book.title}](page:{book.name})" for book in read.notebooks().values()
+             if number in book.opening.sections]
+    rows = {"Pages": pages, "Code": _code_of(number), "Figures": _figures_of(number), "Claims": _claims_of(number)}
+    if not pages and not rows["Code"]:
+        return ""
+    title = read.sections()[number]
+    lines = [f"## §{number} {title['en']}", "", f"*{title['ru']}*", ""]
+    return "\n".join([*lines, *(f"{name}\n: {', '.join(links)}\n" for name, links in rows.items() if links)])
+
+
+def _code_of(number: str) -> list[str]:
+    """Modules whose docstring names a section; of other modules, the definitions that do."""
+    found = []
+    for module in read.modules().values():
+        short = module.name.removeprefix("octavoice.")
+        if number in read.named(module.doc).sections:
+            found.append(f"[{short}](code:{module.name})")
+        else:
+            found += [f"[{short}.{one.name}](code:{module.name}#{one.name})" for one in read.public(module)
+                      if number in read.named(one.doc).sections]
+    return found
+
+
+def _figures_of(number: str) -> list[str]:
+    """The thesis's figures of a section: linked where a notebook draws one, with the function that does."""
+    drawn = {figure: (book, anchor) for book in read.notebooks().values() for figure, anchor in book.figures.items()}
+    found = []
+    for figure, section in sorted((int(key), value) for key, value in read.data("thesis")["figures"].items()):
+        if section == number:
+            link = f"[Fig. {figure}](page:{drawn[figure][0].name}#{drawn[figure][1]})" if figure in drawn else ""
+            found.append((link or f"Fig. {figure} (not drawn here)") + _drawers(figure))
+    return found
+
+
+def _drawers(figure: int) -> str:
+    by = [f"[{one.name}](code:{module.name}#{one.name})" for module in read.modules().values()
+          if ".figures." in module.name for one in read.public(module)
+          if figure in read.named(one.doc.splitlines()[0] if one.doc else "").figures]
+    return f" by {', '.join(by)}" if by else ""
+
+
+def _claims_of(number: str) -> list[str]:
+    """The claims of a section, by their table if the package holds it, else those that its pages open with."""
+    if read.claims():
+        of_section = [claim for claim, row in read.claims().items() if number in read.named(row["section"]).sections]
+    else:
+        of_section = sorted(set().union(*(book.opening.claims for book in read.notebooks().values()
+                                          if number in book.opening.sections)))
+    return [claim_link(claim) for claim in of_section]
+
+
+def claim_link(claim: int) -> str:
+    """A claim as a link: to a heading of its own, else to a page that opens with it, else to its first mention."""
+    places = [(book, anchor) for book in read.notebooks().values() if (anchor := book.claims.get(claim))]
+    best = sorted(places, key=lambda place: (f"c{claim}" not in place[1].split("-"),
+                                             claim not in place[0].opening.claims))
+    return f"[C{claim}](page:{best[0][0].name}#{best[0][1]})" if best else f"C{claim} (not dealt with here)"
+
+
+def claims() -> str:
+    """Every claim that a page, a docstring or the package's table names, with the pages and code that deal with it."""
+    pages = {number for book in read.notebooks().values() for number in book.claims}
+    rows = ["| claim | in our words | pages | code |", "| --- | --- | --- | --- |"]
+    for number in sorted(pages | read.claims().keys()):
+        words = read.claims().get(number, {}).get("words", "–")
+        where = [f"[{book.title.split(' · ')[0]}](page:{book.name}#{book.claims[number]})"
+                 for book in read.notebooks().values() if number in book.claims]
+        code = [f"[{module.name.removeprefix('octavoice.')}](code:{module.name})" for module in read.modules().values()
+                if any(number in read.named(doc).claims for doc in [module.doc, *(one.doc for one in
+                                                                                  module.definitions.values())])]
+        rows.append(f"| C{number} | {words} | {', '.join(where)} | {', '.join(code) or '–'} |")
+    if not read.claims():
+        rows = [re.sub(r"^(\|[^|]*\|)[^|]*\|", r"\1", row) for row in rows]
+    return "\n".join(rows)
+
+
+def all_equations() -> str:
+    """Every display equation of the notebooks with its page and the lines that implement it."""
+    found = []
+    for book in read.notebooks().values():
+        if book.equations:
+            found.append(f"## {book.title}")
+        for tex in book.equations:
+            names = equations.lines_of(tex, book.name) or []
+            links = [f"[{text}]({page.replace('code/', 'code:')}#{anchor})" for text, page, anchor
+                     in map(equations.link, names)]
+            found += [f"$$\n{tex.strip()}\n$$", ", ".join(links) or
+                      f"Computed where it stands, in [{book.title}](page:{book.name})."]
+    return "\n\n".join(re.sub(r"\\tag\{(\d)\}", r"\\qquad (\1)", line) for line in found)
+
+
+def glossary() -> str:
+    """The terms of the thesis, chapter by chapter: Russian, English, what each is, name in code, symbol."""
+    terms, found = read.data("glossary")["term"], []
+    for chapter in dict.fromkeys(term["where"].split(".")[0] for term in terms):
+        found.append(f"## §{chapter} {read.sections()[chapter]['en']}")
+        found += [_term(term) for term in terms if term["where"].split(".")[0] == chapter]
+    return "\n\n".join(found)
+
+
+def _term(term: dict) -> str:
+    facts = [f"{term['what'][0].upper()}{term['what'][1:]} (§{term['where']})."]
+    if term.get("code"):
+        module, definition = read.place(term["code"])
+        name = f"{module.name.removeprefix('octavoice.')}{f'.{definition.name}' if definition else ''}"
+        facts.append(f"[`{name}`](code:{module.name}#{definition.name if definition else ''})")
+    facts += [f"${term['symbol']}$"] if term.get("symbol") else []
+    return f"{term['ru']} – **{term['en']}**\n: {' · '.join(facts)}"
+
+
+def rooms() -> str:
+    """Every module with the first sentence of its docstring, room by room, linked to its text."""
+    packages = {name for name, module in read.modules().items() if module.file.name == "__init__.py"}
+    found: dict[str, list[str]] = {"octavoice": []}
+    for name, module in read.modules().items():
+        first = " ".join(module.doc.split("\n\n")[0].split())
+        room = next((part for part in (name, name.rpartition(".")[0]) if part in packages), "octavoice")
+        room = ".".join(room.split(".")[:2])
+        found.setdefault(room, []).append(f"- [{name}](code:{name}): {_escaped(first)}")
+    return "\n\n".join(f"## {room}\n\n" + "\n".join(lines) for room, lines in found.items())
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\*_<>$\[\]{}|])", r"\\\1", text) if "`" not in text else text.replace("``", "`")
+
+
+def presets() -> str:
+    """Every field of a preset with its comment in the code, and its value in each preset."""
+    from octavoice.training.presets import PRESETS, Preset
+
+    fields = re.findall(r"^    (\w+): \w+(?: = \S+)?(?:\s+# (.+))?$", inspect.getsource(Preset), flags=re.M)
+    rows = [f"| setting | {' | '.join(PRESETS)} | meaning |", f"| --- |{' --- |' * (len(PRESETS) + 1)}"]
+    return "\n".join([*rows, *(f"| `{name}` | {' | '.join(str(getattr(preset, name)) for preset in PRESETS.values())} "
+                               f"| {note or '–'} |" for name, note in fields if name != "name")])
+
+
+def corpora() -> str:
+    """The named corpora: files, size, licence, what is taken."""
+    from octavoice.corpus import catalogue
+
+    rows = ["| corpus | files | MB | licence | what it is |", "| --- | --- | --- | --- | --- |"]
+    rows += [f"| `{row['corpus']}` | {row['files']} | {row['MB']} | {row['licence']} | {row['title']} |"
+             for row in catalogue.table()]
+    return "\n".join(rows)
+
+
+def readme(heading: str) -> str:
+    """A section of the README by its heading, its links led to pages of the book where there are such."""
+    text = (read.ROOT / "README.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, flags=re.M | re.S)
+    if section is None:
+        raise KeyError(f"README.md has no section {heading!r}; name another on the page that asks for it")
+    return re.sub(r"\]\((?!https?:)([^)]+)\)", lambda link: f"]({_led(link[1])})", section[1].strip())
+
+
+def _led(path: str) -> str:
+    """Where a README's link to a file of the checkout leads in the book."""
+    if path.startswith("notebooks/"):
+        return f"page:{Path(path).stem}"
+    if path.startswith("lib/") and path.endswith(".py"):
+        return f"code:{'.'.join(Path(path).with_suffix('').parts[1:])}"
+    return "notice.md" if path == "NOTICE.md" else f"../{path}"
+
+
+def readme_part(argument: str) -> str:
+    """Paragraphs of a README's section: ``HEADING | FIRST WORDS``, each paragraph that begins with these words."""
+    heading, words = argument.split(" | ")
+    found = [text for text in readme(heading).split("\n\n") if text.startswith(words)]
+    if not found:
+        raise KeyError(f"README.md has no paragraph {words!r} under {heading!r}")
+    return "\n\n".join(found)
+
+
+def notebooks() -> str:
+    """A list of the notebooks with the sections they open with."""
+    return "\n".join(f"- [{book.title}](page:{book.name}): " +
+                     (", ".join(f"§{number}" for number in read.sections() if number in book.opening.sections) or "–")
+                     for book in read.notebooks().values())
+
+
+@cache
+def _drawn() -> dict[str, str]:
+    """Figs. 11 to 13 from freshly built networks, as SVG."""
+    from octavoice.figures import style
+    from octavoice.laboratory import schemes
+    from octavoice.thesis.decoder import Decoder
+    from octavoice.thesis.generator import OctaveGenerator
+
+    generator, decoder = OctaveGenerator(), Decoder()
+    with style.used():
+        figures = {"11": schemes.whole_model(generator, decoder), "12": schemes.main_module(generator),
+                   "13": schemes.sampler(generator.sampler)}
+        return {number: style.render(figure)["svg"].decode() for number, figure in figures.items()}
+
+
+def diagram(number: str) -> str:
+    """Fig. 11, 12 or 13 as a picture inside the page."""
+    svg = _drawn()[number]
+    svg = re.sub(r'"#?([A-Za-z]\w*)"', lambda name: name[0].replace(name[1], f"f{number}{name[1]}")
+                 if f'id="{name[1]}"' in svg else name[0], svg[svg.index("<svg"):])
+    svg = re.sub(r"url\(#(\w+)\)", rf"url(#f{number}\1)", svg)
+    return f'<div class="diagram" role="img" aria-label="Fig. {number}, redrawn">{"".join(svg.splitlines())}</div>'
+
+
+def player(argument: str) -> str:
+    """A player for a committed MIDI file: ``PATH | CAPTION``."""
+    from octavoice.music import sound
+    from octavoice.music.formats.midi import read_midi
+
+    path, caption = argument.split(" | ")
+    piece = read_midi(read.ROOT / path)
+    return sound.player(piece.roll, title=caption, durations=piece.held).data
+
+
+PARTS: dict[str, Callable[..., str]] = {
+    "results": results, "map": map_of_the_thesis, "claims": claims, "equations": all_equations, "glossary": glossary,
+    "rooms": rooms, "presets": presets, "corpora": corpora, "readme": readme, "paragraph": readme_part,
+    "notebooks": notebooks, "diagram": diagram, "player": player}

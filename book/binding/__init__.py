@@ -2,6 +2,7 @@
 
 import re
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 from binding import code, equations, write
@@ -15,9 +16,17 @@ def generate(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = MARK.sub(lambda mark: write.part(mark[1], mark[2]), source[0])
 
 
+def hide_widgets(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Leave out the bare text of live widgets, which need a kernel."""
+    for block in list(doctree.findall(nodes.literal_block)):
+        if re.match(r"\w+\(children=\(", block.astext()):
+            block.parent.remove(block)
+
+
 def setup(app: Sphinx) -> dict:
     app.connect("source-read", generate)
     app.connect("doctree-resolved", equations.add)
     app.connect("doctree-resolved", equations.name_pages)
+    app.connect("doctree-resolved", hide_widgets)
     app.connect("html-collect-pages", code.pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -38,13 +38,7 @@ export PRESET CORPUS SEED SWEEP PROFILE
 WHERE := --cores "$(CORES)" --profile "$$PROFILE"
 RUN := --preset "$$PRESET" --corpus "$$CORPUS" --seed "$$SEED"
 
-.PHONY: book
-book: $(READY)  ## make the book from the notebooks as stored: open runs/book/index.html
-	@rm -rf runs/book runs/book.doctrees
-	@"$(BIN)/python" -m sphinx --quiet --fail-on-warning --keep-going -d runs/book.doctrees book runs/book
-	@echo "octavoice: open runs/book/index.html"
-
-.PHONY: reproduce train sweep test clean-room publish notebooks lock unlock help conda moved
+.PHONY: reproduce train sweep test book clean-room publish notebooks lock unlock help conda moved
 
 reproduce:  ## run all notebooks: PRESET=quick CORPUS=bach|NAME|folder:PATH SEED=1 CORES=2 TORCH_INDEX=URL
 train:  ## train and compose only, notebooks 06 and 07: same settings as reproduce
@@ -56,6 +50,11 @@ sweep: $(READY)  ## run many: SWEEP=seeds|corpora|FILE.yaml CORES=2, or PROFILE=
 
 test: $(READY)  ## everything CI runs: lint, tests, and the notebooks at preset smoke (in a temporary folder)
 	@$(OCTAVOICE) test
+
+book: $(READY)  ## make the book from the notebooks as stored: open runs/book/index.html
+	@rm -rf runs/book runs/book.doctrees
+	@"$(BIN)/python" -m sphinx --quiet --fail-on-warning --keep-going -d runs/book.doctrees book runs/book
+	@echo "octavoice: open runs/book/index.html"
 
 # Nothing of this checkout's own is used but its commits, and nothing is left.
 clean-room:  ## both README commands on a fresh clone of HEAD in a fresh environment, timed: PRESET=quick TORCH_INDEX=URL

@@ -107,7 +107,7 @@ def test_what_is_no_sweep_is_told(text, message, tmp_path):
 
 
 def test_an_unknown_sweep_is_told_with_the_known_ones():
-    with pytest.raises(UserError, match="no sweep 'seed'; known are corpora, seeds"):
+    with pytest.raises(UserError, match="no sweep 'seed'; known are claims, corpora, seeds, survey"):
         sweeps.read("seed")
 
 

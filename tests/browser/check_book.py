@@ -37,7 +37,7 @@ FACTS = """async () => {
     }}"""
 PLAY = """async player => {
     player.muted = true;
-    await player.play();
+    try { await player.play(); } catch { return false; }
     const began = performance.now();
     while (player.currentTime == 0 && performance.now() - began < 20000)
         await new Promise(done => setTimeout(done, 50));

@@ -120,9 +120,11 @@ class Composer:
         """Read a prime ``(time, batch, key)`` of at least one step; ``draws`` ``(time - 1, batch, draw_size)``.
 
         At most the last 256 steps are read, with the 128 before them as the past; the clock keeps
-        counting from the prime's own first step. ``durations`` ``(time, batch, key)`` say how long its notes are held.
+        counting from the prime's own first step. ``durations`` ``(time, batch, key)`` say how long its notes are held,
+        until the next onset if not given.
         """
         first = max(0, len(prime) - CONTEXT)
+        durations = _by_rule(prime) if durations is None else durations
         x, past = _end_of(prime, first)
         held, past_held = _end_of(durations, first) if self.holds else ([None] * len(x), None)
         state = self.start(x[0], first, past, held[0], past_held)
@@ -139,8 +141,7 @@ class Composer:
         gets the same notes whatever else is composed with it. ``progress`` wraps the loop (tqdm). ``durations``
         ``(time, batch, key)`` are the prime's; without them each of its notes is held until the next onset.
         """
-        if durations is None:
-            durations = np.stack([until_next(x) for x in prime.swapaxes(0, 1)], axis=1)
+        durations = _by_rule(prime) if durations is None else durations
         heard = max(len(prime), 1) - 1
         draws = self.draws(seed, first_index, prime.shape[1], heard + steps)
         state = self.listen(prime, draws[:heard], durations)
@@ -188,6 +189,11 @@ def _frozen_copy(network: Network) -> Network:
         if type(part) is nn.LSTM:
             part.__class__ = StepLSTM
     return copy
+
+
+def _by_rule(prime: np.ndarray) -> np.ndarray:
+    """Durations of a prime ``(time, batch, key)`` of which none are known: each note until the next onset (§2.2)."""
+    return np.stack([until_next(x) for x in prime.swapaxes(0, 1)], axis=1)
 
 
 def _end_of(line: np.ndarray, first: int) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,8 @@
 """One axis for every model, and samples beside music."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,11 +10,13 @@ import torch
 
 from octavoice import beyond
 from octavoice.corpus import Fragments, Pieces
-from octavoice.evidence import axis, likeness, parts
-from octavoice.music.piece import Piece
+from octavoice.evidence import axis, judging, likeness, parts
+from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.roll import KEYS
 from octavoice.thesis.generator import OctaveGenerator
+from octavoice.training import presets
 from octavoice.training.fit import seeded, to_tensors
+from octavoice.training.networks import Networks
 
 
 def pieces(steps=(40, 300), share=0.03):
@@ -131,3 +136,17 @@ def test_what_is_still_held_rolls_with_its_fragment():
     told = network.beside["told"]
     assert torch.equal(told[..., :12] > 0, found[0] > 0)
     assert not torch.equal(found[0], t.x12[:-1])
+
+
+def test_a_whole_model_is_judged_without_a_notebook():
+    """Each of its networks in its own space, that of durations on the pieces that tell them."""
+    told = [replace(piece, note_ends=WRITTEN) for piece in pieces((60, 80))]
+    run = SimpleNamespace(splits={"train": pieces((90,)), "test": Pieces.of([*told, *pieces((50,))])},
+                          preset=presets.resolve("smoke"), device=torch.device("cpu"))
+    stages = tuple(seeded(stage.build, 1).eval() for stage in beyond.MODEL.stages)
+    table = judging.levels(run, Networks(beyond.MODEL, stages))
+    spaces = [network.space for network in stages]
+    assert table.xs("beyond", level=1).index.tolist() == spaces
+    assert np.isfinite(table["level"]).all()
+    steps = table.xs("beyond", level=1)["steps"]
+    assert steps.tolist() == [59 + 79 + 49, 59 + 79 + 49, 59 + 79]

@@ -135,7 +135,7 @@ OUTPUTS = {
     "a path": v4.new_output("stream", name="stdout", text="written to /home/me/x.png"),
     "a path in a table": v4.new_output("display_data", data={"text/html": "<td>C:\\me</td>"}),
     "a path in a drawing": v4.new_output("execute_result", data={"image/svg+xml": "<text>/tmp/x</text>"}),
-    "a path in data": v4.new_output("display_data", data={"application/json": {"file": "/root/x"}})}
+    "a path in data": v4.new_output("display_data", data={"application/json": {"file": "/home/x"}})}
 
 
 @pytest.mark.parametrize("output", OUTPUTS.values(), ids=OUTPUTS)

@@ -1,17 +1,20 @@
 """Stage three of the model beyond: exact likelihoods by enumeration, sampling against them, steps against sequences."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from octavoice.beyond.durations import SINGLE, DurationChain, lasting, nats_of, size
 from octavoice.composer import Composer
-from octavoice.corpus import Fragments
+from octavoice.corpus import Fragments, Pieces
 from octavoice.model import HISTORY
 from octavoice.music.durations import clipped, remaining, until_next
-from octavoice.music.piece import Piece
+from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.roll import KEYS
-from octavoice.training import models
+from octavoice.training import models, networks, presets
 from octavoice.training.fit import seeded, to_tensors
 
 CLOSE = dict(rtol=0, atol=1e-9)
@@ -200,3 +203,14 @@ def test_a_composer_holds_notes_and_makes_the_same_ones_without():
     told_nothing = Composer(*networks).compose(prime, 8, seed=4)
     assert np.array_equal(told_nothing.durations[:19, 0] > 0, prime[:19, 0] > 0)
     assert np.array_equal(told_nothing.durations[:16, 0], clipped(until_next(prime[:, 0]))[:16])
+
+
+def test_durations_are_learnt_from_pieces_that_tell_them():
+    """Where no piece does, all are taken, with the thesis's rule."""
+    told, untold = replace(piece(60), note_ends=WRITTEN), piece(80, 1)
+    preset = presets.resolve("smoke", panel=4)
+    for pieces, taken in (([told, untold], [told]), ([untold], [untold])):
+        panel = networks.panel_of(SimpleNamespace(splits={"valid": Pieces.of(pieces)}, preset=preset), durations=True)
+        expected = Fragments(taken, preset.fragment, preset.stride, durations=True).panel(4)
+        assert np.array_equal(panel.durations, expected.durations)
+        assert panel.durations.any()

@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 
 from octavoice.music.durations import spread
-from octavoice.music.piece import Piece
+from octavoice.music.piece import UNTOLD, Piece
 from octavoice.music.roll import KEYS
 
 BYTES = KEYS // 8
@@ -107,6 +107,10 @@ class Pieces(Sequence):
         """The pieces with the numbers ``which``, still packed in the same array."""
         return Pieces(self.bits, self.starts[which], self.lengths[which], self.facts.subset(which), self.durations,
                       self.notes[which])
+
+    def told(self) -> "Pieces":
+        """The pieces whose source tells where notes end."""
+        return self.subset(np.array([i for i, facts in enumerate(self.facts) if facts["note_ends"] != UNTOLD], int))
 
     def window(self, i: int, begin: int, end: int) -> np.ndarray:
         """Steps ``begin`` to ``end`` of piece ``i`` as a roll ``(time, key)``, silent outside the piece."""

@@ -24,14 +24,9 @@ Table = Callable[[Piece], np.ndarray]
 """Nats of each note of a piece ``(note,)``, notes by step and then by key."""
 
 
-def told(pieces: Pieces) -> Pieces:
-    """The pieces whose source tells where notes end."""
-    return pieces.subset(np.array([i for i, facts in enumerate(pieces.facts) if facts["note_ends"] != UNTOLD], int))
-
-
 def note_tables(train: Pieces) -> dict[str, Table]:
     """The tables: marginal, by the position in the bar, until the next onset."""
-    pieces = list(told(train))
+    pieces = list(train.told())
     steps = np.concatenate([piece.durations for piece in pieces]).astype(int)
     place = np.concatenate([places(piece) for piece in pieces])
     gap = np.concatenate([gaps(piece) for piece in pieces])
@@ -77,7 +72,7 @@ def note_sums(network: Network, name: str, tables: dict[str, Table], test: Piece
 
     ``steps`` counts these notes. Whole durations are judged, those that outlast a window too.
     """
-    test = told(test)
+    test = test.told()
     judge = {name: axis.network_judge(network, whole=True)}
     sums = axis.step_table(judge, test, device, progress, durations=True).groupby("piece")[[name]].sum()
     rows = []

@@ -6,7 +6,7 @@ What an ablation of one network needs to be told from another, and no more; ``08
 import pandas as pd
 
 from octavoice.corpus import Fragments
-from octavoice.evidence import axis, holding, samples
+from octavoice.evidence import axis, samples
 from octavoice.model import CLASSES, DURATIONS, GIVEN, Network
 from octavoice.training.networks import Networks
 from octavoice.training.run import Run
@@ -30,6 +30,6 @@ def _of_network(run: Run, name: str, network: Network, progress) -> pd.DataFrame
     known = {"particles": run.preset.particles} if hasattr(network, "particles") else {}
     known |= {"whole": True} if held else {}
     judges = {name: axis.network_judge(network, **known)} | tables
-    steps = axis.step_table(judges, holding.told(test) if held else test, run.device, progress, held)
+    steps = axis.step_table(judges, test.told() if held else test, run.device, progress, held)
     sums, left_out = axis.by_piece(steps)
     return axis.levels(sums, {name: network.kind}).assign(steps=sums["steps"].sum(), **{"left out": left_out})

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from octavoice.corpus import Batch, Fragments
+from octavoice.corpus import Batch, Fragments, Pieces
 from octavoice.model import DURATIONS, Model, Network, Recipe, Stage, Tensors
 from octavoice.paths import atomic
 from octavoice.thesis.decoder import Decoder
@@ -108,7 +108,7 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
     for stage in named.stages:
         network = seeded(stage.build, run.seed).to(run.device)
         held = network.space == DURATIONS
-        train, panel = Fragments(run.splits["train"], p.fragment, p.stride, held), panel_of(run, held)
+        train, panel = Fragments(_side(run, "train", held), p.fragment, p.stride, held), panel_of(run, held)
         task = network_task(stage.called, network, train, stage.recipe(p), panel, p.precision, p.threads)
         metrics.append(_trained(run, task, stage))
         stages.append(network.eval())
@@ -117,7 +117,15 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
 
 def panel_of(run: Run, durations: bool = False) -> Batch:
     """The fixed held-out panel: validation fragments spread evenly, not transposed; ``durations`` if asked for."""
-    return Fragments(run.splits["valid"], run.preset.fragment, run.preset.stride, durations).panel(run.preset.panel)
+    pieces = _side(run, "valid", durations)
+    return Fragments(pieces, run.preset.fragment, run.preset.stride, durations).panel(run.preset.panel)
+
+
+def _side(run: Run, side: str, durations: bool) -> Pieces:
+    """The pieces of a side of the split; for durations those that tell them, as long as there is one."""
+    pieces = run.splits[side]
+    told = pieces.told() if durations else pieces
+    return told if len(told) else pieces
 
 
 def _trained(run: Run, task: Task, stage: Stage) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from octavoice.figures.style import BLUE, GREY, INK, ORANGE, PURPLE
 
@@ -26,5 +27,8 @@ def against_cost(panels: dict[str, pd.DataFrame], lines: dict[str, dict[str, flo
             ax.annotate(control, (0.99, level), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                         fontsize=8, color=INK)
         ax.set(title=name, xlabel="minutes of training, one core", ylabel="nats, lower is better", xscale="log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.margins(x=0.25, y=0.12)
     return figure

@@ -1,7 +1,10 @@
 """Rules of the claims on training and on the sampler's rivals: C5 to C10, C19, C20, C25 (§4.1, §6.2, §6.4, §7.3)."""
 
+from functools import partial
+
 import torch
 
+from octavoice.evidence.claims.choices import smaller
 from octavoice.evidence.claims.record import Part, part
 from octavoice.evidence.claims.stored import MAIN, Stored, Value
 from octavoice.thesis import enumeration, rivals, values
@@ -157,11 +160,6 @@ def c10(stored: Stored) -> list[Part]:
 def c20(stored: Stored) -> list[Part]:
     """Decoders of none, 36 and 150 hidden units, trained alike and judged as generated. Suffices: 36 lies within 0.05
     nats of 150 in every seed, about the spread of a level over seeds. Is of use: 36 lies above none in every seed."""
-    def over(other: int) -> Value | None:
-        def of(seed: int) -> float | None:
-            found = stored.json("claims_sizes", seed=seed)
-            own = str(values.value("rbm_hidden"))
-            return None if found is None else found["levels"][own] - found["levels"][str(other)]
-        return stored.over_seeds(of)
-    return [part("nats gained over 150 hidden units", lambda v: v.low > -0.05, over(150)),
-            part("nats gained over none", lambda v: v.low > 0, over(0))]
+    over = [stored.over_seeds(partial(smaller, stored, other)) for other in (150, 0)]
+    return [part("nats gained over 150 hidden units", lambda v: v.low > -0.05, over[0]),
+            part("nats gained over none", lambda v: v.low > 0, over[1])]

@@ -152,7 +152,7 @@ rule notebook:
         committed=lambda wildcards: graph.committed_state(IMPORTS[wildcards.notebook]),
     wildcard_constraints:
         notebook="[0-9]{2}_[a-z_]+",
-        on="(-[a-z0-9_]+)?",
+        on="(-[a-z0-9_-]+)?",
     threads: lambda wildcards: of(wildcards).preset.threads
     resources:
         mem_mb=lambda wildcards: of(wildcards).memory_mb,

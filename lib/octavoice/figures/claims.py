@@ -1,5 +1,7 @@
 """What notebook 10 draws: which choices help, and how the verdicts fall."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -24,10 +26,10 @@ def choices(table: pd.DataFrame, missing: list[str]) -> Figure:
                     fontsize=8)
     ax.set(yticks=range(len(table)), ylim=(-0.6, len(table) - 0.3),
            yticklabels=[f"{name} ({row['of']})" for name, row in table.iloc[::-1].iterrows()],
-           xlabel="gain of the thesis's choice, nats per step; right of the line it helps")
+           xlabel="gained by the thesis's choice, nats per step")
     ax.grid(axis="x", alpha=0.4)
-    figure.supxlabel("No pair of runs is stored for: " + ",\n".join(
-        "; ".join(missing[i:i + 2]) for i in range(0, len(missing), 2)) + ".", fontsize=8, x=0.02, ha="left")
+    figure.supxlabel(textwrap.fill(f"No pair of runs is stored for: {'; '.join(missing)}.", 110), fontsize=8, x=0.02,
+                     ha="left")
     return figure
 
 

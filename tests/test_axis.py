@@ -113,29 +113,22 @@ def test_a_network_without_a_part_does_not_hear_it():
     assert sum(parts.PARTS.values()) == network.lower.input_size
 
 
-def test_what_is_still_held():
-    """A note of three steps on A, and one of a step on C; the fragment begins with the second step after the past."""
-    durations = torch.zeros(130, 1, KEYS)
-    durations[127, 0, 0], durations[128, 0, 3] = 3, 1
-    told = parts.still_held(durations)
-    assert told.shape == (2, 1, 24)
-    assert told[0, 0].nonzero()[:, 0].tolist() == [0, 12 + 3]  # A goes on, C ends
-    assert told[1, 0].nonzero()[:, 0].tolist() == [12]
-
-
 def test_what_is_still_held_rolls_with_its_fragment():
-    """In training each fragment is rolled by a shift of its own: a note of two steps is told where it is heard."""
-    network = seeded(parts.HearingChain, 1)
-    network.mistakes, found = 0.0, []
+    """In training each fragment is rolled by a shift of its own: a note of two steps is told where it is heard, in the
+    fragments that tell."""
+    network, found = seeded(beyond.MODEL.stages[0].build, 1), []
     x = (np.random.default_rng(1).random((300, KEYS)) < 0.02).astype(np.uint8)
     x[1:] *= 1 - x[:-1].max(axis=1, keepdims=True)
     played = Piece("two steps", x, 1, ((4, 4),), durations=np.full(int(x.sum()), 2, np.uint16))
-    t = to_tensors(Fragments([played], 64, durations=True).panel(3))
-    network._nats = lambda heard, target: found.append(heard.x12[:-1]) or heard.weight
+    t = to_tensors(Fragments([played], 64, durations=True).panel(8))
+    network._nats = lambda heard, held: found.append((heard.x12[:-1], held)) or heard.weight
     network.loss(t, torch.Generator().manual_seed(0))
-    told = network.beside["told"]
-    assert torch.equal(told[..., :12] > 0, found[0] > 0)
-    assert not torch.equal(found[0], t.x12[:-1])
+    (heard, held), = found
+    told = held[0, :, -1] > 0
+    assert 0 < told.sum() < len(told)
+    assert torch.equal(held[:, told, :12] > 0, heard[:, told] > 0)
+    assert not held[:, ~told].any()
+    assert not torch.equal(heard, t.x12[:-1])
 
 
 def test_a_whole_model_is_judged_without_a_notebook():

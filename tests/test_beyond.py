@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from octavoice.beyond import MODEL
-from octavoice.beyond.classes import ClassChain
+from octavoice.beyond.classes import ClassChain, left_of, onsets_alone, still_held
 from octavoice.beyond.keys import KeyChain, moved, pattern_of, pick
 from octavoice.corpus import Fragments
+from octavoice.model import HISTORY
+from octavoice.music.durations import clipped
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress
 from octavoice.training.fit import seeded, to_tensors
@@ -26,11 +28,17 @@ def roll(steps: int, seed: int = 0) -> np.ndarray:
     return x
 
 
+def piece(name: str, x: np.ndarray) -> Piece:
+    """Notes of random durations, at most two bars, none past its next onset."""
+    lasting = np.random.default_rng(len(x)).integers(1, 33, x.shape)
+    grid = clipped(np.where(x > 0, lasting, 0).astype(np.uint16))
+    return Piece(name, x, 1, ((4, 4),), durations=grid[x > 0])
+
+
 @pytest.fixture(scope="module")
 def batch():
     """Fragments of 48 steps, doubles: from a piece's start, its middle, and a piece that ends inside."""
-    pieces = [Piece("long", roll(300), 1, ((4, 4),)), Piece("short", roll(30, 1), 1, ((4, 4),))]
-    fragments = Fragments(pieces, 48)
+    fragments = Fragments([piece("long", roll(300)), piece("short", roll(30, 1))], 48, durations=True)
     t = to_tensors(fragments.gather(np.array([0, 3, 5, len(fragments) - 1])))
     return t._replace(**{name: field.double() for name, field in t._asdict().items() if field.is_floating_point()})
 
@@ -51,17 +59,20 @@ def width(network, t):
     return (t.x12, t.history) if network.space == "classes" else (t.x, t.past)
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_steps_give_the_likelihood_that_the_sequence_has(networks, batch, which):
-    """Heard one step at a time, with the history, the probabilities of what comes are the same."""
-    network = networks[which]
+@pytest.mark.parametrize(("which", "told"), [(0, False), (0, True), (1, False)])
+def test_steps_give_the_likelihood_that_the_sequence_has(networks, batch, which, told):
+    """Heard one step at a time, with the history, the probabilities of what comes are the same; so they are when after
+    every step it is told how long its notes are held."""
+    network, batch = networks[which], batch if told else onsets_alone(batch)
     with torch.no_grad():
         expected = network.log_likelihood(batch)
     for i in range(batch.x.shape[1]):
         line, past = (a[:, i:i + 1] for a in width(network, batch))
+        left = left_of(batch.durations)[HISTORY:, i:i + 1]
         state = network.start(line[0], past, int(batch.position[0, i]))
         for t in range(1, int(batch.weight[:, i].sum()) + 1):
             with torch.no_grad():
+                state = network.told(state, left[t - 1]) if told else state
                 torch.testing.assert_close(nats_of_step(network, state, line[t]), expected[t - 1, i], **CLOSE)
                 state = network.step(state, torch.zeros(1, network.draw_size), heard=line[t]).state
 
@@ -90,14 +101,17 @@ def octave_nats(network, state, x):
         yield log_p[pattern_of(x, torch.tensor([p]))[0]], log_p
 
 
-def test_all_step_vectors_have_probabilities_that_sum_to_one(networks, batch, monkeypatch):
+@pytest.mark.parametrize("told", [False, True])
+def test_all_step_vectors_have_probabilities_that_sum_to_one(networks, batch, monkeypatch, told):
     """Of classes: all 4096, by the sequence form; what lies before the fragment is taken in once."""
     network, one = networks[0], type(batch)(*(field[:, 1:2] for field in batch))
     everything = ((torch.arange(2**CLASSES)[:, None] >> torch.arange(CLASSES)) & 1).double()
-    one = one._replace(x12=one.x12[:6], weight=one.weight[:5])
+    one = one._replace(x12=one.x12[:6], weight=one.weight[:5], durations=one.durations[:HISTORY + 6] if told else
+                       one.durations[:0])
     x12 = torch.cat([one.x12[:5].expand(-1, len(everything), -1), everything[None]])
     with torch.no_grad():
-        alone, (ticks, memory) = network.log_likelihood(one), network._before(one)
+        alone, (ticks, memory), held = network.log_likelihood(one), network._before(one), network._held(one)
+        monkeypatch.setattr(network, "_held", lambda batch: widen(held, len(everything)))
         monkeypatch.setattr(network, "_before", lambda batch: (widen(ticks, len(everything)),
                                                                widen(memory, len(everything))))
         log_p = network.log_likelihood(one._replace(x12=x12))
@@ -185,9 +199,10 @@ def test_a_piece_does_not_depend_on_its_company(networks, batch, which):
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_the_future_changes_nothing_before_it(networks, batch, which):
-    changed = batch._replace(x=batch.x.clone(), x12=batch.x12.clone())
+    changed = batch._replace(x=batch.x.clone(), x12=batch.x12.clone(), durations=batch.durations.clone())
     changed.x[20:] = changed.x[20:].flip(0)
     changed.x12[20:] = changed.x12[20:].flip(0)
+    changed.durations[HISTORY + 20:] = changed.durations[HISTORY + 20:].flip(0)
     with torch.no_grad():
         a, b = (networks[which].log_likelihood(t) for t in (batch, changed))
     torch.testing.assert_close(a[:19], b[:19], **CLOSE)
@@ -208,6 +223,30 @@ def test_the_order_of_classes_does_not_matter_to_the_memory(networks, batch):
         loss = networks[0].loss(batch, rng)
     assert loss.shape == batch.weight.shape
     assert torch.isfinite(loss).all()
+
+
+def test_what_is_held_matters_from_the_next_step_on(networks, batch):
+    """A note that is held longer changes no step up to its own, and the next; a batch that tells nothing is another."""
+    longer = batch.durations.clone()
+    (time, key), *_ = longer[HISTORY + 5:HISTORY + 20, 0].nonzero().tolist()
+    longer[HISTORY + 5 + time, 0, key] += 7
+    with torch.no_grad():
+        one, other = (networks[0].log_likelihood(batch._replace(durations=d)) for d in (batch.durations, longer))
+        alone = networks[0].log_likelihood(onsets_alone(batch))
+        torch.testing.assert_close(networks[0].held_out(batch, None), -alone, rtol=0, atol=0)
+    torch.testing.assert_close(other[:5 + time], one[:5 + time], **CLOSE)
+    assert not torch.isclose(other[5 + time, 0], one[5 + time, 0])
+    assert not torch.isclose(alone, one).any()
+
+
+def test_what_is_held_of_a_step():
+    """By hand: C for two more steps in the longer of its octaves, a D that ends now, an E struck for one step."""
+    left = torch.zeros(1, KEYS)
+    left[0, [3, 15]], left[0, 5], left[0, 7] = torch.tensor([2.0, 3.0]), 1, 1
+    told = still_held(left)[0]
+    expected = torch.zeros(25)
+    expected[3], expected[CLASSES + 5], expected[CLASSES + 7], expected[-1] = 2 / 7, 1, 1, 1
+    torch.testing.assert_close(told, expected)
 
 
 def test_pick_never_takes_what_has_no_probability():

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from octavoice.beyond.durations import SINGLE, DurationChain, lasting, nats_of, size
+from octavoice.beyond.classes import onsets_alone, size
+from octavoice.beyond.durations import SINGLE, DurationChain, lasting, nats_of
 from octavoice.composer import Composer
 from octavoice.corpus import Fragments, Pieces
 from octavoice.model import HISTORY
 from octavoice.music.durations import clipped, remaining, until_next
 from octavoice.music.piece import WRITTEN, Piece
-from octavoice.music.roll import KEYS
+from octavoice.music.roll import KEYS, compress
 from octavoice.training import models, networks, presets
 from octavoice.training.fit import seeded, to_tensors
 
@@ -185,14 +186,13 @@ def test_a_toy_is_learnt():
     assert loss.item() / notes < 0.05
 
 
-def test_a_composer_holds_notes_and_makes_the_same_ones_without():
-    """The third stage draws from a stream of its own; every struck key is held, none past its next onset."""
+def test_a_composer_holds_its_notes():
+    """Every struck key is held, none past its next onset; without the third stage there are no durations."""
     networks = [seeded(stage.build, 1) for stage in models.named("beyond").stages]
     prime = np.stack([piece(20, seed).roll for seed in range(3)], axis=1)
     held = np.stack([piece(20, seed).held for seed in range(3)], axis=1)
     with_stage = Composer(*networks).compose(prime, 8, seed=4, durations=held)
     without = Composer(*networks[:2]).compose(prime, 8, seed=4)
-    assert np.array_equal(with_stage.roll, without.roll)
     assert without.durations is None
     assert np.array_equal(with_stage.durations > 0, with_stage.roll > 0)
     for i in range(3):
@@ -205,12 +205,28 @@ def test_a_composer_holds_notes_and_makes_the_same_ones_without():
     assert np.array_equal(told_nothing.durations[:16, 0], clipped(until_next(prime[:, 0]))[:16])
 
 
+def test_a_composer_tells_the_first_stage_what_is_held():
+    """Heard by a composer, a piece's last step is as likely as in the sequence that tells durations, not as without."""
+    heard, first = piece(40), seeded(models.named("beyond").stages[0].build, 1).double()
+    composer = Composer(first, *(seeded(stage.build, 1) for stage in models.named("beyond").stages[1:]))
+    roll, held = heard.roll[:, None], heard.held[:, None]
+    state = composer.listen(roll[:-1], composer.draws(1, 0, 1, 39), held[:-1])
+    truth = [torch.from_numpy(grid[-1].astype(float)) for grid in (compress(roll), roll, held)]
+    _, trace = composer.step(state, torch.zeros(1, composer.draw_size), tuple(truth))
+    nats = torch.where(truth[0] > 0, trace["sounds"], 1 - trace["sounds"]).log().sum().item()
+    t = doubled(to_tensors(Fragments([heard], 40, durations=True).gather(np.array([0]))))
+    with torch.no_grad():
+        told, alone = (first.log_likelihood(batch)[-1].item() for batch in (t, onsets_alone(t)))
+    assert nats == pytest.approx(told, abs=1e-9)
+    assert abs(told - alone) > 1e-6
+
+
 def test_durations_are_learnt_from_pieces_that_tell_them():
     """Where no piece does, all are taken, with the thesis's rule."""
     told, untold = replace(piece(60), note_ends=WRITTEN), piece(80, 1)
     preset = presets.resolve("smoke", panel=4)
     for pieces, taken in (([told, untold], [told]), ([untold], [untold])):
-        panel = networks.panel_of(SimpleNamespace(splits={"valid": Pieces.of(pieces)}, preset=preset), durations=True)
+        panel = networks.panel_of(SimpleNamespace(splits={"valid": Pieces.of(pieces)}, preset=preset), DurationChain())
         expected = Fragments(taken, preset.fragment, preset.stride, durations=True).panel(4)
         assert np.array_equal(panel.durations, expected.durations)
         assert panel.durations.any()

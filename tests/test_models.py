@@ -1,7 +1,6 @@
-"""Models by name, how they are trained by their recipes, and what the model beyond hears in training."""
+"""Models by name, and how they are trained by their recipes."""
 
 import json
-import math
 import shutil
 from dataclasses import replace
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 from octavoice import cli, paths
-from octavoice.beyond.classes import mistaken
 from octavoice.composer import Composer
 from octavoice.corpus import Fragments
 from octavoice.errors import UserError
@@ -107,35 +105,6 @@ def test_a_rate_of_nothing_changes_nothing(task):
 
 
 # --- the model beyond -------------------------------------------------------------------------------------------------
-
-def classes(steps=200, batch=3, share=0.25):
-    return (torch.rand(steps, batch, 12, generator=torch.Generator().manual_seed(2)) < share).float()
-
-
-def test_without_mistakes_everything_is_heard_as_it_is():
-    x = classes()
-    assert torch.equal(mistaken(x, torch.zeros(3), torch.Generator().manual_seed(0)), x)
-
-
-def test_mistakes_are_as_many_as_asked_for_in_each_piece():
-    """In steps of one class: a wrong one is another class, and there is no class too many or too few."""
-    x = torch.nn.functional.one_hot(torch.arange(6000).view(2000, 3) % 12, 12).float()
-    heard = mistaken(x, torch.tensor([0.0, 0.1, 1.0]), torch.Generator().manual_seed(0))
-    assert torch.equal(heard.sum(dim=-1), torch.ones(2000, 3))
-    wrong = (heard != x).any(dim=-1).float().mean(dim=0)
-    assert wrong[0] == 0
-    assert wrong[1].item() == pytest.approx(0.1, abs=4 * math.sqrt(0.09 / 2000))
-    assert wrong[2] == 1
-
-
-def test_the_wrong_classes_of_a_step_are_the_same_distance_away():
-    x = classes()
-    heard = mistaken(x, torch.ones(3), torch.Generator().manual_seed(0))
-    rolled = torch.stack([x.roll(distance, dims=-1) for distance in range(1, 12)])
-    assert (rolled == heard).all(dim=-1).any(dim=0).all()
-    distances = (rolled == heard).all(dim=-1)[:, x.sum(dim=-1) == 1].float().mean(dim=-1)
-    assert (distances > 0).all()
-
 
 def test_training_by_a_name_that_there_is_not_gets_one_sentence(capsys):
     assert cli.main(["train", "--preset", "smoke", "--model", "nonsense"]) == 2

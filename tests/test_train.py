@@ -18,7 +18,7 @@ from octavoice import beyond
 from octavoice.corpus import Fragments
 from octavoice.errors import UserError
 from octavoice.evidence import baselines, likelihood
-from octavoice.model import DURATIONS, Tensors
+from octavoice.model import Tensors
 from octavoice.music.piece import Piece
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
@@ -42,7 +42,7 @@ def weights(module):
 
 def run(build, task, fragments, iterations, threads=1, **options):
     network = fit.seeded(build, 3)
-    fragments = Fragments(fragments.pieces, fragments.length, fragments.stride, network.space == DURATIONS)
+    fragments = Fragments(fragments.pieces, fragments.length, fragments.stride, network.hears_durations)
     task = task(network, fragments, 4, fragments.panel(4), threads=threads)
     frame = fit.fit(task, iterations, 3, evaluate_every=2, **options)
     return task.module, frame

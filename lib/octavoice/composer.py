@@ -1,10 +1,10 @@
 """Any model as a composer: it continues a prime step by step, one piece or many at once (thesis §6.1, §7.3).
 
 A model of classes and of keys goes on from its own classes, never from recompressed keys. A model that knows how long
-notes are held hears the prime's durations too.
+notes are held hears the prime's durations too, and after every step its networks are told what still sounds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -27,14 +27,16 @@ class ComposerState:
     """Everything a composer carries from step to step; nothing is hidden in the networks.
 
     ``step`` counts from the start of the piece (the clock); ``x12`` ``(batch, pitch_class)`` and
-    ``keys`` ``(batch, key)`` are the current step, ``durations`` ``(batch, key)`` how long its notes are held if the
-    model knows; ``stages`` the state of each network.
+    ``keys`` ``(batch, key)`` are the current step; if the model knows, ``durations`` ``(batch, key)`` are those of its
+    notes and ``left`` ``(batch, key)`` the steps for which each key sounds from it on. ``stages`` are the states of the
+    networks.
     """
 
     step: int
     x12: Tensor
     keys: Tensor
     durations: Tensor | None
+    left: Tensor | None
     stages: tuple[Any, ...]
 
 
@@ -89,7 +91,10 @@ class Composer:
         x12, past12 = _compress(keys), None if past is None else _compress(past)
         heard = {CLASSES: (x12, past12), DURATIONS: (durations, past_durations)}
         stages = tuple(network.start(*heard.get(network.space, (keys, past)), step) for network in self.networks)
-        return ComposerState(step, x12, keys, durations, stages)
+        left = None
+        if self.holds:
+            left = durations if past_durations is None else _left(torch.cat([past_durations, durations[None]]))
+        return ComposerState(step, x12, keys, durations, left, self._told(stages, left))
 
     @torch.no_grad()
     def step(self, state: ComposerState, uniforms: Tensor, truth: tuple[Tensor, ...] | None = None):
@@ -114,7 +119,14 @@ class Composer:
                 x12 = _compress(value)
             stages.append(after)
             trace |= told
-        return ComposerState(state.step + 1, x12, keys, durations, tuple(stages)), trace
+        left = torch.where(durations > 0, durations, (state.left - 1).clamp_min(0)) if self.holds else None
+        return ComposerState(state.step + 1, x12, keys, durations, left, self._told(stages, left)), trace
+
+    def _told(self, stages: Sequence[Any], left: Tensor | None) -> tuple[Any, ...]:
+        """The states of the networks once they know what sounds, if the model does."""
+        if left is None:
+            return tuple(stages)
+        return tuple(network.told(stage, left) for network, stage in zip(self.networks, stages, strict=True))
 
     def listen(self, prime: np.ndarray, draws: Tensor, durations: np.ndarray | None = None) -> ComposerState:
         """Read a prime ``(time, batch, key)`` of at least one step; ``draws`` ``(time - 1, batch, draw_size)``.
@@ -155,7 +167,7 @@ class Composer:
     def draws(self, seed: int, first_index: int, batch: int, steps: int) -> Tensor:
         """Uniforms ``(steps, batch, draw_size)``, each piece from its own Philox stream.
 
-        Durations have a stream beside it, so a model with them makes the same notes as without.
+        Durations have a stream beside it, so that keys draw the same numbers with and without them.
         """
         sizes = (self.draw_size - self.sizes[-1], self.sizes[-1]) if self.holds else (self.draw_size,)
         streams = [[np.random.Generator(np.random.Philox(key=[seed, first_index + i], counter=[0, 0, 0, which]))
@@ -189,6 +201,12 @@ def _frozen_copy(network: Network) -> Network:
         if type(part) is nn.LSTM:
             part.__class__ = StepLSTM
     return copy
+
+
+def _left(durations: Tensor) -> Tensor:
+    """Steps for which each key sounds from the last step on ``(batch, key)``, of durations ``(time, batch, key)``."""
+    time = torch.arange(len(durations))[:, None, None]
+    return (torch.where(durations > 0, time + durations, 0.0).amax(dim=0) - (len(durations) - 1)).clamp_min(0)
 
 
 def _by_rule(prime: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class Tensors(NamedTuple):
     ``past``     the 128 steps before ``(128, batch, key)``, zero before the piece
     ``position`` ``(1, batch)``: how many steps of the piece lie before the fragment
     ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
-                  held, 0 where none begins; no steps at all unless a network's space asks for them
+                  held, 0 where none begins; no steps at all unless a network hears them
     """
 
     x: Tensor
@@ -64,13 +64,15 @@ class Step(NamedTuple):
 class Network(nn.Module):
     """A model's network of one stage. ``width`` is 12 in the space of classes, else 88; of durations a value is steps.
 
-    ``draw_size`` is how many uniforms one step takes. The attributes below it may be set on a network: a
-    ``temperature`` above 1 makes samples more even, ``precision`` "bf16" lowers the matrix products of training.
+    ``draw_size`` is how many uniforms one step takes; batches tell durations to a network that ``hears_durations``. The
+    attributes below it may be set on a network: a ``temperature`` above 1 makes samples more even, ``precision`` "bf16"
+    lowers the matrix products of training.
     """
 
     space: str
     kind: str = EXACT
     draw_size: int
+    hears_durations: bool = False
     temperature: float = 1.0
     precision: str = "fp32"
 
@@ -104,6 +106,11 @@ class Network(nn.Module):
         durations. Piece i depends on row i alone, whatever else is in the batch.
         """
         raise NotImplementedError
+
+    def told(self, state: Any, left: Tensor) -> Any:
+        """The state after a step when its durations are known too: ``left`` ``(batch, key)`` are the steps for which
+        each key sounds from this step on. The same state, unless a network makes use of it."""
+        return state
 
     def lowered(self, device: torch.device) -> contextlib.AbstractContextManager:
         """Matrix products in bfloat16 inside this context if ``precision`` is "bf16"; weights stay float32.

@@ -1,12 +1,15 @@
 """Stage one: pitch classes by an exact chain (the thesis's main module carried on; §6.3, and §5.6's remark).
 
     s_t = what is remembered: x'_t, the reads x'_{t+1-h} for h ∈ H, how often each class sounded lately, how well
-          each period has repeated, how long it has been silent, the clock
+          each period has repeated, how long it has been silent, the clock, and what is still held if that is told
     u_t = LSTM([s_t]);   a_t = softmax(W u_t + b) ∈ R^8;   r_t = Σ_h a_t[h] x'_{t+1-h};   v_t = LSTM([u_t ; r_t])
     p(x'_{t+1} | x'_{≤t}) = Π_p p(x'_{t+1}[p] | u_t, v_t, x'_{t+1}[<p])
 
 The thesis's five voices decide about some classes in an order of their own, and its objective is a surrogate; here
 all twelve are decided from A to G♯, each given those before it, so the likelihood is a product of twelve numbers.
+
+One network has two likelihoods: of onsets alone, and, where a batch tells durations, of onsets given how long earlier
+notes are held. The second goes with the third stage's, the first on the axis of onsets.
 """
 
 from typing import NamedTuple
@@ -17,7 +20,7 @@ from torch.nn import functional
 
 from octavoice.model import CLASSES as IN_CLASSES
 from octavoice.model import HISTORY, Network, Step, Tensors, precise, uniforms
-from octavoice.music.roll import CLASSES, CLOCK_BITS
+from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
 from octavoice.thesis.attention import PERIODS, LSTMState, read_past
 
 RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 512)
@@ -25,13 +28,13 @@ RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 512)
 MATCH_RATE = 1 / 8
 SILENCES = (0, 1, 3, 7, 15, 31, 63)
 """The length of a silence is told as which of these, in steps, it exceeds."""
-MISTAKES = 0.03
-"""Share of sounding classes that training moves to another class before they are heard, in half of the fragments: a
-sampled piece has wrong notes, and the network should learn to go on in key after one."""
 HIDDEN_PAST = 0.1
 """Share of training fragments that begin as if nothing had been before them, like a short prime."""
+UNTOLD = 0.5
+"""Share of training fragments whose durations are not told."""
 RELATIVE = 1 + len(PERIODS) + len(RATES)
 GENERAL = CLOCK_BITS + len(SILENCES) + 2 * len(PERIODS)
+HELD = 2 * CLASSES + 1
 MEANS = (CLASSES + 1) * len(RATES) + 2 * len(PERIODS)
 
 
@@ -49,11 +52,13 @@ class Memory(NamedTuple):
 
 
 class State(NamedTuple):
-    """After a step was heard: the step itself, its number, the memory before it and the recurrent states."""
+    """After a step was heard: the step itself, its number, the memory before it, what is ``held`` ``(batch, 25)`` (see
+    :func:`still_held`) and the recurrent states."""
 
     x: Tensor
     position: int
     memory: Memory
+    held: Tensor
     lower: LSTMState | None = None
     upper: LSTMState | None = None
 
@@ -110,27 +115,46 @@ def piece_clock(position: Tensor, like: Tensor) -> Tensor:
     return ((position.long()[..., None] >> bits) & 1).to(like.dtype)
 
 
-def mistaken(x: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:
-    """Steps ``(time, batch, pitch_class)`` in which a ``share`` ``(batch,)`` of the sounding classes is another one.
+def size(steps: Tensor) -> Tensor:
+    """A duration in steps as nets see it: 1/7 for one step, 6/7 for 32, 1 from 64 on; 0 where nothing is."""
+    return torch.where(steps > 0, torch.log2(2 * steps.clamp(1, 64)) / 7, torch.zeros_like(steps))
 
-    The wrong classes of one step are all the same distance away.
+
+def still_held(left: Tensor) -> Tensor:
+    """What a step leaves of ``left`` ``(…, key)``, the steps for which each key sounds from it on: ``(…, 25)``.
+
+    Of every class the size of the longest rest, whether a note of it ends with the step, and a 1, for told.
     """
-    u = uniforms(rng, *x.shape[:2], CLASSES + 1, device=x.device)
-    wrong = x * (u[..., :CLASSES] < share[:, None])
-    away = (1 + (CLASSES - 1) * u[..., -1:]).long()
-    places = (torch.arange(CLASSES, device=x.device) - away) % CLASSES
-    return torch.maximum(x - wrong, wrong.gather(-1, places))
+    both = torch.stack([size((left - 1).clamp_min(0)), (left == 1).to(left.dtype)], dim=-2)
+    classes = functional.pad(both, (0, -KEYS % CLASSES)).unflatten(-1, (-1, CLASSES)).amax(dim=-2).flatten(-2)
+    return torch.cat([classes, torch.ones_like(classes[..., :1])], dim=-1)
+
+
+def rolled(x12: Tensor, shift: Tensor) -> Tensor:
+    """Classes of each piece rolled by a shift of its own: ``(time, batch, pitch_class)``, ``shift`` ``(batch,)``."""
+    order = (torch.arange(CLASSES, device=shift.device) + shift[:, None]) % CLASSES
+    return x12.gather(-1, order.expand(len(x12), -1, -1))
+
+
+def onsets_alone(batch: Tensors) -> Tensors:
+    """The same batch without durations."""
+    return batch._replace(durations=batch.durations[:0])
+
+
+def left_of(durations: Tensor) -> Tensor:
+    """Steps for which each key still sounds from every step on, of ``durations`` ``(time, batch, key)``."""
+    time = torch.arange(len(durations), device=durations.device)[:, None, None]
+    return (torch.where(durations > 0, time + durations, 0.0).cummax(dim=0).values - time).clamp_min(0)
 
 
 class ClassChain(Network):
     """Two LSTMs under an exact chain over the twelve classes. ``(pitch classes, exact)``"""
 
-    space, draw_size = IN_CLASSES, CLASSES
-    mistakes = MISTAKES
+    space, draw_size, hears_durations = IN_CLASSES, CLASSES, True
 
-    def __init__(self, lower: int = 160, upper: int = 130, chain: int = 120):
+    def __init__(self, lower: int = 152, upper: int = 132, chain: int = 120):
         super().__init__()
-        self.lower = nn.LSTM(RELATIVE * CLASSES + GENERAL, lower)
+        self.lower = nn.LSTM(RELATIVE * CLASSES + GENERAL + HELD, lower)
         self.attention = nn.Linear(lower, len(PERIODS))
         self.upper = nn.LSTM(lower + CLASSES, upper)
         self.features = nn.Linear(lower + upper, chain)
@@ -140,15 +164,16 @@ class ClassChain(Network):
         self.direct = nn.Linear(lower + upper, CLASSES)
         nn.init.constant_(self.direct.bias, -2.0)
 
-    def forward(self, x: Tensor, ticks: Tensor, memory: Memory, lower=None, upper=None):
+    def forward(self, x: Tensor, ticks: Tensor, memory: Memory, held: Tensor, lower=None, upper=None):
         """Run over any number of steps; one step at a time gives the same as all at once.
 
-        ``x`` ``(time, batch, pitch_class)``, ``ticks`` ``(time, batch, 6)``; returns the chain's input at every
-        step (see :meth:`chain`), the attention ``(time, batch, period)``, the memory and both recurrent states.
+        ``x`` ``(time, batch, pitch_class)``, ``ticks`` ``(time, batch, 6)``, ``held`` ``(time, batch, 25)``; returns
+        the chain's input at every step (see :meth:`chain`), the attention ``(time, batch, period)``, the memory and
+        both recurrent states.
         """
         after, means, silence = remember(memory, x, torch.ones_like(x[..., :1]))
         told, reads = describe(x, memory, means, silence, ticks)
-        u, lower = self.lower(told, lower)
+        u, lower = self.lower(torch.cat([told, held], dim=-1), lower)
         attention = torch.softmax(precise(self.attention(u)), dim=-1)
         read = torch.einsum("tbh,tbhp->tbp", attention, reads)
         v, upper = self.upper(torch.cat([u, read.to(u.dtype)], dim=-1), upper)
@@ -164,27 +189,35 @@ class ClassChain(Network):
         return precise((hidden * self.weight.to(hidden.dtype)).sum(dim=-1)) + direct
 
     def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
-        """Exact; no draw is needed. ``(time - 1, batch)``."""
-        return self._nats(batch, batch.x12[1:])
+        """Exact, without draws; given how long earlier notes are held where the batch tells. ``(time - 1, batch)``."""
+        return self._nats(batch, self._held(batch))
 
-    def _nats(self, heard: Tensors, target: Tensor) -> Tensor:
-        """log p of each ``target`` ``(time - 1, batch, pitch_class)`` after the steps heard before it."""
-        with self.lowered(target.device):
-            given, *_ = self(heard.x12[:-1], *self._before(heard))
-            logits = self.chain(given, target)
-        return -functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=-1)
+    def held_out(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+        """The negative log-likelihood of onsets alone, whatever the batch tells."""
+        return -self.log_likelihood(onsets_alone(batch))
+
+    def on_panel(self, batch: Tensors, rng: torch.Generator) -> dict[str, Tensor]:
+        """Beside it that of onsets given how long earlier notes are held."""
+        return {"held_out_told": -self.log_likelihood(batch)}
 
     def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
         """The negative log-likelihood, each fragment rolled by a shift of its own, some of them without a past, and
-        some heard with wrong notes."""
+        some without durations."""
         u = uniforms(rng, 3, batch.x12.shape[1], device=batch.x12.device)
-        order = (torch.arange(CLASSES, device=u.device) + (CLASSES * u[0]).long()[:, None]) % CLASSES
-        kept = (u[1] >= HIDDEN_PAST).to(batch.x12.dtype)
-        x12, history = (a.gather(-1, order.expand(len(a), -1, -1)) for a in (batch.x12, batch.history))
-        position = torch.where(kept > 0, batch.position, torch.zeros_like(batch.position))
-        line = mistaken(torch.cat([history * kept[:, None], x12]), self.mistakes * (u[2] < 0.5), rng)
-        heard = batch._replace(x12=line[HISTORY:], history=line[:HISTORY], position=position)
-        return -self._nats(heard, x12[1:])
+        shift = (CLASSES * u[0]).long()
+        kept, told = ((u[i] >= share).to(batch.x12.dtype)[:, None] for i, share in ((1, HIDDEN_PAST), (2, UNTOLD)))
+        durations = torch.cat([batch.durations[:HISTORY] * kept, batch.durations[HISTORY:]])
+        batch = batch._replace(x12=rolled(batch.x12, shift), history=rolled(batch.history, shift) * kept,
+                               position=torch.where(kept[:, 0] > 0, batch.position, 0), durations=durations)
+        return -self._nats(batch, self._held(batch, shift) * told)
+
+    def _nats(self, batch: Tensors, held: Tensor) -> Tensor:
+        """log p of every step but the first ``(time - 1, batch)``; ``held`` ``(time - 1, batch, 25)``."""
+        ticks, memory = self._before(batch)
+        with self.lowered(batch.x12.device):
+            given, *_ = self(batch.x12[:-1], ticks, memory, held)
+            logits = self.chain(given, batch.x12[1:])
+        return -functional.binary_cross_entropy_with_logits(logits, batch.x12[1:], reduction="none").sum(dim=-1)
 
     def _before(self, batch: Tensors) -> tuple[Tensor, Memory]:
         """Clock of every step that predicts one, and the memory before the fragment."""
@@ -193,20 +226,37 @@ class ClassChain(Network):
         time = torch.arange(len(batch.x12) - 1, device=batch.position.device)[:, None]
         return piece_clock(batch.position + time, batch.x12), memory
 
+    def _held(self, batch: Tensors, shift: Tensor | None = None) -> Tensor:
+        """What every step that predicts one leaves held, its classes rolled by ``shift`` ``(batch,)``:
+        ``(time - 1, batch, 25)``, zeros where the batch does not tell."""
+        if not len(batch.durations):
+            return batch.x12.new_zeros(*batch.x12[1:].shape[:2], HELD)
+        held = still_held(left_of(batch.durations)[HISTORY:-1])
+        if shift is None:
+            return held
+        classes = [rolled(part, shift) for part in held[..., :-1].split(CLASSES, dim=-1)]
+        return torch.cat([*classes, held[..., -1:]], dim=-1)
+
     def start(self, first: Tensor, past: Tensor | None = None, position: int = 0) -> State:
         """See :meth:`octavoice.model.Network.start`."""
         memory = blank(first)
         if past is not None:
             known = (torch.arange(position - len(past), position) >= 0).to(first.dtype)
             memory, *_ = remember(memory, past, known[:, None, None].expand(-1, len(first), -1))
-        return State(first, position, memory)
+        return State(first, position, memory, first.new_zeros(len(first), HELD))
+
+    def told(self, state: State, left: Tensor) -> State:
+        """See :meth:`octavoice.model.Network.told`."""
+        return state._replace(held=still_held(left))
 
     def step(self, state: State, draws: Tensor, heard: Tensor | None = None, given: Tensor | None = None) -> Step:
         """See :meth:`octavoice.model.Network.step`."""
         ticks = piece_clock(torch.full((1, 1), state.position), state.x).expand(-1, len(state.x), -1)
-        chain, attention, *after = self(state.x[None], ticks, state.memory, state.lower, state.upper)
+        chain, attention, memory, lower, upper = self(state.x[None], ticks, state.memory, state.held[None], state.lower,
+                                                      state.upper)
         x, p = self._draw(tuple(part[0] for part in chain), draws, heard)
-        return Step(State(x, state.position + 1, *after), x, {"attention": attention[0], "sounds": p})
+        after = State(x, state.position + 1, memory, torch.zeros_like(state.held), lower, upper)
+        return Step(after, x, {"attention": attention[0], "sounds": p})
 
     def _draw(self, given: tuple[Tensor, Tensor], draws: Tensor, heard: Tensor | None) -> tuple[Tensor, Tensor]:
         """The twelve decisions in turn, and the probability of "sounds" that each was made with."""

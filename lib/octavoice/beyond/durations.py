@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.beyond.classes import piece_clock
+from octavoice.beyond.classes import piece_clock, size
 from octavoice.beyond.keys import HIDDEN_PAST, pick
 from octavoice.model import DURATIONS, HISTORY, Network, Step, Tensors, precise, uniforms
 from octavoice.music.durations import LONGEST
@@ -64,11 +64,6 @@ class State(NamedTuple):
     position: int
     memory: Memory
     texture: Tensor
-
-
-def size(steps: Tensor) -> Tensor:
-    """A duration in steps as the net sees it: 1/7 for one step, 6/7 for 32, 1 from 64 on; 0 where nothing is."""
-    return torch.where(steps > 0, torch.log2(2 * steps.clamp(1, 64)) / 7, torch.zeros_like(steps))
 
 
 def blank(x: Tensor) -> Memory:
@@ -127,7 +122,7 @@ class DurationChain(Network):
     ``whole`` its duration counts, though it ends beyond.
     """
 
-    space, draw_size = DURATIONS, KEYS
+    space, draw_size, hears_durations = DURATIONS, KEYS, True
     whole = False
 
     def __init__(self, hidden: int = 72, texture: int = 48):

@@ -107,24 +107,25 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
     stages, metrics = [], []
     for stage in named.stages:
         network = seeded(stage.build, run.seed).to(run.device)
-        held = network.space == DURATIONS
-        train, panel = Fragments(_side(run, "train", held), p.fragment, p.stride, held), panel_of(run, held)
-        task = network_task(stage.called, network, train, stage.recipe(p), panel, p.precision, p.threads)
+        train = Fragments(_side(run, "train", network), p.fragment, p.stride, network.hears_durations)
+        task = network_task(stage.called, network, train, stage.recipe(p), panel_of(run, network), p.precision,
+                            p.threads)
         metrics.append(_trained(run, task, stage))
         stages.append(network.eval())
     return Networks(named, tuple(stages), tuple(metrics))
 
 
-def panel_of(run: Run, durations: bool = False) -> Batch:
-    """The fixed held-out panel: validation fragments spread evenly, not transposed; ``durations`` if asked for."""
-    pieces = _side(run, "valid", durations)
-    return Fragments(pieces, run.preset.fragment, run.preset.stride, durations).panel(run.preset.panel)
+def panel_of(run: Run, network: Network | None = None) -> Batch:
+    """The fixed held-out panel: validation fragments spread evenly, not transposed, with what a ``network`` hears."""
+    durations = network is not None and network.hears_durations
+    return Fragments(_side(run, "valid", network), run.preset.fragment, run.preset.stride, durations).panel(
+        run.preset.panel)
 
 
-def _side(run: Run, side: str, durations: bool) -> Pieces:
+def _side(run: Run, side: str, network: Network | None) -> Pieces:
     """The pieces of a side of the split; for durations those that tell them, as long as there is one."""
     pieces = run.splits[side]
-    told = pieces.told() if durations else pieces
+    told = pieces.told() if network is not None and network.space == DURATIONS else pieces
     return told if len(told) else pieces
 
 
@@ -139,8 +140,9 @@ def _trained(run: Run, task: Task, stage: Stage) -> pd.DataFrame:
         metrics = pd.read_csv(table, index_col="iteration")
         run.found.append(f"training, {task.name}")
     else:
-        iterations = stage.recipe(run.preset).iterations
-        metrics = fit(task, iterations, run.seed, run.preset.evaluate_every, checkpoint, key)
+        recipe, p = stage.recipe(run.preset), run.preset
+        every = max(1, round(p.evaluate_every * p.batch / recipe.batch))  # as many fragments apart, whatever the batch
+        metrics = fit(task, recipe.iterations, run.seed, every, checkpoint, key)
         save_module(task.module, weights)
         with atomic(table) as temporary:
             metrics.to_csv(temporary, lineterminator="\n")

@@ -9,16 +9,16 @@ RATE, WARM_UP, CLIP, BATCH = 0.01, 100, 1.0, 16
 """A batch of 16 fragments learns more from the same music than the thesis's 140 would: there are more steps to take."""
 
 
-def recipe(fragments: float, batch: int, rate: float = RATE) -> Recipe:
+def recipe(fragments: float, batch: int) -> Recipe:
     """Adam with warm-up and a half cosine over so many ``fragments`` in all, in batches of at most 16 and ``batch``."""
     batch = min(BATCH, batch)
     iterations = max(4, round(fragments / batch))
-    return Recipe(iterations, batch, rate, warm_up=min(WARM_UP, iterations // 4), cosine=True, clip=CLIP)
+    return Recipe(iterations, batch, RATE, warm_up=min(WARM_UP, iterations // 4), cosine=True, clip=CLIP)
 
 
-def _recipe(preset, share: float, rate: float = RATE) -> Recipe:
+def _recipe(preset, share: float) -> Recipe:
     """A ``share`` of the fragments that the thesis's network is trained on."""
-    return recipe(share * preset.iterations * preset.batch, max(1, preset.batch // 2), rate)
+    return recipe(share * preset.iterations * preset.batch, max(1, preset.batch // 2))
 
 
 MODEL = Model(
@@ -40,7 +40,7 @@ MODEL = Model(
     ),
     (
         Stage("beyond_classes", "pitch classes", ClassChain, lambda preset: _recipe(preset, 0.3)),
-        Stage("beyond_keys", "keys", KeyChain, lambda preset: _recipe(preset, 0.15, RATE * 2 / 3)),
-        Stage("beyond_durations", "durations", DurationChain, lambda preset: _recipe(preset, 0.1)),
+        Stage("beyond_keys", "keys", KeyChain, lambda preset: _recipe(preset, 0.08)),
+        Stage("beyond_durations", "durations", DurationChain, lambda preset: _recipe(preset, 0.04)),
     ),
 )

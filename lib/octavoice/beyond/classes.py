@@ -147,10 +147,36 @@ def left_of(durations: Tensor) -> Tensor:
     return (torch.where(durations > 0, time + durations, 0.0).cummax(dim=0).values - time).clamp_min(0)
 
 
-class ClassChain(Network):
+class Hearing(Network):
+    """A network that is told what is still held, or not: one likelihood of onsets alone, one given durations."""
+
+    hears_durations = True
+
+    def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
+        """Exact, without draws; given how long earlier notes are held where the batch tells. ``(time - 1, batch)``."""
+        return self._nats(batch, self._held(batch))
+
+    def held_out(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+        """The negative log-likelihood of onsets alone, whatever the batch tells."""
+        return -self.log_likelihood(onsets_alone(batch))
+
+    def on_panel(self, batch: Tensors, rng: torch.Generator) -> dict[str, Tensor]:
+        """Beside it that of onsets given how long earlier notes are held."""
+        return {"held_out_told": -self.log_likelihood(batch)}
+
+    def _held(self, batch: Tensors) -> Tensor:
+        """What every step that predicts one leaves held ``(time - 1, batch, …)``; zeros if the batch does not tell."""
+        raise NotImplementedError
+
+    def _nats(self, batch: Tensors, held: Tensor) -> Tensor:
+        """log p of every step but the first ``(time - 1, batch)``, given what is ``held``."""
+        raise NotImplementedError
+
+
+class ClassChain(Hearing):
     """Two LSTMs under an exact chain over the twelve classes. ``(pitch classes, exact)``"""
 
-    space, draw_size, hears_durations = IN_CLASSES, CLASSES, True
+    space, draw_size = IN_CLASSES, CLASSES
 
     def __init__(self, lower: int = 152, upper: int = 132, chain: int = 120):
         super().__init__()
@@ -187,18 +213,6 @@ class ClassChain(Network):
         decided = torch.cat([x[..., None, :] * earlier, (1 - x[..., None, :]) * earlier], dim=-1)
         hidden = torch.relu(features[..., None, :] + decided @ torch.cat([self.sounds, self.silent]))
         return precise((hidden * self.weight.to(hidden.dtype)).sum(dim=-1)) + direct
-
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
-        """Exact, without draws; given how long earlier notes are held where the batch tells. ``(time - 1, batch)``."""
-        return self._nats(batch, self._held(batch))
-
-    def held_out(self, batch: Tensors, rng: torch.Generator) -> Tensor:
-        """The negative log-likelihood of onsets alone, whatever the batch tells."""
-        return -self.log_likelihood(onsets_alone(batch))
-
-    def on_panel(self, batch: Tensors, rng: torch.Generator) -> dict[str, Tensor]:
-        """Beside it that of onsets given how long earlier notes are held."""
-        return {"held_out_told": -self.log_likelihood(batch)}
 
     def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
         """The negative log-likelihood, each fragment rolled by a shift of its own, some of them without a past, and

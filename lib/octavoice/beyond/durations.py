@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.beyond.classes import piece_clock, size
-from octavoice.beyond.keys import HIDDEN_PAST, pick
+from octavoice.beyond.classes import HIDDEN_PAST, piece_clock, size
+from octavoice.beyond.keys import pick
 from octavoice.model import DURATIONS, HISTORY, Network, Step, Tensors, precise, uniforms
 from octavoice.music.durations import LONGEST
 from octavoice.music.roll import CLOCK_BITS, KEYS, STEPS_PER_BAR

@@ -1,10 +1,12 @@
 """Stage two: keys given classes, exactly, each class's octaves in turn (the thesis's decoder carried on; §6.2).
 
-    q_{t,p} = what is remembered of the keys, seen from class p: the keyboard moved so that p comes first
+    q_{t,p} = what is remembered of the keys, and what is still held if that is told, seen from class p: the keyboard
+              moved so that p comes first
     p(x_{t+1} | x'_{t+1}, x_{≤t}) = Π_{p sounds} p(octaves of p | q_{t,p}, x'_{t+1}, octaves of the classes before p)
 
 Octaves of a class are any of its 255 patterns but the empty one (127 where it has seven keys): a class that sounds
-gets a key for certain, and none is forced at the end of the keyboard. One small net serves all twelve classes.
+gets a key for certain, and none is forced at the end of the keyboard. One small net serves all twelve classes. As of
+stage one, there is a likelihood of onsets alone and one given how long earlier notes are held.
 """
 
 from typing import NamedTuple
@@ -13,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.beyond.classes import piece_clock
-from octavoice.model import GIVEN, HISTORY, Network, Step, Tensors, precise, uniforms
+from octavoice.beyond.classes import HIDDEN_PAST, UNTOLD, Hearing, left_of, piece_clock, size
+from octavoice.model import GIVEN, HISTORY, Step, Tensors, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
 from octavoice.thesis.attention import PERIODS
 
@@ -30,9 +32,8 @@ RATES = (1 / 8, 1 / 32)
 MATCH_RATE = 1 / 8
 LAGS = (16, 32, 64, 128)
 """Steps before the one that is predicted whose keys are read: one, two, four, eight bars."""
-HIDDEN_PAST = 0.1
-VIEWS = CHORDS + 1 + len(RATES) + len(LAGS)
-GENERAL = 2 * CLASSES + CHORDS * len(AGES) + CLOCK_BITS + len(PERIODS)
+VIEWS = CHORDS + 1 + len(RATES) + len(LAGS) + 1
+GENERAL = 2 * CLASSES + CHORDS * len(AGES) + CLOCK_BITS + len(PERIODS) + 1
 MEANS = len(RATES) * KEYS + 2 * len(PERIODS)
 
 
@@ -52,10 +53,11 @@ class Memory(NamedTuple):
 
 
 class State(NamedTuple):
-    """The number of the newest step heard, and the memory after it."""
+    """The number of the newest step heard, the memory after it, and what it leaves held (see :func:`still_held`)."""
 
     position: int
     memory: Memory
+    held: Tensor
 
 
 def blank(x: Tensor) -> Memory:
@@ -100,6 +102,12 @@ def moved(x: Tensor, pitch_class: Tensor) -> Tensor:
     return padded.gather(-1, places[:, None].expand(-1, x.shape[1], -1))
 
 
+def still_held(left: Tensor) -> Tensor:
+    """What a step leaves of ``left`` ``(…, key)``, the steps for which each key sounds from it on: sizes, and a 1 for
+    told, ``(…, 89)``."""
+    return torch.cat([size((left - 1).clamp_min(0)), torch.ones_like(left[..., :1])], dim=-1)
+
+
 def rolled(x12: Tensor, pitch_class: Tensor) -> Tensor:
     """Classes seen from one of them: ``(row, pitch_class)``, place 0 is the class itself."""
     return x12.gather(-1, (torch.arange(CLASSES, device=x12.device) + pitch_class[:, None]) % CLASSES)
@@ -112,7 +120,7 @@ def pattern_of(x: Tensor, pitch_class: Tensor) -> Tensor:
     return (octaves.long() << torch.arange(OCTAVES, device=x.device)).sum(dim=-1) - 1
 
 
-class KeyChain(Network):
+class KeyChain(Hearing):
     """A net over what is remembered, applied to each class that sounds. ``(keys given classes, exact)``"""
 
     space, draw_size = GIVEN, CLASSES
@@ -137,7 +145,7 @@ class KeyChain(Network):
     def look(self, views: Tensor, general: Tensor, x12: Tensor, pitch_class: Tensor) -> Tensor:
         """What is remembered and asked for, seen from a class: ``(row, hidden)``.
 
-        ``views`` ``(row, 11, key)``, ``general`` ``(row, 38)``, ``x12`` ``(row, pitch_class)`` the step's classes.
+        ``views`` ``(row, 12, key)``, ``general`` ``(row, 39)``, ``x12`` ``(row, pitch_class)`` the step's classes.
         """
         own = functional.one_hot(pitch_class, CLASSES).to(views.dtype)
         return self.views(torch.cat([moved(views, pitch_class).flatten(1), rolled(x12, pitch_class), general, own], -1))
@@ -146,11 +154,28 @@ class KeyChain(Network):
         """What the classes before this one got: ``x`` ``(row, key)`` so far, ``x12`` those of them that sound."""
         return self.decided(torch.cat([moved(x[:, None], pitch_class)[:, 0], rolled(x12, pitch_class)], dim=-1))
 
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
-        """Exact; no draw is needed. The classes are those of the keys. ``(time - 1, batch)``."""
+    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+        """The negative log-likelihood, some fragments without a past, like a short prime, some without durations."""
+        u = uniforms(rng, 2, batch.x.shape[1], device=batch.x.device)
+        kept, told = ((u[i] >= share).to(batch.x.dtype)[:, None] for i, share in ((0, HIDDEN_PAST), (1, UNTOLD)))
+        durations = torch.cat([batch.durations[:HISTORY] * kept, batch.durations[HISTORY:]])
+        batch = batch._replace(past=batch.past * kept, position=torch.where(kept[:, 0] > 0, batch.position, 0),
+                               durations=durations)
+        return -self._nats(batch, self._held(batch) * told)
+
+    @staticmethod
+    def _held(batch: Tensors) -> Tensor:
+        """What every step that predicts one leaves held ``(time - 1, batch, 89)``; zeros if the batch does not tell."""
+        if not len(batch.durations):
+            return batch.x.new_zeros(*batch.x[1:].shape[:2], KEYS + 1)
+        return still_held(left_of(batch.durations)[HISTORY:-1])
+
+    def _nats(self, batch: Tensors, held: Tensor) -> Tensor:
+        """log p of every step but the first ``(time - 1, batch)``; the classes are those of the keys. ``held``
+        ``(time - 1, batch, 89)``."""
         x12 = functional.pad(batch.x, (0, 8)).unflatten(-1, (OCTAVES, CLASSES)).amax(dim=-2)
         time, piece, p = torch.nonzero((x12[1:] > 0) & (batch.weight > 0)[..., None], as_tuple=True)
-        views, general = self._sequence(batch)
+        views, general = self._sequence(batch, held)
         x, asked = batch.x[1:][time, piece], x12[1:][time, piece]
         earlier = (torch.arange(CLASSES, device=p.device) < p[:, None]).to(x.dtype)
         with self.lowered(batch.x.device):
@@ -160,42 +185,41 @@ class KeyChain(Network):
         nats = torch.log_softmax(logits, dim=-1).gather(-1, pattern_of(x, p)[:, None])[:, 0]
         return nats.new_zeros(x12[1:].shape).index_put((time, piece, p), nats).sum(dim=-1)
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
-        """The negative log-likelihood, some fragments without a past, like a short prime."""
-        kept = (uniforms(rng, batch.x.shape[1], device=batch.x.device) >= HIDDEN_PAST).to(batch.x.dtype)
-        position = torch.where(kept > 0, batch.position, torch.zeros_like(batch.position))
-        return -self.log_likelihood(batch._replace(past=batch.past * kept[:, None], position=position))
-
     @torch.no_grad()
-    def _sequence(self, batch: Tensors) -> tuple[Tensor, Tensor]:
-        """Views ``(time - 1, batch, 11, key)`` and general facts for every predicted step of a batch."""
+    def _sequence(self, batch: Tensors, held: Tensor) -> tuple[Tensor, Tensor]:
+        """Views ``(time - 1, batch, 12, key)`` and general facts for every predicted step of a batch."""
         before = remember(blank(batch.x), batch.past)[-1]
         series = remember(before, batch.x[:-1])
         line = torch.cat([batch.past, batch.x[:-1]])
         lagged = torch.stack([line[HISTORY + 1 - h:][:len(series)] for h in LAGS], dim=2)
         memories = Memory(lagged, *(torch.stack(field) for field in list(zip(*series, strict=True))[1:]))
         time = torch.arange(1, len(batch.x), device=batch.x.device)[:, None]
-        return self._facts(memories, piece_clock(batch.position + time, batch.x))
+        return self._facts(memories, piece_clock(batch.position + time, batch.x), held)
 
-    def _facts(self, memory: Memory, ticks: Tensor) -> tuple[Tensor, Tensor]:
+    def _facts(self, memory: Memory, ticks: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
         """Views and general facts from memories ``(…, batch, …)`` whose ``past`` holds the lagged steps alone."""
         *activity, both, either = memory.means.split([KEYS] * len(RATES) + [len(PERIODS)] * 2, dim=-1)
         activity = torch.stack([mean / rate**0.5 for mean, rate in zip(activity, RATES, strict=True)], dim=-2)
-        views = torch.cat([memory.chords, memory.octaves[..., None, :], activity, memory.past], dim=-2)
+        views = torch.cat([memory.chords, memory.octaves[..., None, :], activity, memory.past,
+                           held[..., None, :-1]], dim=-2)
         ages = (memory.ages[..., None] > memory.ages.new_tensor(AGES)).to(views.dtype).flatten(-2)
         match = (both / MATCH_RATE + 0.1) / (either / MATCH_RATE + 0.5)
-        return views, torch.cat([ages, ticks, match], dim=-1)
+        return views, torch.cat([ages, ticks, match, held[..., -1:]], dim=-1)
 
     def start(self, first: Tensor, past: Tensor | None = None, position: int = 0) -> State:
         """See :meth:`octavoice.model.Network.start`."""
         memory = blank(first) if past is None else remember(blank(first), past)[-1]
-        return State(position, remember(memory, first[None])[-1])
+        return State(position, remember(memory, first[None])[-1], first.new_zeros(len(first), KEYS + 1))
+
+    def told(self, state: State, left: Tensor) -> State:
+        """See :meth:`octavoice.model.Network.told`."""
+        return state._replace(held=still_held(left))
 
     def step(self, state: State, draws: Tensor, heard: Tensor | None = None, given: Tensor | None = None) -> Step:
         """See :meth:`octavoice.model.Network.step`; ``given`` are the step's classes."""
         keys = heard if heard is not None else self._draw(state, draws, given)
         memory = remember(state.memory, keys[None])[-1]
-        return Step(State(state.position + 1, memory), keys, {})
+        return Step(State(state.position + 1, memory, torch.zeros_like(state.held)), keys, {})
 
     def _draw(self, state: State, draws: Tensor, given: Tensor) -> Tensor:
         """The classes that sound get their octaves in turn, those of one class in all pieces at once."""
@@ -224,7 +248,7 @@ class KeyChain(Network):
         """:meth:`look` for some classes of some pieces in the step after a state."""
         lagged = torch.stack([state.memory.past[HISTORY - h] for h in LAGS], dim=1)
         ticks = piece_clock(torch.full((1, 1), state.position + 1), given)[0].expand(len(given), -1)
-        views, general = self._facts(state.memory._replace(past=lagged), ticks)
+        views, general = self._facts(state.memory._replace(past=lagged), ticks, state.held)
         return self.look(views[piece], general[piece], given[piece], pitch_class)
 
     def _logits(self, seen: Tensor, keys: Tensor, given: Tensor, pitch_class: Tensor) -> Tensor:

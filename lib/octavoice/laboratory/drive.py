@@ -90,9 +90,10 @@ def test() -> int:
 def _compare() -> int:
     """Run the notebooks as their parameters cells say; what their comparing cells put out has to be what is stored."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
-        for page in _pages():
-            pages.to_compare(page, Path(place) / page.name)
-        return _in_temporary_home("pytest", "-c", "pyproject.toml", "--nbval-lax", "--nbval-current-env", place)
+        copies = Path(shutil.copytree(checkout() / "notebooks", Path(place) / "notebooks"))
+        for page in copies.glob("*.ipynb"):
+            pages.to_compare(page, page)
+        return _in_temporary_home("pytest", "-c", "pyproject.toml", "--nbval-lax", "--nbval-current-env", str(copies))
 
 
 def notebooks(names: tuple[str, ...] = ()) -> int:
@@ -134,4 +135,4 @@ def _in_temporary_home(module: str, *words: str, **settings: str) -> int:
         (Path(home) / "runs").mkdir()
         with suppress(OSError):  # a system may not let everybody make links; then corpora are read anew
             (Path(home) / "runs" / "corpora").symlink_to(paths.store_dir(), target_is_directory=True)
-        return tool(module, *words, OCTAVOICE_HOME=home, TQDM_DISABLE="1", **settings)
+        return tool(module, *words, OCTAVOICE_HOME=home, TQDM_DISABLE="1", **{pages.SWITCH: "", **settings})

@@ -38,7 +38,8 @@ class NotebookRun(Run):
     manifest names it as ``private``, and it is not published.
 
     ``shown`` tells that the pages as stored are being made, which show a committed run and train nothing
-    (:mod:`octavoice.laboratory.shown`); ``stored`` are then that run's networks of the thesis's model.
+    (:mod:`octavoice.laboratory.shown`); ``stored`` are then that run's networks of the thesis's model, and ``read``
+    the committed files that were read, with their hashes.
     """
 
     shown = False
@@ -50,6 +51,7 @@ class NotebookRun(Run):
         self.notebook = f"{notebook}-{model}" if model else notebook
         self.within = f"{model}/" if model else ""
         self.private: list[str] = []
+        self.read: dict[str, str] = {}
         self._began = time.perf_counter()
 
     @property
@@ -80,7 +82,7 @@ class NotebookRun(Run):
         data = _made(data)
         text = json.dumps(data, indent=1, sort_keys=True, default=lambda number: number.item())
         self._record(f"results/{self.within}{name}.json", (text + "\n").encode())
-        return data
+        return json.loads(text)
 
     def write_table(self, name: str, table: pd.DataFrame | Callable, levels: int = 1) -> pd.DataFrame:
         """Save a table, or what makes one with an index of so many ``levels``, as ``results/<name>.csv``; return it."""

@@ -33,7 +33,6 @@ class ShownRun(NotebookRun):
                  model: str = ""):
         super().__init__(notebook, preset, corpus, seed, device, {**(apart or {}), "shown": True}, model)
         self.run = paths.run_dir(preset.name, corpus, seed).relative_to(paths.home() / "runs")
-        self.read: dict[str, str] = {}
         for name in weights.held(self.results):
             self._plant(models.named(name))
 

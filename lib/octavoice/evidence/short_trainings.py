@@ -57,5 +57,5 @@ def told(preset: Preset, trainings: int, seed: int = 1) -> str:
     done = len(found["levels"]) + len(SCHEMES)
     minutes = cost["seconds"] / done * trainings * asked / scale / 60
     return (f"Stored of {MAIN} are trainings of {found['iterations']} iterations on batches of {found['batch']} "
-            f"fragments of {found['fragment']} steps. Those of this cell at preset {preset.name} were not run; by the cost of "
-            f"these they would take about {minutes:.0f} core-minutes.")
+            f"fragments of {found['fragment']} steps. Those of this cell at preset {preset.name} were not run; by the "
+            f"cost of these they would take about {minutes:.0f} core-minutes.")

@@ -83,7 +83,8 @@ class ShownRun(NotebookRun):
             raise UserError(f"{self.notebook} trained ({', '.join(trained)}) where it was to read; publish the run "
                             "again with this code.")
         super().finish()
-        display(Markdown(f"*Read of the committed run: {len(self.read)} files.*"),
+        told = f"Read of the committed run: {', '.join(Path(name).name for name in sorted(self.read)) or 'nothing'}."
+        display(Markdown(f"*{told}*"),
                 metadata={"octavoice": {"run": pages.RUN, "read": dict(sorted(self.read.items()))}})
 
     def _plant(self, model) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from octavoice.evidence.claims.stored import MAIN, Stored
 from octavoice.evidence.measured.rivals import SCHEMES
+from octavoice.thesis.voices import FORCING
 from octavoice.training.presets import Preset
 
 NAME = "claims_rivals"
@@ -20,7 +21,8 @@ def scheme_one(seed: int = 1) -> tuple[dict[str, pd.DataFrame], dict[str, float]
     Stored are the pauses on steps with an onset and the classes found by all voices; what is not is NaN.
     """
     tables, objectives = {}, {}
-    for name, row in Stored().json(NAME, seed=seed)["scheme one"].items():
+    stored = Stored().json(NAME, seed=seed)["scheme one"]
+    for name, row in ((name, stored[name]) for name in SCHEMES):
         voices = len(row["pause"])
         index = pd.Index([f"voice {v + 1}" for v in range(voices)], name="voice")
         found = [np.nan] * (voices - 1) + [row["classes found"]]
@@ -34,8 +36,9 @@ def forcing() -> pd.DataFrame:
     """C8: the likelihoods of the variants and of their rivals: a row per variant and seed, ``log_likelihood``."""
     stored = Stored()
     levels = {seed: found["levels"] for seed in stored.seeds() if (found := stored.json(NAME, seed=seed))}
+    names = [*FORCING, *(name for name in levels[min(levels)] if name not in FORCING)]
     rows = [{"variant": name, "seed": seed, "log_likelihood": level[name]}
-            for name in levels[min(levels)] for seed, level in levels.items()]
+            for name in names for seed, level in levels.items()]
     return pd.DataFrame(rows).set_index(["variant", "seed"])
 
 

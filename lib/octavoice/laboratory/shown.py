@@ -5,8 +5,10 @@ import shutil
 from functools import cached_property
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown, display
+from matplotlib.figure import Figure
 
 from octavoice import corpus as corpora
 from octavoice import paths, provenance
@@ -64,7 +66,9 @@ class ShownRun(NotebookRun):
         elif path := self._find(f"figures/{self.within}{name}.png"):
             display_png(path.read_bytes(), caption)
         else:
-            super().show(figure, name, caption)
+            return super().show(figure, name, caption)
+        if isinstance(figure, Figure):
+            plt.close(figure)
 
     def write_table(self, name: str, table, levels: int = 1) -> pd.DataFrame:
         """As a run's, read if it is committed."""
@@ -76,6 +80,11 @@ class ShownRun(NotebookRun):
         """As a run's, read if it is committed."""
         path = self._find(f"results/{self.within}{name}.json")
         return json.loads(path.read_text(encoding="utf-8")) if path else super().write_json(name, data)
+
+    def note(self, *names: str) -> None:
+        """Count committed results as read that were read by other means."""
+        for name in names:
+            self._find(f"results/{name}")
 
     def finish(self) -> None:
         """As a run's, and store with the page what it was read from. Raises :class:`UserError` if it trained."""

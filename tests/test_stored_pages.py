@@ -1,5 +1,6 @@
 """Stored pages show the declared run as it is committed, and are compared at preset smoke."""
 
+import ast
 import json
 import re
 import shutil
@@ -91,6 +92,36 @@ def test_comparing_cells_keep_what_smoke_puts_out_only_where_it_differs(page):
 
 def test_what_smoke_puts_out_is_kept_where_the_music_decides():
     assert sum(pages.KEPT in cell["metadata"] for cell in pages.read(FOLDER / "01_data.ipynb")["cells"]) > 10
+
+
+TRAINING = {"compare_forcing", "fit", "train_first_scheme", "train_joint", "train_on", "worth"}
+"""Functions that train whatever is committed."""
+
+
+def called(node):
+    """Names of the functions that running a cell for a stored page calls."""
+    if isinstance(node, (ast.Lambda, ast.FunctionDef)):
+        return set()
+    if isinstance(node, ast.IfExp) and ast.unparse(node.test) == "run.shown":
+        return called(node.body)
+    own = {ast.unparse(node.func).rpartition(".")[2]} if isinstance(node, ast.Call) else set()
+    return own.union(*map(called, ast.iter_child_nodes(node)))
+
+
+def test_making_a_page_trains_nothing(page):
+    """What trains is given to the run as a function, which it calls only where nothing is committed."""
+    for cell in pages.read(page)["cells"]:
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            assert not called(ast.parse(source)) & TRAINING, source
+
+
+@pytest.mark.parametrize(("source", "found"), [
+    ("run.write_table('a', parts.worth(run))", {"write_table", "worth"}), ("run.write_table('a', lambda: worth(run))",
+                                                                           {"write_table"}),
+    ("a = b() if run.shown else fit()", {"b"}), ("def f():\n    fit()\n\n\nf()", {"f"})])
+def test_the_rule_of_pages_that_train_nothing_catches(source, found):
+    assert called(ast.parse(source)) == found
 
 
 def test_a_page_is_of_a_size_to_be_read(page):

@@ -69,8 +69,8 @@ clean-room:  ## both README commands on a fresh clone of HEAD in a fresh environ
 publish: $(READY)  ## copy a finished run to figures/ and results/, to be committed; ONLY="06_experiments 07_discussion", NO_WEIGHTS=1, SHIP=1: its networks come with the package
 	@$(OCTAVOICE) publish $(RUN) $(if $(ONLY),--only $(ONLY)) $(if $(NO_WEIGHTS),--no-weights) $(if $(SHIP),--ship)
 
-notebooks: $(READY)  ## run the notebooks in place at preset smoke, so that their stored outputs are fresh
-	@$(OCTAVOICE) notebooks
+notebooks: $(READY)  ## make the notebooks' stored pages again from the committed run that they show: ONLY="08_beyond"
+	@$(OCTAVOICE) notebooks $(ONLY)
 
 lock:  ## write requirements.lock again from pyproject.toml (remove the file first to raise versions)
 	@place="$$(mktemp -d)" && trap 'rm -rf "$$place"' EXIT && "$(PYTHON)" -m venv "$$place" && \

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from octavoice.laboratory import graph
+from octavoice.laboratory import graph, pages
 from octavoice.laboratory.handover import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -42,7 +42,7 @@ def lines(source: str) -> int:
 def texts(cell) -> list[str]:
     """Everything readable that a cell has put out; embedded pictures and sounds left out."""
     found = []
-    for output in cell.get("outputs", []):
+    for output in [*cell.get("outputs", []), *cell.metadata.get(pages.KEPT, [])]:
         data = output.get("data", {}).items()
         found += [output.get("text", "")] + [value for kind, value in data if kind.startswith("text/") or "svg" in kind]
         found += [json.dumps(value) for kind, value in data if kind.startswith("application/")]
@@ -53,7 +53,8 @@ def unclean(notebook) -> list[str]:
     """What nobody should have stored: errors, warnings and progress bars, paths of a machine, anywhere in outputs."""
     found = [f"{key} in the notebook's metadata" for key in ("papermill", "widgets") if key in notebook.metadata]
     for cell in notebook.cells:
-        kinds = {output.get("name", output.output_type) for output in cell.get("outputs", [])}
+        outputs = [*cell.get("outputs", []), *cell.metadata.get(pages.KEPT, [])]
+        kinds = {output.get("name", output["output_type"]) for output in outputs}
         found += [f"{kind} below {cell.source[:60]!r}" for kind in sorted(kinds & {"error", "stderr"})]
         found += [f"{match[0]} below {cell.source[:60]!r}" for text in texts(cell)
                   for match in (MACHINE_PATH.search(text), WARNING.search(text)) if match]

@@ -42,8 +42,10 @@ def _add_around_a_run(commands) -> None:
     for parser in (run, many):
         parser.add_argument("--cores", default="2", help="of this machine; with a profile, jobs at once [%(default)s]")
         parser.add_argument("--profile", default="", help="a Snakemake profile, profiles/slurm for a cluster")
-    for name, command in (("test", test), ("notebooks", notebooks)):
-        commands.add_parser(name, help=command.__doc__.splitlines()[0]).set_defaults(command=command)
+    commands.add_parser("test", help=test.__doc__.splitlines()[0]).set_defaults(command=test)
+    pages = commands.add_parser("notebooks", help=notebooks.__doc__.splitlines()[0], description=notebooks.__doc__)
+    pages.add_argument("names", nargs="*", metavar="NAME", help="only these, for instance 08_beyond")
+    pages.set_defaults(command=notebooks)
 
 
 def _add_steps(commands) -> None:
@@ -107,10 +109,10 @@ def test(arguments: argparse.Namespace) -> int:
 
 
 def notebooks(arguments: argparse.Namespace) -> int:
-    """Run the notebooks in place at preset smoke, so that their stored outputs are fresh."""
+    """Make the notebooks' stored pages again from the committed run that they show, which is read and not trained."""
     from octavoice.laboratory import drive
 
-    return drive.notebooks()
+    return drive.notebooks(tuple(arguments.names))
 
 
 def train(arguments: argparse.Namespace) -> None:

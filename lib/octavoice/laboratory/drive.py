@@ -5,14 +5,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from octavoice import paths
 from octavoice.errors import UserError
-from octavoice.laboratory import relay, runs, summary, sweeps
+from octavoice.laboratory import pages, relay, runs, summary, sweeps
 
 
 def surroundings() -> dict[str, str]:
@@ -82,20 +84,55 @@ def sweep(name: str, cores: str, profile: str = "") -> int:
 def test() -> int:
     """Everything CI runs: lint, tests, and the notebooks at preset smoke; stops at the first that fails."""
     # One thread for each of two workers: torch threads that crowd each other take eight times as long.
-    return (tool("ruff", "check", ".") or tool("pytest", "-n", "2", "tests", OMP_NUM_THREADS="1")
-            or _in_temporary_home("pytest", "--nbval-lax", "--nbval-current-env", "notebooks"))
+    return (tool("ruff", "check", ".") or tool("pytest", "-n", "2", "tests", OMP_NUM_THREADS="1") or _compare())
 
 
-def notebooks() -> int:
-    """Run the notebooks in place at preset smoke, so that their stored outputs are fresh."""
-    files = [str(file.relative_to(checkout())) for file in sorted((checkout() / "notebooks").glob("*.ipynb"))]
-    return _in_temporary_home(
-        "octavoice", "relay", "notebooks", sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute",
+def _compare() -> int:
+    """Run the notebooks as their parameters cells say; what their comparing cells put out has to be what is stored."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        copies = Path(shutil.copytree(checkout() / "notebooks", Path(place) / "notebooks"))
+        for page in copies.glob("*.ipynb"):
+            pages.to_compare(page, page)
+        return _in_temporary_home("pytest", "-c", "pyproject.toml", "--nbval-lax", "--nbval-current-env", str(copies))
+
+
+def notebooks(names: tuple[str, ...] = ()) -> int:
+    """Make the notebooks' stored pages again, or those of the notebooks ``names``: each is run in two places.
+
+    Nothing is stored unless all of them ran. Raises :class:`UserError` for a notebook that there is not.
+    """
+    asked = [page for page in _pages() if not names or page.stem in names]
+    if missing := set(names) - {page.stem for page in asked}:
+        raise UserError(f"there is no notebook {min(missing)}; there are {', '.join(p.stem for p in _pages())}.")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        smoke, stored = Path(place) / "smoke", Path(place) / "stored"
+        checked = [page for page in asked if pages.compared(page)]
+        status = _execute(checked, smoke) or _execute(asked, stored, **{pages.SWITCH: "1"})
+        for page in asked if not status else ():
+            pages.bind(stored / page.name, smoke / page.name if page in checked else None, page)
+    return status
+
+
+def _pages() -> list[Path]:
+    """The notebooks of the checkout."""
+    return sorted((checkout() / "notebooks").glob("*.ipynb"))
+
+
+def _execute(originals: list[Path], place: Path, **settings: str) -> int:
+    """Run copies of notebooks in a folder, in place."""
+    place.mkdir()
+    copies = [shutil.copy(page, place) for page in originals]
+    return 0 if not copies else _in_temporary_home(
+        "octavoice", "relay", place.name, sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute",
         "--inplace", "--ExecutePreprocessor.record_timing=False", "--ExecutePreprocessor.store_widget_state=False",
-        *files)
+        *map(str, copies), **settings)
 
 
-def _in_temporary_home(module: str, *words: str) -> int:
-    """A tool that must not write into this checkout's figures/, results/ and runs/."""
+def _in_temporary_home(module: str, *words: str, **settings: str) -> int:
+    """A tool that must not write into this checkout's figures/, results/ and runs/, but finds the corpora read."""
+    paths.store_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        return tool(module, *words, OCTAVOICE_HOME=home, TQDM_DISABLE="1")
+        (Path(home) / "runs").mkdir()
+        with suppress(OSError):  # a system may not let everybody make links; then corpora are read anew
+            (Path(home) / "runs" / "corpora").symlink_to(paths.store_dir(), target_is_directory=True)
+        return tool(module, *words, OCTAVOICE_HOME=home, TQDM_DISABLE="1", **{pages.SWITCH: "", **settings})

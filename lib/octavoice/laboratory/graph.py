@@ -22,7 +22,8 @@ JUDGING = ("octavoice.evidence.judging", *TRAINING)
 """What judging a trained model without a notebook imports."""
 TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
 """The notebooks that need trained networks, and of which models."""
-COMMITTED = {"octavoice.laboratory.published", "octavoice.laboratory.compared", "octavoice.laboratory.claims_command"}
+COMMITTED = {"octavoice.laboratory.published", "octavoice.laboratory.compared", "octavoice.laboratory.claims_command",
+             "octavoice.evidence.short_trainings"}
 """The modules through which a notebook reads runs that are committed."""
 
 

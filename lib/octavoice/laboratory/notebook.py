@@ -1,7 +1,9 @@
 """What a notebook needs from its surroundings: a run that shows and records what it makes, and a manifest."""
 
 import json
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,12 @@ from matplotlib.figure import Figure
 
 from octavoice import paths, provenance
 from octavoice.figures import style
-from octavoice.laboratory import costs, freshness
+from octavoice.laboratory import costs, freshness, pages
 from octavoice.music.formats.midi import write_midi
 from octavoice.thesis import values
 from octavoice.training import presets
 from octavoice.training.run import PARAMETERS, Run, check_parameters, check_types, pick_device
+from octavoice.training.weights import Weights
 
 
 def display_png(png: bytes, caption: str) -> None:
@@ -33,7 +36,14 @@ class NotebookRun(Run):
 
     What is written with ``corpus_music=True`` holds more of a corpus's piece than a sample's bar of prime: the
     manifest names it as ``private``, and it is not published.
+
+    ``shown`` tells that the pages as stored are being made, which show a committed run and train nothing
+    (:mod:`octavoice.laboratory.shown`); ``stored`` are then that run's networks of the thesis's model, and ``read``
+    the committed files that were read, with their hashes.
     """
+
+    shown = False
+    stored: Weights | None = None
 
     def __init__(self, notebook: str, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
                  apart: dict | None = None, model: str = ""):
@@ -41,7 +51,13 @@ class NotebookRun(Run):
         self.notebook = f"{notebook}-{model}" if model else notebook
         self.within = f"{model}/" if model else ""
         self.private: list[str] = []
+        self.read: dict[str, str] = {}
         self._began = time.perf_counter()
+
+    @property
+    def showable(self) -> dict:
+        """Pieces by side whose music may stand on a stored page; here those of the run."""
+        return self.splits
 
     def compare(self, *names: str, **ours) -> pd.DataFrame:
         """A table of the thesis's values (by their names in ``values.toml``) beside ours of the same name."""
@@ -49,8 +65,9 @@ class NotebookRun(Run):
                 for name, row in zip(names, values.rows(*names), strict=True)]
         return pd.DataFrame(rows).set_index("quantity")[["thesis", "here", "where"]]
 
-    def show(self, figure: Figure | bytes, name: str, caption: str, corpus_music: bool = False) -> None:
-        """Save a figure (PNG, and SVG beside it) or ready PNG bytes, and display it with its caption."""
+    def show(self, figure: Figure | bytes | Callable, name: str, caption: str, corpus_music: bool = False) -> None:
+        """Save a figure (PNG, and SVG beside it) or ready PNG bytes, or what makes one, and display it."""
+        figure = _made(figure)
         files = {"png": figure} if isinstance(figure, bytes) else style.render(figure)
         for suffix, data in files.items():
             self._record(f"figures/{self.within}{name}.{suffix}", data, corpus_music)
@@ -60,13 +77,16 @@ class NotebookRun(Run):
         """Save an SVG drawn elsewhere (an engraved page) beside the figures."""
         self._record(f"figures/{self.within}{name}.svg", svg.encode(), corpus_music)
 
-    def write_json(self, name: str, data) -> None:
-        """Save plain data as ``results/<name>.json``, keys sorted, floats as they are."""
+    def write_json(self, name: str, data):
+        """Save plain data, or what makes it, as ``results/<name>.json``, keys sorted, floats as they are; return it."""
+        data = _made(data)
         text = json.dumps(data, indent=1, sort_keys=True, default=lambda number: number.item())
         self._record(f"results/{self.within}{name}.json", (text + "\n").encode())
+        return json.loads(text)
 
-    def write_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
-        """Save a table as ``results/<name>.csv`` and return it for display."""
+    def write_table(self, name: str, table: pd.DataFrame | Callable, levels: int = 1) -> pd.DataFrame:
+        """Save a table, or what makes one with an index of so many ``levels``, as ``results/<name>.csv``; return it."""
+        table = _made(table)
         self._record(f"results/{self.within}{name}.csv", table.to_csv(lineterminator="\n").encode())
         return table
 
@@ -102,14 +122,16 @@ def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
     ``namespace`` is ``globals()`` right after the parameters cell; ``own`` are parameters that this notebook has
     besides the common ones, with their types; one called ``model`` names the model that the notebook is about, by
     default the one it is called after. Networks from a folder, ``weights``, are not the run's, so what is
-    made with them goes into a folder of its own. Raises :class:`UserError`.
+    made with them goes into a folder of its own. Where the environment asks for pages as stored, the declared run
+    takes the place of the common parameters. Raises :class:`UserError`.
     """
-    given = check_types(namespace, PARAMETERS | own)
-    check_parameters({name: value for name, value in namespace.items() if name not in own})
+    kind, declared = _asked()
+    given = check_types(namespace, PARAMETERS | own) | declared
+    check_parameters({name: given[name] for name in PARAMETERS})
     preset = presets.resolve(given["preset"], **given["overrides"])
     other = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
     model = given.get("model", "")
-    run = NotebookRun(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), other,
+    run = kind(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), other,
                       "" if notebook.endswith(f"_{model}") else model)
     style.use()
     pd.options.display.max_colwidth = None
@@ -117,8 +139,23 @@ def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
                 "device": run.device.type, **given["overrides"]}
     measured = [f"{scale} {_duration(cost['seconds'])}" for scale, cost in costs.measured().get(notebook, {}).items()]
     display(HTML("<b>" + " · ".join(f"{name} {value}" for name, value in settings.items()) + "</b><br>"
-                 "Running time as last measured: " + (", ".join(measured) or "not yet") + "."))
+                 + (f"{run.told}<br>" if run.shown else "")
+                 + "Running time as last measured: " + (", ".join(measured) or "not yet") + "."))
     return run
+
+
+def _asked() -> tuple[type[NotebookRun], dict]:
+    """The kind of run that the environment asks for, and the parameters that it fixes."""
+    if not os.environ.get(pages.SWITCH):
+        return NotebookRun, {}
+    from octavoice.laboratory.shown import ShownRun
+
+    return ShownRun, pages.RUN
+
+
+def _made(thing):
+    """A thing, or what a function without arguments makes when it is called."""
+    return thing() if callable(thing) else thing
 
 
 def _duration(seconds: float) -> str:

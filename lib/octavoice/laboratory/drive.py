@@ -83,7 +83,8 @@ def test() -> int:
     """Everything CI runs: lint, tests, and the notebooks at preset smoke; stops at the first that fails."""
     # One thread for each of two workers: torch threads that crowd each other take eight times as long.
     return (tool("ruff", "check", ".") or tool("pytest", "-n", "2", "tests", OMP_NUM_THREADS="1")
-            or _in_temporary_home("pytest", "--nbval-lax", "--nbval-current-env", "notebooks"))
+            or _in_temporary_home("pytest", "-n", "2", "--dist", "loadfile", "--nbval-lax", "--nbval-current-env",
+                                  "notebooks", OMP_NUM_THREADS="1"))
 
 
 def notebooks() -> int:
@@ -95,7 +96,7 @@ def notebooks() -> int:
         *files)
 
 
-def _in_temporary_home(module: str, *words: str) -> int:
+def _in_temporary_home(module: str, *words: str, **settings: str) -> int:
     """A tool that must not write into this checkout's figures/, results/ and runs/."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        return tool(module, *words, OCTAVOICE_HOME=home, TQDM_DISABLE="1")
+        return tool(module, *words, OCTAVOICE_HOME=home, TQDM_DISABLE="1", **settings)

@@ -87,6 +87,17 @@ def test_mistakes_end_with_one_sentence(arguments, culprit, capsys):
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [["corpus", "list"], ["compose", "--help"]])
+def test_a_reader_that_stops_is_no_mistake(words, monkeypatch, capfd):
+    """As in `octavoice corpus list | head -1`: no traceback, now or when Python writes out what it held back."""
+    source, target = os.pipe()
+    os.close(source)
+    with open(target, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert cli.main(words) == 141
+    assert capfd.readouterr().err == ""
+
+
 @pytest.fixture
 def called(monkeypatch):
     """The tools that would run, each as its words and what is set around it; all succeed."""

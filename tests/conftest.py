@@ -53,6 +53,23 @@ def composer(folder):
 
 
 @pytest.fixture(scope="session")
+def lopsided():
+    """A function that builds a sampler of 4 features, 3 pitch classes, 6 hidden units and 2 voices, with a seed.
+
+    It is small enough to enumerate, and ``scale`` makes its weights large enough to be lopsided.
+    """
+    import torch
+
+    def build(kind, seed, scale):
+        torch.manual_seed(seed)
+        sampler = kind(4, 3, 6, 2).double().requires_grad_(False)
+        for weights in sampler.parameters():
+            weights.mul_(scale)
+        return sampler
+    return build
+
+
+@pytest.fixture(scope="session")
 def write_song():
     """A function that writes a MIDI file of notes."""
     import mido

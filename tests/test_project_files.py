@@ -72,21 +72,6 @@ def test_make_calls_what_runs_without_make(checkout):
     assert all(f"    {command}" in done.stdout for command in called)
 
 
-@pytest.mark.parametrize(("arguments", "culprit"), [
-    (["reproduce", "--preset", "enormous"], "enormous"), (["reproduce", "--corpus", "mozart"], "mozart"),
-    (["reproduce", "--seed", "x"], "seed 'x'"), (["reproduce", "--cores", "many"], "cores 'many'"),
-    (["reproduce", "--profile", "profiles/nothing"], "profile profiles/nothing"),
-    (["train", "--overrides", "{"], "overrides '{' are not JSON"), (["train", "--overrides", "[1]"], "must be a dict"),
-    (["train", "--overrides", '{"iteration": 1}'], "unknown setting 'iteration'"),
-    (["levels", "--model", "thesis-x"], "no network 'x'")])
-def test_mistakes_end_with_one_sentence(arguments, culprit, capsys):
-    assert cli.main(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("octavoice: ")
-    assert culprit in said
-    assert said.count("\n") == 1
-
-
 @pytest.mark.parametrize("words", [["corpus", "list"], ["compose", "--help"]])
 def test_a_reader_that_stops_is_no_mistake(words, monkeypatch, capfd):
     """As in `octavoice corpus list | head -1`: no traceback, now or when Python writes out what it held back."""

@@ -1,6 +1,7 @@
 """Every test works in a temporary folder: none writes into the checkout's figures/, results/ or runs/."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ def octavoice_home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OCTAVOICE_HOME", str(home))
         yield home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _chorales_are_looked_up_once():
+    """For every chorale music21 goes through all its files: most of a second, whenever a test asks for that corpus."""
+    from octavoice.corpus import sources
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_chorales", cache(sources._chorales))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Every test works in a temporary folder: none writes into the checkout's figures/, results/ or runs/."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ def octavoice_home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OCTAVOICE_HOME", str(home))
         yield home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _chorales_are_looked_up_once():
+    """For every chorale music21 goes through all its files: most of a second, whenever a test asks for that corpus."""
+    from octavoice.corpus import sources
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_chorales", cache(sources._chorales))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +61,23 @@ def composer(folder):
 
     networks = weights.load(folder)
     return Composer(networks.generator, networks.decoder)
+
+
+@pytest.fixture(scope="session")
+def lopsided():
+    """A function that builds a sampler of 4 features, 3 pitch classes, 6 hidden units and 2 voices, with a seed.
+
+    It is small enough to enumerate, and ``scale`` makes its weights large enough to be lopsided.
+    """
+    import torch
+
+    def build(kind, seed, scale):
+        torch.manual_seed(seed)
+        sampler = kind(4, 3, 6, 2).double().requires_grad_(False)
+        for weights in sampler.parameters():
+            weights.mul_(scale)
+        return sampler
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,10 @@ import torch
 from octavoice import beyond
 from octavoice.corpus import Fragments, Pieces
 from octavoice.evidence import axis, judging, likeness, parts
+from octavoice.model import Network
 from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.roll import KEYS
+from octavoice.thesis import model as thesis
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import presets
 from octavoice.training.fit import seeded, to_tensors
@@ -137,9 +139,49 @@ def test_a_whole_model_is_judged_without_a_notebook():
     run = SimpleNamespace(splits={"train": pieces((90,)), "test": Pieces.of([*told, *pieces((50,))])},
                           preset=presets.resolve("smoke"), device=torch.device("cpu"))
     stages = tuple(seeded(stage.build, 1).eval() for stage in beyond.MODEL.stages)
-    table = judging.levels(run, Networks(beyond.MODEL, stages))
-    spaces = [network.space for network in stages]
-    assert table.xs("beyond", level=1).index.tolist() == spaces
+    table = judging.levels(run, Networks(beyond.MODEL, stages)).xs("beyond", level=1)
+    assert table.index.tolist() == ["classes", "keys given classes", "keys", "durations given keys"]
     assert np.isfinite(table["level"]).all()
-    steps = table.xs("beyond", level=1)["steps"]
-    assert steps.tolist() == [59 + 79 + 49, 59 + 79 + 49, 59 + 79]
+    assert table["steps"].tolist() == [59 + 79 + 49] * 3 + [59 + 79]
+    assert table.loc["keys", "level"] == pytest.approx(table["level"].iloc[:2].sum(), abs=1e-9)
+
+
+class Told(Network):
+    """A network that finds ``nats`` for every step of a batch, in turn."""
+
+    def __init__(self, space, kind, nats):
+        super().__init__()
+        self.space, self.kind, self.nats = space, kind, torch.tensor(nats)
+
+    def log_likelihood(self, batch, rng):
+        told = torch.zeros_like(batch.weight)
+        told[:len(self.nats)] = self.nats[:, None]
+        return told
+
+
+def judged_as_told(lengths, stages):
+    """The rows of a model of these two stages on pieces of so many steps."""
+    run = SimpleNamespace(splits={"train": pieces((90,)), "test": pieces(lengths)}, preset=presets.resolve("smoke"),
+                          device=torch.device("cpu"))
+    return judging.levels(run, Networks(replace(thesis.MODEL, name="told"), stages)).xs("told", level=1)
+
+
+@pytest.mark.parametrize(("kinds", "weaker"), [
+    (("exact", "exact"), "exact"), (("bound", "exact"), "bound"), (("bound", "estimate"), "estimate")])
+def test_keys_leave_out_what_either_stage_cannot_make(kinds, weaker):
+    """Of four steps the classes cannot make the first, the keys cannot make the last."""
+    table = judged_as_told((5,), (Told("classes", kinds[0], [-np.inf, -1.0, -2.0, -3.0]),
+                                  Told("keys given classes", kinds[1], [-10.0, -20.0, -30.0, -np.inf])))
+    assert table["level"].tolist() == [-2.0, -20.0, -26.5]
+    assert table["steps"].tolist() == [3, 3, 2]
+    assert table["left out"].tolist() == [1, 1, 2]
+    assert table.loc["keys", "kind"] == weaker
+
+
+def test_keys_are_paired_over_pieces():
+    """Where the one stage gains over a longer piece what the other loses, both are uncertain and their sum is not."""
+    falling = -np.arange(12.0, dtype=np.float32)
+    table = judged_as_told((5, 9, 13), (Told("classes", "exact", falling),
+                                        Told("keys given classes", "exact", -20 - falling)))
+    assert (table["high"] - table["low"] > 0.1).tolist() == [True, True, False]
+    assert table.loc["keys", ["low", "high"]].tolist() == [-20, -20]

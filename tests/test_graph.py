@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from octavoice import paths, provenance
-from octavoice.laboratory import graph, handover
+from octavoice.errors import UserError
+from octavoice.laboratory import graph, handover, sweeps
 from octavoice.training import models, recipes
 
 
@@ -106,10 +107,17 @@ def test_an_edit_reruns_what_imports_it(finished):
     assert finished("lib/octavoice/music/formats/kern.py") == everything
 
 
-@pytest.mark.parametrize("setting", ["sede=1", "preset=enormous", "seed=x"])
-def test_graph_refuses_wrong_settings(setting, checkout):
+@pytest.mark.parametrize(("setting", "culprit"), [
+    ({"sede": 1}, "unknown setting sede"), ({"preset": "enormous"}, "unknown preset 'enormous'"),
+    ({"seed": "x"}, "seed 'x'"), ({"corpus": ["mozart"], "sweep": "none"}, "none")])
+def test_wrong_settings_are_refused(setting, culprit):
+    with pytest.raises(UserError, match=culprit):
+        sweeps.asked(setting)
+
+
+def test_the_graph_says_what_is_wrong_with_its_settings(checkout):
     pytest.importorskip("snakemake")
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--config", setting]
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--config", "sede=1"]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
-    assert "octavoice: " in done.stdout + done.stderr
+    assert "octavoice: unknown setting sede" in done.stdout + done.stderr

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 
@@ -24,9 +25,12 @@ MACHINE_PATH = re.compile(
 WARNING = re.compile(r"\b(?:[A-Z]\w+)?Warning: ")
 
 
+read = cache(partial(nbformat.read, as_version=4))
+
+
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
 def notebook(request):
-    return nbformat.read(request.param, as_version=4)
+    return read(request.param)
 
 
 @pytest.fixture

@@ -11,12 +11,8 @@ from octavoice.thesis.voices import VoiceSampler
 
 
 @pytest.fixture
-def tiny():
-    torch.manual_seed(4)
-    sampler = VoiceSampler(features=4, classes=3, hidden=6, voices=2).double().requires_grad_(False)
-    for p in sampler.parameters():
-        p.mul_(2)
-    return sampler
+def tiny(lopsided):
+    return lopsided(VoiceSampler, 4, 2)
 
 
 def test_one_step_estimates_average_to_the_enumerated_likelihood(tiny):
@@ -60,13 +56,9 @@ PIECE = torch.tensor([[1., 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 0]]).double()[:, 
 
 
 @pytest.fixture
-def remembering():
+def remembering(lopsided):
     """As ``tiny``, with weights so large that what a voice decided weighs heavily on its next steps."""
-    torch.manual_seed(7)
-    sampler = VoiceSampler(features=4, classes=3, hidden=6, voices=2).double().requires_grad_(False)
-    for p in sampler.parameters():
-        p.mul_(6)
-    return sampler
+    return lopsided(VoiceSampler, 7, 6)
 
 
 def standard_errors(sampler, count):

@@ -84,6 +84,24 @@ def test_what_has_changed_since_is_marked(home, facts, state, why):
         temporary.write_text(json.dumps({"sha256": "music"}))
     (row,) = octavoice.runs().to_dict("records")
     assert (row["state"], row["why"]) == (state, why)
+    assert bool(row["stale because"]) is (state == "stale")
+
+
+@pytest.mark.parametrize(("code", "because"), [
+    ({"octavoice.evidence.axis": "0"}, "code of evidence"),
+    ({"octavoice.evidence.axis": "0", "octavoice.composer": "0"}, "code of composer, evidence"),
+    ({"octavoice.thesis.voices": "0"}, "training code of main"),
+    ({"octavoice.thesis.decoder": "0", "octavoice.evidence.axis": "0"},
+     "training code of decoder; code of evidence"),
+    ({"octavoice.training.fit": "0"}, "training code of main, decoder"),
+    ({"octavoice.beyond.keys": "0"}, "code of beyond")])  # a model of which this run has no network
+def test_it_is_told_whether_code_of_training_has_changed(home, capsys, code, because):
+    sha = provenance.sha256(finish() / "results" / "levels_thesis.csv")
+    finish(code=code, files={"results/levels_thesis.csv": sha, "results/main_metrics.csv": "",
+                             "results/decoder_metrics.csv": ""})
+    assert octavoice.runs()["stale because"].tolist() == [because]
+    assert cli.main(["runs"]) == 0
+    assert because in capsys.readouterr().out
 
 
 def test_an_edit_makes_a_run_stale_and_a_remark_does_not(home, monkeypatch, tmp_path):

@@ -11,13 +11,8 @@ from octavoice.thesis.voices import VoiceSampler, choose, log_any, log_not, obje
 
 
 @pytest.fixture
-def tiny():
-    """Three pitch classes, two voices: small enough to enumerate, weights large enough to be lopsided."""
-    torch.manual_seed(0)
-    sampler = VoiceSampler(features=4, classes=3, hidden=6, voices=2).double().requires_grad_(False)
-    for p in sampler.parameters():
-        p.mul_(3)
-    return sampler
+def tiny(lopsided):
+    return lopsided(VoiceSampler, 0, 3)
 
 
 def features(steps=1, batch=1, seed=0, size=4):
@@ -164,11 +159,8 @@ def test_the_one_sample_estimate_is_unbiased_for_the_written_expression_only():
     assert true.tolist() == [0.5, 0.5]
 
 
-def test_scheme_one_frequencies_match_enumeration():
-    torch.manual_seed(3)
-    scheme = rivals.FirstScheme(4, 3, 6, 2).double().requires_grad_(False)
-    for p in scheme.parameters():
-        p.mul_(3)
+def test_scheme_one_frequencies_match_enumeration(lopsided):
+    scheme = lopsided(rivals.FirstScheme, 3, 3)
     paths, draws = enumeration.first_scheme_paths(scheme, features()[0, 0]), 40_000
     assert len(paths.choices) == 16
     _, choices = scheme(features().expand(1, draws, -1), uniforms(2, 1, draws))

@@ -248,23 +248,19 @@ def test_a_folder_corpus_is_published_without_its_path(home, tmp_path):
     assert str(tmp_path) not in said + "".join(map(bytes.decode, tree(home / "results").values()))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "culprit"),
-    [
-        (["check", "--preset", "enormous"], "enormous"),
-        (["check", "--corpus", "folder:/no such place"], "/no such place"),
-        (["check", "--corpus", "mozart"], "mozart"),
-        (["check", "--seed", "one"], "one"),
-        (["check", "--seed", "-1"], "-1"),
-        (["check", "--seed", str(2**31)], str(2**31)),
-        (["corpus", "build", "mozart"], "mozart"),
-        (["handover"], "01_data has not finished"),
-        (["publish", "--seed", "x"], "x"),
-        (["train", "--corpus", "mozart"], "mozart"),
-        (["train", "--device", "gpu"], "gpu"),
-        (["train", "--model", "nonsense"], "nonsense"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "culprit"), [
+    (["check", "--preset", "enormous"], "enormous"), (["check", "--corpus", "folder:/no such place"], "/no such place"),
+    (["check", "--corpus", "mozart"], "mozart"), (["check", "--seed", "one"], "one"), (["check", "--seed", "-1"], "-1"),
+    (["check", "--seed", str(2**31)], str(2**31)), (["corpus", "build", "mozart"], "mozart"),
+    (["handover"], "01_data has not finished"), (["publish", "--seed", "x"], "x"),
+    (["train", "--corpus", "mozart"], "mozart"), (["train", "--device", "gpu"], "gpu"),
+    (["train", "--model", "nonsense"], "nonsense"), (["train", "--overrides", "{"], "overrides '{' are not JSON"),
+    (["train", "--overrides", "[1]"], "must be a dict"),
+    (["train", "--overrides", '{"iteration": 1}'], "unknown setting 'iteration'"),
+    (["levels", "--model", "thesis-x"], "no network 'x'"), (["reproduce", "--preset", "enormous"], "enormous"),
+    (["reproduce", "--corpus", "mozart"], "mozart"), (["reproduce", "--seed", "x"], "seed 'x'"),
+    (["reproduce", "--cores", "many"], "cores 'many'"),
+    (["reproduce", "--profile", "profiles/nothing"], "profile profiles/nothing")])
 def test_mistakes_end_with_one_sentence(arguments, culprit, capsys):
     assert cli.main(arguments) == 2
     said = capsys.readouterr().err

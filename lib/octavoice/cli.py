@@ -5,6 +5,7 @@ A :class:`~octavoice.errors.UserError` ends it with one sentence and exit status
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -24,7 +25,19 @@ EXAMPLES = """{}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; return the exit status (0, 2 for a user's mistake, 130 for Ctrl-C)."""
+    """Run one subcommand; return the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C, 141 if nobody reads on."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as in `octavoice runs | head`; what is still held back goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(argv: list[str] | None) -> int:
+    """The same while somebody reads what is said."""
     arguments = _parser().parse_args(argv)
     try:
         return arguments.command(arguments) or 0

@@ -3,11 +3,12 @@
 What an ablation of one network needs to be told from another, and no more; ``08_beyond`` shows the whole.
 """
 
+import numpy as np
 import pandas as pd
 
 from octavoice.corpus import Fragments
 from octavoice.evidence import axis, samples
-from octavoice.model import CLASSES, DURATIONS, GIVEN, Network
+from octavoice.model import BOUND, CLASSES, DURATIONS, ESTIMATE, EXACT, GIVEN, KEYS, Network
 from octavoice.training.networks import Networks
 from octavoice.training.run import Run
 
@@ -17,19 +18,37 @@ def levels(run: Run, networks: Networks, progress=iter) -> pd.DataFrame:
 
     Columns ``kind``, ``level``, ``low``, ``high`` (95 % over pieces), ``steps`` that were judged and steps ``left
     out`` because one of the row's space cannot make them. Every network is judged on the same test pieces, all but
-    the first step of each; one of durations on those that tell them. ``progress`` wraps the loop over windows.
+    the first step of each; one of durations on those that tell them. A model of classes and of keys given them has a
+    row in the space of keys too, their sum. ``progress`` wraps the loop over windows.
     """
-    tables = {network.space: _of_network(run, networks.model.name, network, progress) for network in networks.stages}
-    return pd.concat(tables, names=["space"])
+    name = networks.model.name
+    steps = {network.space: _steps(run, name, network, progress) for network in networks.stages}
+    kinds = {network.space: network.kind for network in networks.stages}
+    if {CLASSES, GIVEN} <= steps.keys():
+        steps[KEYS] = _both(name, steps[CLASSES], steps[GIVEN])
+        kinds[KEYS] = max(kinds[CLASSES], kinds[GIVEN], key=(EXACT, BOUND, ESTIMATE).index)
+    spaces = sorted(steps, key=(CLASSES, GIVEN, KEYS, DURATIONS).index)
+    return pd.concat({space: _table(steps[space], {name: kinds[space]}) for space in spaces}, names=["space"])
 
 
-def _of_network(run: Run, name: str, network: Network, progress) -> pd.DataFrame:
+def _steps(run: Run, name: str, network: Network, progress) -> pd.DataFrame:
+    """Nats of every step as :func:`axis.step_table` gives them, of a network called ``name`` and its space's tables."""
     test, train = Fragments(samples.held_out_pieces(run), 2).pieces, run.splits["train"]
     held = network.space == DURATIONS
     tables = {CLASSES: axis.class_tables, GIVEN: axis.key_tables}.get(network.space, lambda _: {})(train)
     known = {"particles": run.preset.particles} if hasattr(network, "particles") else {}
     known |= {"whole": True} if held else {}
     judges = {name: axis.network_judge(network, **known)} | tables
-    steps = axis.step_table(judges, test.told() if held else test, run.device, progress, held)
+    return axis.step_table(judges, test.told() if held else test, run.device, progress, held)
+
+
+def _both(name: str, classes: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
+    """Nats of every step of both stages, the chain rule; minus infinity for a step that either's space leaves out."""
+    possible = np.isfinite(classes).all(axis=1) & np.isfinite(given).all(axis=1)
+    return classes[["piece", "step"]].assign(**{name: (classes[name] + given[name]).where(possible, -np.inf)})
+
+
+def _table(steps: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
+    """The rows of one space."""
     sums, left_out = axis.by_piece(steps)
-    return axis.levels(sums, {name: network.kind}).assign(steps=sums["steps"].sum(), **{"left out": left_out})
+    return axis.levels(sums, kinds).assign(steps=sums["steps"].sum(), **{"left out": left_out})

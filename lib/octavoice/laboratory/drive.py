@@ -93,7 +93,8 @@ def _compare() -> int:
         copies = Path(shutil.copytree(checkout() / "notebooks", Path(place) / "notebooks"))
         for page in copies.glob("*.ipynb"):
             pages.to_compare(page, page)
-        return _in_temporary_home("pytest", "-c", "pyproject.toml", "--nbval-lax", "--nbval-current-env", str(copies))
+        return _in_temporary_home("pytest", "-c", "pyproject.toml", "-n", "2", "--dist", "loadfile", "--nbval-lax",
+                                  "--nbval-current-env", str(copies), OMP_NUM_THREADS="1")
 
 
 def notebooks(names: tuple[str, ...] = ()) -> int:

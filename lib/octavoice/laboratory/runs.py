@@ -4,7 +4,8 @@ Everything is read from what runs leave anyway: manifests, indices, and the file
 bytes are the ones that were written. A run is
 
     current   if no code that decides its numbers, and not its music, has changed since
-    stale     if some has; ``why`` says what. Its numbers are shown, and marked; nobody averages over them
+    stale     if some has; ``stale because`` says in a few words of what kind it is, ``why`` which modules. Its numbers
+              are shown, and marked; nobody averages over them
     unknown   if that cannot be told: files were not committed then, or the commit is not in this checkout
 """
 
@@ -21,7 +22,7 @@ import pandas as pd
 from octavoice import paths, provenance
 from octavoice.errors import UserError
 from octavoice.laboratory import freshness, graph
-from octavoice.training import models, presets
+from octavoice.training import models, presets, recipes
 
 Reader = Callable[[bytes], dict[str, float]]
 
@@ -105,14 +106,14 @@ def music_now(found: list[Found]) -> dict[tuple[str, int], str]:
 
 def row(run: Found, music: dict[tuple[str, int], str]) -> dict:
     """One run's row."""
-    state, why = state_of(run, music)
+    state, because, why = state_of(run, music)
     facts = [each for each in run.manifests.values() if "preset" in each]  # what claims measured has none of its own
     preset = facts[-1]["preset"]
     changed = {name: value for name, value in preset.items() if name != "name" and preset["name"] in presets.PRESETS
                and getattr(presets.PRESETS[preset["name"]], name, value) != value}
-    return {"state": state, "why": why, "preset": preset["name"], "corpus": facts[-1]["corpus"],
-            "seed": facts[-1]["seed"], "changed": json.dumps(changed, sort_keys=True) if changed else "",
-            "steps": " ".join(run.manifests),
+    return {"state": state, "stale because": because, "why": why, "preset": preset["name"],
+            "corpus": facts[-1]["corpus"], "seed": facts[-1]["seed"],
+            "changed": json.dumps(changed, sort_keys=True) if changed else "", "steps": " ".join(run.manifests),
             "corpus_sha256": _all(each["corpus_sha256"] for each in facts), "commit": _all(
                 each.get("commit") for each in facts), "device": _all(each.get("device") for each in facts),
             **cost(facts), **{f"setting {name}": value for name, value in preset.items() if name != "name"},
@@ -212,17 +213,28 @@ SINGLE: dict[str, Reader] = {
 # --- stale or not ---------------------------------------------------------------------------------------------------
 
 
-def state_of(run: Found, music: dict[tuple[str, int], str]) -> tuple[str, str]:
-    """``current``, ``stale`` or ``unknown``, and why."""
+def state_of(run: Found, music: dict[tuple[str, int], str]) -> tuple[str, str, str]:
+    """``current``, ``stale`` or ``unknown``, and why: in a few words, and in full."""
     steps = {step: step_changes(step, facts, run.files) for step, facts in run.manifests.items()}
     why = [f"code of {step}: {_some(changed)}" for step, changed in steps.items() if changed]
+    kinds = _kinds({name for changed in steps.values() for name in changed or ()}, run.files)
     now = music.get(run.music)
     if now and any(facts["corpus_sha256"] != now for facts in run.manifests.values()):
-        why.append("music")
+        why, kinds = [*why, "music"], [*kinds, "music"]
     untold = [step for step, changed in steps.items() if changed is None]
     if why:
-        return "stale", "; ".join(why)
-    return ("unknown", f"no code of {', '.join(untold)} to compare with") if untold else ("current", "")
+        return "stale", "; ".join(kinds), "; ".join(why)
+    return ("unknown", "", f"no code of {', '.join(untold)} to compare with") if untold else ("current", "", "")
+
+
+def _kinds(changed: set[str], files: dict[str, str]) -> list[str]:
+    """What the changed modules are: training code, and of which of the run's networks; and the rooms of all others."""
+    needed = {stage.name: {name.removeprefix("octavoice.") for name in recipes.code_of(stage)}
+              for model in models.MODELS.values() for stage in model.stages
+              if f"results/{stage.name}_metrics.csv" in files}
+    trained = [name for name, modules in needed.items() if modules & changed]
+    rooms = sorted({name.partition(".")[0] for name in changed.difference(*needed.values())})
+    return [f"{kind} of {', '.join(names)}" for kind, names in (("training code", trained), ("code", rooms)) if names]
 
 
 def step_changes(step: str, facts: dict, files: dict[str, str]) -> list[str] | None:
@@ -274,7 +286,8 @@ def code(run: Found) -> dict[str, str]:
 
 def brief(runs: pd.DataFrame) -> pd.DataFrame:
     """The columns of :func:`table` that fit a terminal: what state a run is in, how long it took, what it reached."""
-    shown = [name for name in runs.columns if name in ("state", "memory, MiB", "objective on test pieces")
+    plain = "state", "stale because", "memory, MiB", "objective on test pieces"
+    shown = [name for name in runs.columns if name in plain
              or name.endswith((": classes", ": keys given classes", ": keys", ": keys, in 08"))]
     minutes = runs[[name for name in runs.columns if name.endswith(", minutes")]].sum(axis=1).round(1)
     return runs[shown].assign(minutes=minutes).round(3).fillna("")

@@ -36,7 +36,7 @@ def _state(work: Work, step: str, run: runs.Found | None, music: dict) -> dict:
                 if work.log(each).exists() and not (run and each in run.manifests)]
         return {"state": "failed", "where": runs.near(logs[0])} if logs else {"state": "missing", "where": ""}
     only = runs.Found(run.name, run.folder, {step: run.manifests[step]}, run.files)
-    state, why = runs.state_of(only, music)
+    state, _, why = runs.state_of(only, music)
     return {"state": "there" if state == "current" else state, "where": why}
 
 

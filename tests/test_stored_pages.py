@@ -25,7 +25,7 @@ GOOD = {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "cpu", "overri
 
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-STARTING = [page for page in sorted(FOLDER.glob("*.ipynb")) if "notebook.start(" in page.read_text(encoding="utf-8")]
+STARTING = [page for page in sorted(FOLDER.glob("*.ipynb")) if pages.shows(page)]
 """The notebooks of a run."""
 
 

@@ -98,7 +98,8 @@ def _compare() -> int:
 
 
 def notebooks(names: tuple[str, ...] = ()) -> int:
-    """Make the notebooks' stored pages again, or those of the notebooks ``names``: each is run in two places.
+    """Make the notebooks' stored pages again, or those of the notebooks ``names``, as :mod:`octavoice.laboratory.pages`
+    says; notebooks that are not of a run are run as they are.
 
     Nothing is stored unless all of them ran. Raises :class:`UserError` for a notebook that there is not.
     """
@@ -107,10 +108,12 @@ def notebooks(names: tuple[str, ...] = ()) -> int:
         raise UserError(f"there is no notebook {min(missing)}; there are {', '.join(p.stem for p in _pages())}.")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         smoke, stored = Path(place) / "smoke", Path(place) / "stored"
-        checked = [page for page in asked if pages.compared(page)]
-        status = _execute(checked, smoke) or _execute(asked, stored, **{pages.SWITCH: "1"})
+        shown = [page for page in asked if pages.shows(page)]
+        plain = [page for page in asked if page not in shown or pages.compared(page)]
+        status = _execute(plain, smoke) or _execute(shown, stored, **{pages.SWITCH: "1"})
         for page in asked if not status else ():
-            pages.bind(stored / page.name, smoke / page.name if page in checked else None, page)
+            first = stored if page in shown else smoke
+            pages.bind(first / page.name, smoke / page.name if page in plain else None, page)
     return status
 
 

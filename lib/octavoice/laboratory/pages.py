@@ -33,6 +33,11 @@ def write(notebook: dict, page: Path) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def shows(page: Path) -> bool:
+    """Whether a notebook shows the run: those of the thesis's sections, which are numbered."""
+    return page.stem[0].isdigit()
+
+
 def compares(cell: dict) -> bool:
     """Whether ``nbval`` compares what a cell puts out."""
     return cell["cell_type"] == "code" and COMPARED in "".join(cell["source"])

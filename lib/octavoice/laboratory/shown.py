@@ -92,7 +92,8 @@ class ShownRun(NotebookRun):
             raise UserError(f"{self.notebook} trained ({', '.join(trained)}) where it was to read; publish the run "
                             "again with this code.")
         super().finish()
-        told = f"Read of the committed run: {', '.join(Path(name).name for name in sorted(self.read)) or 'nothing'}."
+        names = ", ".join(Path(name).name for name in sorted(self.read))
+        told = f"Read of the committed run: {names}." if names else "What is shown is computed, or read from all runs."
         display(Markdown(f"*{told}*"),
                 metadata={"octavoice": {"run": pages.RUN, "read": dict(sorted(self.read.items()))}})
 

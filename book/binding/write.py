@@ -8,6 +8,9 @@ from pathlib import Path
 
 from binding import equations, read
 
+VERDICTS = "10_verdicts"
+"""The notebook that has every claim."""
+
 
 def part(name: str, argument: str = "") -> str:
     """The generated part called ``name``; raises KeyError for one that there is none of."""
@@ -79,11 +82,11 @@ def _claims_of(number: str) -> list[str]:
 
 
 def claim_link(claim: int) -> str:
-    """A claim as a link: to a heading of its own, else to a page that opens with it, else to its first mention."""
+    """A claim as a link: to a heading of its own, else a page that opens with it, its first mention, or its verdict."""
     places = [(book, anchor) for book in read.notebooks().values() if (anchor := book.claims.get(claim))]
     best = sorted(places, key=lambda place: (f"c{claim}" not in place[1].split("-"),
                                              claim not in place[0].opening.claims))
-    return f"[C{claim}](page:{best[0][0].name}#{best[0][1]})" if best else f"C{claim} (not dealt with here)"
+    return f"[C{claim}](page:{best[0][0].name}#{best[0][1]})" if best else f"[C{claim}](page:{VERDICTS})"
 
 
 def claims() -> str:
@@ -97,7 +100,8 @@ def claims() -> str:
         code = [f"[{module.name.removeprefix('octavoice.')}](code:{module.name})" for module in read.modules().values()
                 if any(number in read.named(doc).claims for doc in [module.doc, *(one.doc for one in
                                                                                   module.definitions.values())])]
-        rows.append(f"| C{number} | {words} | {read.verdicts().get(number, '–')} | {', '.join(where)} "
+        rows.append(f"| C{number} | {words} | {read.verdicts().get(number, '–')} "
+                    f"| {', '.join(where) or f'[10](page:{VERDICTS})'} "
                     f"| {', '.join(code) or '–'} |")
     return "\n".join(rows)
 
@@ -137,13 +141,14 @@ def glossary() -> str:
 
 
 def _term(term: dict) -> str:
-    facts = [f"{term['what'][0].upper()}{term['what'][1:]} (§{term['where']})."]
+    facts = []
     if term.get("code"):
         module, definition = read.place(term["code"])
         name = f"{module.name.removeprefix('octavoice.')}{f'.{definition.name}' if definition else ''}"
         facts.append(f"[`{name}`](code:{module.name}#{definition.name if definition else ''})")
     facts += [f"${term['symbol']}$"] if term.get("symbol") else []
-    return f"{term['ru']} – **{term['en']}**\n: {' · '.join(facts)}"
+    what = f"{term['what'][0].upper()}{term['what'][1:]} (§{term['where']})."
+    return f"{term['ru']} – **{term['en']}**\n: {' '.join([what, ' · '.join(facts)])}"
 
 
 def rooms() -> str:

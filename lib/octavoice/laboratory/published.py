@@ -1,5 +1,5 @@
-"""Thesis-scale runs that are committed under ``results/thesis``: their curves, their table, its place in the README, and
-the sound beside the README's picture."""
+"""Thesis-scale runs that are committed under ``results/thesis``: their curves, their table, its place in the README,
+and the sound beside the README's picture."""
 
 import json
 import math

@@ -42,7 +42,7 @@ PLAY = """async player => {
     player.muted = true;
     try { await player.play(); } catch { return false; }
     const began = performance.now();
-    while (player.currentTime == 0 && performance.now() - began < 20000)
+    while (player.currentTime == 0 && performance.now() - began < 60000)
         await new Promise(done => setTimeout(done, 50));
     player.pause();
     return player.currentTime > 0 && player.duration > 1 && !player.error;
@@ -75,7 +75,7 @@ def browser() -> Iterator[Page]:
     with tempfile.TemporaryDirectory() as profile, sync_playwright() as engine:
         context = engine.chromium.launch_persistent_context(profile, executable_path=chromium(), headless=True,
                                                             args=FLAGS)
-        context.set_default_timeout(120_000)
+        context.set_default_timeout(300_000)
         yield context.new_page()
         context.close()
 

@@ -38,7 +38,9 @@ export PRESET CORPUS SEED SWEEP PROFILE
 WHERE := --cores "$(CORES)" --profile "$$PROFILE"
 RUN := --preset "$$PRESET" --corpus "$$CORPUS" --seed "$$SEED"
 
-.PHONY: reproduce train sweep test book clean-room publish notebooks lock unlock help conda moved
+.PHONY: environment reproduce train sweep test book clean-room publish notebooks lock unlock help conda moved
+
+environment: $(READY)  ## only make .venv, which all the others make too: TORCH_INDEX=URL PYTHON=python3.12
 
 reproduce:  ## run all notebooks: PRESET=quick CORPUS=bach|NAME|folder:PATH SEED=1 CORES=2 TORCH_INDEX=URL
 train:  ## train and compose only, notebooks 06 and 07: same settings as reproduce

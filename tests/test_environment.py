@@ -81,6 +81,16 @@ def test_conda_environment_is_python_pip_and_the_lock(checkout):
     }
 
 
+def test_binder_installs_what_conda_does_with_a_torch_for_the_cpu(checkout):
+    """The pip lines are read from the folder of their file."""
+    conda, binder = (yaml.safe_load((checkout / place / "environment.yml").read_text()) for place in (".", "binder"))
+    index, *lines = binder["dependencies"][-1].pop("pip")
+    assert index == "--extra-index-url https://download.pytorch.org/whl/cpu"
+    assert lines == ["-r ../requirements.lock", "-e .."]
+    assert [line.replace("../", "").replace("..", ".") for line in lines] == conda["dependencies"][-1].pop("pip")
+    assert conda == binder
+
+
 def test_python_versions_agree(checkout, project):
     assert project["requires-python"] == ">=3.11"
     makefile = (checkout / "Makefile").read_text()

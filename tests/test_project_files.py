@@ -57,6 +57,43 @@ def test_contributing_is_one_screen_and_names_what_there_is(checkout):
         assert (checkout / link).exists(), link
 
 
+PAGES = [*(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+         *sorted((CHECKOUT / "book").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_lines_of_prose_are_at_most_100_characters(page):
+    """Rows of tables, marks and links that fill their line cannot be broken."""
+    for line in page.read_text(encoding="utf-8").splitlines():
+        assert len(line) <= 100 or re.match(r"\||<!--|!?\[[^]]*\]\(\S+\)$", line), line
+
+
+def prose(text: str) -> str:
+    """What is left of a page without code blocks, generated blocks, tables and the targets of links."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    text = re.sub(r"<!-- ([\w ]+): written by .*?<!-- end of \1 -->", "", text, flags=re.S)
+    return re.sub(r"^\|.*|(?<=\])\([^)]*\)", "", text, flags=re.M)
+
+
+def test_readme_has_at_most_900_words_of_prose(checkout):
+    assert prose("a [b c](d e)\n```\nf\n```\n<!-- g: written by `h` -->\ni\n<!-- end of g -->\n| j |").split() == [
+        "a", "[b", "c]"]
+    words = [word for word in prose((checkout / "README.md").read_text(encoding="utf-8")).split() if word.strip("–|#*")]
+    assert 400 < len(words) <= 900
+
+
+def test_readme_leads_to_what_there_is(checkout):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (checkout / "README.md").read_text(encoding="utf-8"))
+    assert {"book/readings.md", "book/own-music.md", "book/rerunning.md", "NOTICE.md"} <= set(links)
+    for link in links:
+        assert (checkout / link).exists(), link
+
+
+def test_ci_runs_the_readmes_command(checkout):
+    assert "\nmake test\n" in (checkout / "README.md").read_text(encoding="utf-8")
+    assert (checkout / ".ci" / "run").read_text().rstrip().splitlines()[-1] == "make test"
+
+
 def test_every_target_of_make_is_told_by_make_help(checkout):
     makefile = (checkout / "Makefile").read_text()
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()

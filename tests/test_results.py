@@ -5,8 +5,10 @@ import math
 import re
 from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from octavoice import provenance
 from octavoice.laboratory import costs, handover, published
@@ -55,6 +57,19 @@ def test_the_readmes_figure_draws_the_committed_runs(checkout):
     facts = json.loads((checkout / "figures" / "fig14_thesis_scale.json").read_text())
     assert facts == published.metrics_read(published.runs())
     assert (checkout / "figures" / "fig14_thesis_scale.png").exists()
+
+
+def test_the_readmes_sounds_play_the_committed_samples(checkout, tmp_path):
+    """They are what publishing writes, from the samples that are there now; small, and not silent."""
+    figures = checkout / "figures"
+    *sounds, facts = published.write_sounds(tmp_path)
+    assert {path.name for path in sounds} == set(published.SOUNDS)
+    assert (figures / facts.name).read_bytes() == facts.read_bytes()
+    for path in sounds:
+        fresh, kept = (soundfile.read(folder / path.name)[0] for folder in (tmp_path, figures))
+        assert np.corrcoef(fresh, kept)[0, 1] > 0.99, path.name
+        assert (figures / path.name).stat().st_size < 500_000
+        assert f"](figures/{path.name})" in (checkout / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_networks_that_ship_are_those_of_a_committed_run_and_tell_their_licence(checkout):

@@ -11,9 +11,12 @@ MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", flags=re.M)
 
 
 def generate(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Put what :mod:`binding.write` makes in the place of each mark ``<!-- generated: NAME ARGUMENT -->``."""
+    """Put what :mod:`binding.write` makes in the place of each mark ``<!-- generated: NAME ARGUMENT -->``.
+
+    Links to files of the checkout, by which pages can be read without the book, are led to pages of the book.
+    """
     if not docname.startswith("notebooks/"):
-        source[0] = MARK.sub(lambda mark: write.part(mark[1], mark[2]), source[0])
+        source[0] = write.led(MARK.sub(lambda mark: write.part(mark[1], mark[2]), source[0]))
 
 
 def hide_widgets(app: Sphinx, doctree: nodes.document, docname: str) -> None:

@@ -173,3 +173,10 @@ def claims() -> dict[int, dict]:
     table = ROOT / "lib" / "octavoice" / "evidence" / "claims" / "table.toml"
     rows = tomllib.loads(table.read_text(encoding="utf-8")) if table.exists() else {}
     return {int(name.removeprefix("C")): row for name, row in rows.items()}
+
+
+@cache
+def verdicts() -> dict[int, str]:
+    """The verdict on each claim by its number, as ``octavoice claims`` last computed them."""
+    table = json.loads((ROOT / "results" / "thesis" / "claims.json").read_text(encoding="utf-8"))
+    return {int(claim["id"].removeprefix("C")): claim["verdict"] for claim in table["claims"]}

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from binding import equations, read
 
+VERDICTS = "10_verdicts"
+"""The notebook that has every claim."""
+
 
 def part(name: str, argument: str = "") -> str:
     """The generated part called ``name``; raises KeyError for one that there is none of."""
@@ -79,17 +82,17 @@ def _claims_of(number: str) -> list[str]:
 
 
 def claim_link(claim: int) -> str:
-    """A claim as a link: to a heading of its own, else to a page that opens with it, else to its first mention."""
+    """A claim as a link: to a heading of its own, else a page that opens with it, its first mention, or its verdict."""
     places = [(book, anchor) for book in read.notebooks().values() if (anchor := book.claims.get(claim))]
     best = sorted(places, key=lambda place: (f"c{claim}" not in place[1].split("-"),
                                              claim not in place[0].opening.claims))
-    return f"[C{claim}](page:{best[0][0].name}#{best[0][1]})" if best else f"C{claim} (not dealt with here)"
+    return f"[C{claim}](page:{best[0][0].name}#{best[0][1]})" if best else f"[C{claim}](page:{VERDICTS})"
 
 
 def claims() -> str:
-    """Every claim that a page, a docstring or the package's table names, with the pages and code that deal with it."""
+    """Every claim that a page, a docstring or the package's table names: its verdict, the pages and code on it."""
     pages = {number for book in read.notebooks().values() for number in book.claims}
-    rows = ["| claim | in our words | pages | code |", "| --- | --- | --- | --- |"]
+    rows = ["| claim | in our words | verdict | pages | code |", "| --- | --- | --- | --- | --- |"]
     for number in sorted(pages | read.claims().keys()):
         words = read.claims().get(number, {}).get("words", "–")
         where = [f"[{book.title.split(' · ')[0]}](page:{book.name}#{book.claims[number]})"
@@ -97,9 +100,19 @@ def claims() -> str:
         code = [f"[{module.name.removeprefix('octavoice.')}](code:{module.name})" for module in read.modules().values()
                 if any(number in read.named(doc).claims for doc in [module.doc, *(one.doc for one in
                                                                                   module.definitions.values())])]
-        rows.append(f"| C{number} | {words} | {', '.join(where)} | {', '.join(code) or '–'} |")
-    if not read.claims():
-        rows = [re.sub(r"^(\|[^|]*\|)[^|]*\|", r"\1", row) for row in rows]
+        rows.append(f"| C{number} | {words} | {read.verdicts().get(number, '–')} "
+                    f"| {', '.join(where) or f'[10](page:{VERDICTS})'} "
+                    f"| {', '.join(code) or '–'} |")
+    return "\n".join(rows)
+
+
+def verdicts() -> str:
+    """How many claims came to each verdict, and which: the committed table in short, every claim linked."""
+    rows = ["| verdict | claims | which |", "| --- | --- | --- |"]
+    found = read.verdicts()
+    for verdict in dict.fromkeys(found.values()):
+        of_it = [number for number in found if found[number] == verdict]
+        rows.append(f"| **{verdict}** | {len(of_it)} | {', '.join(map(claim_link, of_it))} |")
     return "\n".join(rows)
 
 
@@ -128,13 +141,14 @@ def glossary() -> str:
 
 
 def _term(term: dict) -> str:
-    facts = [f"{term['what'][0].upper()}{term['what'][1:]} (§{term['where']})."]
+    facts = []
     if term.get("code"):
         module, definition = read.place(term["code"])
         name = f"{module.name.removeprefix('octavoice.')}{f'.{definition.name}' if definition else ''}"
         facts.append(f"[`{name}`](code:{module.name}#{definition.name if definition else ''})")
     facts += [f"${term['symbol']}$"] if term.get("symbol") else []
-    return f"{term['ru']} – **{term['en']}**\n: {' · '.join(facts)}"
+    what = f"{term['what'][0].upper()}{term['what'][1:]} (§{term['where']})."
+    return f"{term['ru']} – **{term['en']}**\n: {' '.join([what, ' · '.join(facts)])}"
 
 
 def rooms() -> str:
@@ -173,31 +187,17 @@ def corpora() -> str:
     return "\n".join(rows)
 
 
-def readme(heading: str) -> str:
-    """A section of the README by its heading, its links led to pages of the book where there are such."""
-    text = (read.ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, flags=re.M | re.S)
-    if section is None:
-        raise KeyError(f"README.md has no section {heading!r}; name another on the page that asks for it")
-    return re.sub(r"\]\((?!https?:)([^)]+)\)", lambda link: f"]({_led(link[1])})", section[1].strip())
+def led(text: str) -> str:
+    """A page with its links to notebooks and modules, as they lie in the checkout, led to their pages of the book."""
+    return re.sub(r"\]\(\.\./((?:notebooks|lib)/[^)#]+\.(?:ipynb|py)|NOTICE\.md)",
+                  lambda link: f"]({_page(Path(link[1]))}", text)
 
 
-def _led(path: str) -> str:
-    """Where a README's link to a file of the checkout leads in the book."""
-    if path.startswith("notebooks/"):
-        return f"page:{Path(path).stem}"
-    if path.startswith("lib/") and path.endswith(".py"):
-        return f"code:{'.'.join(Path(path).with_suffix('').parts[1:])}"
-    return "notice.md" if path == "NOTICE.md" else f"../{path}"
-
-
-def readme_part(argument: str) -> str:
-    """Paragraphs of a README's section: ``HEADING | FIRST WORDS``, each paragraph that begins with these words."""
-    heading, words = argument.split(" | ")
-    found = [text for text in readme(heading).split("\n\n") if text.startswith(words)]
-    if not found:
-        raise KeyError(f"README.md has no paragraph {words!r} under {heading!r}")
-    return "\n\n".join(found)
+def _page(file: Path) -> str:
+    """Where a link to a file of the checkout leads in the book."""
+    if file.suffix == ".py":
+        return f"code:{'.'.join(file.with_suffix('').parts[1:])}"
+    return f"page:{file.stem}" if file.suffix == ".ipynb" else "notice.md"
 
 
 def notebooks() -> str:
@@ -243,5 +243,5 @@ def player(argument: str) -> str:
 
 PARTS: dict[str, Callable[..., str]] = {
     "results": results, "map": map_of_the_thesis, "claims": claims, "equations": all_equations, "glossary": glossary,
-    "rooms": rooms, "presets": presets, "corpora": corpora, "readme": readme, "paragraph": readme_part,
+    "rooms": rooms, "presets": presets, "corpora": corpora, "verdicts": verdicts,
     "notebooks": notebooks, "diagram": diagram, "player": player}

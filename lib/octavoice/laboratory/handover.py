@@ -75,7 +75,7 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
 
 
 def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS, weights: bool = True) -> str:
-    """Copy a finished run to where it is committed; the README's table and Fig. 14 take it in.
+    """Copy a finished run to where it is committed; the README's tables, Fig. 14 and sounds take it in.
 
     Only what ``notebooks`` wrote is published, and nothing that they marked as a corpus's music; ``weights=False``
     leaves the networks out, where one seed's are enough. Returns the command that stages it. Raises
@@ -93,7 +93,8 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
         from octavoice.laboratory import published
 
         published.write_readme(readme)
-        staged += [readme, *published.write_figure(readme.parent / "figures")]
+        figures = readme.parent / "figures"
+        staged += [readme, *published.write_figure(figures), *published.write_sounds(figures)]
     return f"published; {_staging(staged)}"
 
 
@@ -110,7 +111,7 @@ def _joined(index: dict, run: tuple[str, str, int]) -> dict:
 
 
 def ship(preset: str, corpus: str, seed: int) -> str:
-    """Make a published run's networks the ones that come with the package, and its picture the front page's.
+    """Make a published run's networks the ones that come with the package, and its picture and sound the front page's.
 
     ``about.json`` beside the networks says what they were trained on, by which run, and their licence. Returns the
     command that stages it. Raises :class:`UserError` if the run was not published with its weights.
@@ -119,6 +120,7 @@ def ship(preset: str, corpus: str, seed: int) -> str:
     if not (results / "index.json").exists():
         raise UserError(f"{_short(results)} holds no published run; "
                         f"`make publish {_settings(preset, corpus, seed)}` first.")
+    from octavoice.laboratory import published
     from octavoice.training import weights
 
     index = _read(results / "index.json")
@@ -137,7 +139,7 @@ def ship(preset: str, corpus: str, seed: int) -> str:
         with paths.atomic(front) as temporary:
             shutil.copyfile(picture, temporary)
         _write(front.with_suffix(".json"), {**index, "files": {FRONT_PAGE: index["files"][FRONT_PAGE]}})
-        staged += [front, front.with_suffix(".json")]
+        staged += [front, front.with_suffix(".json"), *published.write_sounds(front.parent)]
     return f"shipped; {_staging(staged)}"
 
 

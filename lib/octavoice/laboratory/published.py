@@ -1,4 +1,5 @@
-"""Thesis-scale runs that are committed under ``results/thesis``: their curves, their table, its place in the README."""
+"""Thesis-scale runs that are committed under ``results/thesis``: their curves, their table, its place in the README,
+and the sound beside the README's picture."""
 
 import json
 import math
@@ -12,6 +13,8 @@ from matplotlib.figure import Figure
 from octavoice import paths, provenance
 from octavoice.figures import style, training
 from octavoice.laboratory import compared
+from octavoice.music import sound
+from octavoice.music.formats.midi import read_midi
 from octavoice.thesis import model as thesis
 from octavoice.thesis import values
 
@@ -20,6 +23,8 @@ AXIS = "<!-- one axis: written by `octavoice publish`, do not edit -->", "<!-- e
 HELD = "<!-- durations: written by `octavoice publish`, do not edit -->", "<!-- end of durations -->"
 LINES = {"main module": "main module and sampler", "marginal": "marginal frequency", "first order": "first-order table",
          "one bar before": "table of one bar before"}
+SOUNDS = {"front_page_thesis.mp3": "sample_1.mid", "front_page_beyond.mp3": "sample_beyond_1.mid"}
+"""What is heard beside the README's picture: of both models the first sample of the run that the picture shows."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,31 @@ def write_figure(folder: Path) -> list[Path]:
     with paths.atomic(facts) as temporary:
         temporary.write_text(json.dumps(metrics_read(found), indent=1) + "\n", encoding="utf-8")
     return [picture, facts]
+
+
+def samples_read() -> dict[str, tuple[Path, str]]:
+    """The MIDI file that each of :data:`SOUNDS` plays, and its SHA-256; nothing where the front page has no picture."""
+    if not (page := paths.checkout() / "figures" / "front_page.json").exists():
+        return {}
+    run = json.loads(page.read_text(encoding="utf-8"))
+    folder = paths.checkout() / "results" / run["preset"] / paths.slug(run["corpus"]) / f"seed-{run['seed']}"
+    return {name: (folder / file, provenance.sha256(folder / file)) for name, file in SOUNDS.items()
+            if (folder / file).exists()}
+
+
+def write_sounds(folder: Path) -> list[Path]:
+    """Play :func:`samples_read` into ``folder``, and write beside them what they play; return all files."""
+    if not (found := samples_read()):
+        return []
+    facts = folder / "front_page_sounds.json"
+    played = {name: {"plays": path.relative_to(paths.checkout()).as_posix(), "sha256": digest}
+              for name, (path, digest) in found.items()}
+    for name, (path, _) in found.items():
+        piece = read_midi(path)
+        sound.write_audio(piece.roll, folder / name, durations=piece.held)
+    with paths.atomic(facts) as temporary:
+        temporary.write_text(json.dumps(played, indent=1) + "\n", encoding="utf-8")
+    return [*(folder / name for name in found), facts]
 
 
 def markdown(cells: pd.DataFrame, marks: tuple[str, str]) -> str:

@@ -35,6 +35,7 @@ LAGS = (STEPS_PER_BAR, 2 * STEPS_PER_BAR)
 BANDS = ((0, 31), (31, 51), (51, KEYS))
 """Low, middle and high keys, whose durations are averaged apart: below E3, from there to B4, above."""
 RATES = (1 / 8, 1 / 32)
+MEAN_RATES = torch.tensor([rate for rate in RATES for _ in range(2 * len(BANDS))], dtype=torch.double)
 VIEWS = 3 + CHORDS + len(LAGS)
 OCTAVES = -(-KEYS // 12)
 GENERAL = CLOCK_BITS + CHORDS * len(AGES) + 2 * len(BANDS) * len(RATES) + OCTAVES + 3
@@ -90,11 +91,10 @@ def hear(memory: Memory, steps: Tensor, sizes: Tensor, now: Tensor) -> Memory:
     chords = torch.where(struck[..., None], torch.cat([sizes[:, None], memory.chords[:, :-1]], dim=1), memory.chords)
     ages = torch.where(struck, torch.cat([torch.zeros_like(memory.ages[:, :1]), memory.ages[:, :-1]], dim=1),
                        memory.ages)
-    rates = now.new_tensor([rate for rate in RATES for _ in range(now.shape[-1])])
     return memory._replace(chords=chords, ages=(ages + 1).clamp_max(HISTORY),
                            latest=torch.where(begun, sizes, memory.latest),
                            left=(torch.where(begun, steps, memory.left) - 1).clamp_min(0),
-                           means=torch.lerp(memory.means, now.repeat(1, len(RATES)), rates))
+                           means=torch.lerp(memory.means, now.repeat(1, len(RATES)), MEAN_RATES.to(now)))
 
 
 def remember(memory: Memory, steps: Tensor) -> list[Memory]:

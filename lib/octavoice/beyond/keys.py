@@ -34,15 +34,16 @@ LAGS = (16, 32, 64, 128)
 """Steps before the one that is predicted whose keys are read: one, two, four, eight bars."""
 VIEWS = CHORDS + 1 + len(RATES) + len(LAGS) + 1
 GENERAL = 2 * CLASSES + CHORDS * len(AGES) + CLOCK_BITS + len(PERIODS) + 1
-MEANS = len(RATES) * KEYS + 2 * len(PERIODS)
+MEAN_RATES = torch.tensor([r for r in RATES for _ in range(KEYS)] + [MATCH_RATE] * 2 * len(PERIODS), dtype=torch.double)
+MEANS = len(MEAN_RATES)
 
 
 class Memory(NamedTuple):
     """What is kept of the keys so far.
 
-    ``past`` ``(128, batch, key)``: the newest steps, oldest first; ``chords`` ``(batch, 4, key)``: the newest struck
-    steps, newest first, and ``ages`` ``(batch, 4)``: how many steps ago; ``octaves`` ``(batch, key)``: the keys with
-    which each class sounded last; ``means`` ``(batch, 192)``: running means of keys and of repetition.
+    ``past`` ``(128, batch, key)``, uint8: the newest steps, oldest first; ``chords`` ``(batch, 4, key)``: the newest
+    struck steps, newest first, and ``ages`` ``(batch, 4)``: how many steps ago; ``octaves`` ``(batch, key)``: the keys
+    with which each class sounded last; ``means`` ``(batch, 192)``: running means of keys and of repetition.
     """
 
     past: Tensor
@@ -63,7 +64,7 @@ class State(NamedTuple):
 def blank(x: Tensor) -> Memory:
     """The memory before a piece, of the dtype and batch size of ``x`` ``(…, batch, key)``."""
     batch = x.shape[-2]
-    return Memory(x.new_zeros(HISTORY, batch, KEYS), x.new_zeros(batch, CHORDS, KEYS),
+    return Memory(x.new_zeros(HISTORY, batch, KEYS, dtype=torch.uint8), x.new_zeros(batch, CHORDS, KEYS),
                   x.new_full((batch, CHORDS), HISTORY), x.new_zeros(batch, KEYS), x.new_zeros(batch, MEANS))
 
 
@@ -77,7 +78,8 @@ def hear(memory: Memory, x: Tensor, before: Tensor, rate: Tensor) -> Memory:
     ages = torch.where(struck, torch.cat([torch.zeros_like(memory.ages[:, :1]), memory.ages[:, :-1]], dim=1),
                        memory.ages)
     sounding = functional.pad(x, (0, 8)).unflatten(-1, (OCTAVES, CLASSES)).any(dim=-2).tile(OCTAVES)[..., :KEYS]
-    both, either = (x[:, None] * before).sum(dim=-1), torch.maximum(x[:, None], before).sum(dim=-1)
+    both = (x[:, None] * before).sum(dim=-1)
+    either = x.sum(dim=-1, keepdim=True) + before.sum(dim=-1) - both
     means = torch.lerp(memory.means, torch.cat([x] * len(RATES) + [both, either], dim=-1), rate)
     return memory._replace(chords=chords, ages=(ages + 1).clamp_max(HISTORY),
                            octaves=torch.where(sounding, x, memory.octaves), means=means)
@@ -85,11 +87,9 @@ def hear(memory: Memory, x: Tensor, before: Tensor, rate: Tensor) -> Memory:
 
 def remember(memory: Memory, x: Tensor) -> list[Memory]:
     """Take in ``x`` ``(time, batch, key)``: the memory after each step, ``past`` up to date in the last only."""
-    line = torch.cat([memory.past, x])
-    rate = x.new_tensor([r for r in RATES for _ in range(KEYS)] + [MATCH_RATE] * 2 * len(PERIODS))
-    series = []
+    line, series, rate = torch.cat([memory.past, x.byte()]), [], MEAN_RATES.to(x)
     for t, step in enumerate(x):
-        before = torch.stack([line[HISTORY + t - h] for h in PERIODS], dim=1)
+        before = torch.stack([line[HISTORY + t - h] for h in PERIODS], dim=1).to(x)
         memory = hear(memory, step, before, rate)
         series.append(memory)
     return [*series[:-1], memory._replace(past=line[-HISTORY:])]
@@ -246,7 +246,7 @@ class KeyChain(Hearing):
 
     def _seen(self, state: State, given: Tensor, piece: Tensor, pitch_class: Tensor) -> Tensor:
         """:meth:`look` for some classes of some pieces in the step after a state."""
-        lagged = torch.stack([state.memory.past[HISTORY - h] for h in LAGS], dim=1)
+        lagged = torch.stack([state.memory.past[HISTORY - h] for h in LAGS], dim=1).to(given)
         ticks = piece_clock(torch.full((1, 1), state.position + 1), given)[0].expand(len(given), -1)
         views, general = self._facts(state.memory._replace(past=lagged), ticks, state.held)
         return self.look(views[piece], general[piece], given[piece], pitch_class)

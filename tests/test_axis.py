@@ -123,14 +123,16 @@ def test_what_is_still_held_rolls_with_its_fragment():
     x[1:] *= 1 - x[:-1].max(axis=1, keepdims=True)
     played = Piece("two steps", x, 1, ((4, 4),), durations=np.full(int(x.sum()), 2, np.uint16))
     t = to_tensors(Fragments([played], 64, durations=True).panel(8))
-    network._nats = lambda heard, held: found.append((heard.x12[:-1], held)) or heard.weight
+    network._nats = lambda heard, held, target: found.append((heard.x12[:-1], held, target)) or heard.weight
     network.loss(t, torch.Generator().manual_seed(0))
-    (heard, held), = found
+    (heard, held, target), = found
     told = held[0, :, -1] > 0
     assert 0 < told.sum() < len(told)
     assert torch.equal(held[:, told, :12] > 0, heard[:, told] > 0)
     assert not held[:, ~told].any()
     assert not torch.equal(heard, t.x12[:-1])
+    assert not torch.equal(heard[1:], target[:-1])  # some notes are wrong, none that is to be predicted
+    assert torch.equal(target.sum(dim=-1), t.x12[1:].sum(dim=-1))
 
 
 def test_a_whole_model_is_judged_without_a_notebook():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from octavoice import cli, paths
+from octavoice.beyond.classes import MISTAKES, ClassChain, mistaken
 from octavoice.composer import Composer
 from octavoice.corpus import Fragments
 from octavoice.errors import UserError
@@ -105,6 +106,37 @@ def test_a_rate_of_nothing_changes_nothing(task):
 
 
 # --- the model beyond -------------------------------------------------------------------------------------------------
+
+def classes(steps=200, batch=3):
+    return (torch.rand(steps, batch, 12, generator=torch.Generator().manual_seed(2)) < 0.25).float()
+
+
+def test_what_is_not_wrong_is_heard_as_it_is():
+    x = classes()
+    assert torch.equal(mistaken(x, torch.zeros_like(x), torch.ones(200, 3, 1).long()), x)
+
+
+def test_wrong_classes_move_with_what_is_held_of_them():
+    """Octaves of classes move alike, round the end; a class is as long held as the longest that falls on it."""
+    grid = torch.zeros(1, 1, 96)
+    grid[0, 0, [0, 2, 11, 95]] = torch.tensor([3.0, 5.0, 2.0, 7.0])
+    wrong = torch.zeros(1, 1, 12)
+    wrong[0, 0, [0, 11]] = 1
+    moved = mistaken(grid, wrong, torch.tensor([[[2]]]))[0, 0]
+    assert moved.nonzero()[:, 0].tolist() == [1, 2, 13]
+    assert moved[[1, 2, 13]].tolist() == [7.0, 5.0, 2.0]
+    folded = mistaken((grid > 0).float().unflatten(-1, (8, 12)).amax(dim=-2), wrong, torch.tensor([[[2]]]))[0, 0]
+    assert folded.nonzero()[:, 0].tolist() == [1, 2]
+
+
+def test_mistakes_are_as_many_as_asked_for_in_half_of_the_fragments():
+    network = ClassChain()
+    wrong, away = network._mistakes(torch.zeros(400, 200, 12), torch.Generator().manual_seed(0))
+    share = wrong.mean(dim=(0, 2))
+    assert (share > 0).float().mean().item() == pytest.approx(0.5, abs=0.15)
+    assert share[share > 0].mean().item() == pytest.approx(MISTAKES, abs=0.01)
+    assert sorted(away.unique().tolist()) == list(range(1, 12))
+
 
 def test_training_by_a_name_that_there_is_not_gets_one_sentence(capsys):
     assert cli.main(["train", "--preset", "smoke", "--model", "nonsense"]) == 2

@@ -34,6 +34,9 @@ HIDDEN_PAST = 0.1
 """Share of training fragments that begin as if nothing had been before them, like a short prime."""
 UNTOLD = 0.5
 """Share of training fragments whose durations are not told."""
+MISTAKES = 0.2
+"""Share of sounding classes that training moves to another class before they are heard, with what is held of them, in
+half of the fragments: a sampled piece has wrong notes, and the network should learn to go on in key after one."""
 RELATIVE = 1 + len(PERIODS) + len(RATES)
 GENERAL = CLOCK_BITS + len(SILENCES) + 2 * len(PERIODS)
 HELD = 2 * CLASSES + 1
@@ -129,8 +132,16 @@ def still_held(left: Tensor) -> Tensor:
     Of every class the size of the longest rest, whether a note of it ends with the step, and a 1, for told.
     """
     both = torch.stack([size((left - 1).clamp_min(0)), (left == 1).to(left.dtype)], dim=-2)
-    classes = functional.pad(both, (0, -KEYS % CLASSES)).unflatten(-1, (-1, CLASSES)).amax(dim=-2).flatten(-2)
+    classes = functional.pad(both, (0, -both.shape[-1] % CLASSES)).unflatten(-1, (-1, CLASSES)).amax(dim=-2).flatten(-2)
     return torch.cat([classes, torch.ones_like(classes[..., :1])], dim=-1)
+
+
+def mistaken(classes: Tensor, wrong: Tensor, away: Tensor) -> Tensor:
+    """What begins at each step ``(time, batch, n · 12)``, octaves of classes, those that are ``wrong``
+    ``(time, batch, pitch_class)`` moved ``away`` ``(time, batch, 1)`` classes up, round the end."""
+    moved = classes * wrong.tile(classes.shape[-1] // CLASSES)
+    places = (torch.arange(classes.shape[-1], device=classes.device) - away) % classes.shape[-1]
+    return torch.maximum(classes - moved, moved.gather(-1, places))
 
 
 def rolled(x12: Tensor, shift: Tensor) -> Tensor:
@@ -180,6 +191,7 @@ class ClassChain(Hearing):
     """Two LSTMs under an exact chain over the twelve classes. ``(pitch classes, exact)``"""
 
     space, draw_size = IN_CLASSES, CLASSES
+    mistakes = MISTAKES
 
     def __init__(self, lower: int = 152, upper: int = 132, chain: int = 120):
         super().__init__()
@@ -218,23 +230,38 @@ class ClassChain(Hearing):
         return precise((hidden * self.weight.to(hidden.dtype)).sum(dim=-1)) + direct
 
     def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
-        """The negative log-likelihood, each fragment rolled by a shift of its own, some of them without a past, and
-        some without durations."""
+        """The negative log-likelihood, each fragment rolled by a shift of its own, some of them without a past, some
+        without durations, and some heard with wrong notes."""
         u = uniforms(rng, 3, batch.x12.shape[1], device=batch.x12.device)
         shift = (CLASSES * u[0]).long()
         kept, told = ((u[i] >= share).to(batch.x12.dtype)[:, None] for i, share in ((1, HIDDEN_PAST), (2, UNTOLD)))
+        line = torch.cat([batch.history * kept, batch.x12])
         durations = torch.cat([batch.durations[:HISTORY] * kept, batch.durations[HISTORY:]])
-        batch = batch._replace(x12=rolled(batch.x12, shift), history=rolled(batch.history, shift) * kept,
-                               position=torch.where(kept[:, 0] > 0, batch.position, 0), durations=durations)
-        return -self._nats(batch, self._held(batch, shift) * told)
+        wrong, away = self._mistakes(line, rng)
+        heard = rolled(mistaken(line, wrong, away), shift)
+        if len(durations):
+            durations = mistaken(functional.pad(durations, (0, -KEYS % CLASSES)), wrong, away)
+        batch = batch._replace(x12=heard[HISTORY:], history=heard[:HISTORY], durations=durations,
+                               position=torch.where(kept[:, 0] > 0, batch.position, 0))
+        return -self._nats(batch, self._held(batch, shift) * told, rolled(line[HISTORY + 1:], shift))
 
-    def _nats(self, batch: Tensors, held: Tensor) -> Tensor:
-        """log p of every step but the first ``(time - 1, batch)``; ``held`` ``(time - 1, batch, 25)``."""
-        ticks, memory = self._before(batch)
+    def _mistakes(self, line: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Which classes of ``line`` ``(time, batch, pitch_class)`` training makes wrong, and how far ``(…, 1)``."""
+        u = uniforms(rng, *line.shape[:2], CLASSES + 1, device=line.device)
+        half = uniforms(rng, line.shape[1], device=line.device) < 0.5
+        wrong = (u[..., :CLASSES] < self.mistakes * half[:, None]).to(line.dtype)
+        return wrong, (1 + (CLASSES - 1) * u[..., CLASSES:]).long()
+
+    def _nats(self, batch: Tensors, held: Tensor, target: Tensor | None = None) -> Tensor:
+        """log p of every step but the first ``(time - 1, batch)``, or of a ``target`` in their place.
+
+        ``held`` ``(time - 1, batch, 25)``; ``target`` ``(time - 1, batch, pitch_class)``.
+        """
+        (ticks, memory), target = self._before(batch), batch.x12[1:] if target is None else target
         with self.lowered(batch.x12.device):
             given, *_ = self(batch.x12[:-1], ticks, memory, held)
-            logits = self.chain(given, batch.x12[1:])
-        return -functional.binary_cross_entropy_with_logits(logits, batch.x12[1:], reduction="none").sum(dim=-1)
+            logits = self.chain(given, target)
+        return -functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=-1)
 
     def _before(self, batch: Tensors) -> tuple[Tensor, Memory]:
         """Clock of every step that predicts one, and the memory before the fragment."""

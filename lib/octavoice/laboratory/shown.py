@@ -14,7 +14,7 @@ from octavoice import corpus as corpora
 from octavoice import paths, provenance
 from octavoice.errors import UserError
 from octavoice.laboratory import pages
-from octavoice.laboratory.notebook import NotebookRun, display_png
+from octavoice.laboratory.notebook_run import NotebookRun, display_png
 from octavoice.training import models, recipes, weights
 
 FREE = "bach"

@@ -6,7 +6,7 @@ from octavoice.beyond.keys import KeyChain
 from octavoice.model import Card, Model, Recipe, Stage
 
 RATE, WARM_UP, CLIP, BATCH = 0.01, 100, 1.0, 16
-"""A batch of 16 fragments learns more from the same music than the thesis's 140 would: there are more steps to take."""
+"""On the same music batches of 16 fragments learn more than large ones, having more steps to take: see 08's parts."""
 
 
 def recipe(fragments: float, batch: int) -> Recipe:
@@ -34,7 +34,8 @@ MODEL = Model(
         deviations=("twelve decisions in a fixed order in place of five voices",
                     "all eight reads enter the first LSTM, the attended one the second",
                     "running counts, repetition, silence and what is before the piece are told to the network",
-                    "notes have durations of their own",
+                    "notes have durations of their own, which the first two stages hear in half of the fragments",
+                    "half of the fragments of stage one are heard with wrong notes",
                     "every fragment of a batch is transposed by a shift of its own",
                     "Adam with warm-up, a cosine schedule and clipped gradients"),
     ),

@@ -19,6 +19,8 @@ from octavoice.training import models, recipes, weights
 
 FREE = "bach"
 """The corpus whose music stands on stored pages."""
+
+
 class ShownRun(NotebookRun):
     """A run that shows what is committed of it: figures, tables and networks are read wherever they are.
 

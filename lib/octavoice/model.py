@@ -127,6 +127,21 @@ def uniforms(rng: torch.Generator, *shape: int, device="cpu") -> Tensor:
     return torch.rand(*shape, generator=rng, device=rng.device).to(device)
 
 
+Drop = Callable[[Tensor], Tensor]
+"""What training does to activations: some become 0."""
+KEEP: Drop = nn.Identity()
+
+
+def dropper(share: float, rng: torch.Generator) -> Drop:
+    """Leaves out a ``share`` of activations, drawn from ``rng``, and enlarges the others."""
+    if not 0 <= share < 1:
+        raise ValueError(f"a share of activations lies in [0, 1), not {share}")
+
+    def drop(x: Tensor) -> Tensor:
+        return x * (uniforms(rng, *x.shape, device=x.device) >= share).to(x.dtype) / (1 - share)
+    return drop if share else KEEP
+
+
 def precise(x: Tensor) -> Tensor:
     """At least float32: logits that a lower precision computed are not rounded again in what follows."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from octavoice.model import CLASSES as IN_CLASSES
-from octavoice.model import HISTORY, Network, Step, Tensors, precise, uniforms
+from octavoice.model import HISTORY, KEEP, Drop, Network, Step, Tensors, dropper, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
 from octavoice.thesis.attention import PERIODS, LSTMState, read_past
 
@@ -37,6 +37,8 @@ UNTOLD = 0.5
 MISTAKES = 0.2
 """Share of sounding classes that training moves to another class before they are heard, with what is held of them, in
 half of the fragments: a sampled piece has wrong notes, and the network should learn to go on in key after one."""
+DROPOUT = 0.0
+"""Share of the activations of both LSTMs, and of the nets of the later stages, that training leaves out."""
 RELATIVE = 1 + len(PERIODS) + len(RATES)
 GENERAL = CLOCK_BITS + len(SILENCES) + 2 * len(PERIODS)
 HELD = 2 * CLASSES + 1
@@ -191,7 +193,7 @@ class ClassChain(Hearing):
     """Two LSTMs under an exact chain over the twelve classes. ``(pitch classes, exact)``"""
 
     space, draw_size = IN_CLASSES, CLASSES
-    mistakes = MISTAKES
+    mistakes, dropout = MISTAKES, DROPOUT
 
     def __init__(self, lower: int = 152, upper: int = 132, chain: int = 120):
         super().__init__()
@@ -205,7 +207,8 @@ class ClassChain(Hearing):
         self.direct = nn.Linear(lower + upper, CLASSES)
         nn.init.constant_(self.direct.bias, -2.0)
 
-    def forward(self, x: Tensor, ticks: Tensor, memory: Memory, held: Tensor, lower=None, upper=None):
+    def forward(self, x: Tensor, ticks: Tensor, memory: Memory, held: Tensor, lower=None, upper=None,
+                drop: Drop = KEEP):
         """Run over any number of steps; one step at a time gives the same as all at once.
 
         ``x`` ``(time, batch, pitch_class)``, ``ticks`` ``(time, batch, 6)``, ``held`` ``(time, batch, 25)``; returns
@@ -215,10 +218,11 @@ class ClassChain(Hearing):
         after, means, silence = remember(memory, x, torch.ones_like(x[..., :1]))
         told, reads = describe(x, memory, means, silence, ticks)
         u, lower = self.lower(torch.cat([told, held], dim=-1), lower)
+        u = drop(u)
         attention = torch.softmax(precise(self.attention(u)), dim=-1)
         read = torch.einsum("tbh,tbhp->tbp", attention, reads)
         v, upper = self.upper(torch.cat([u, read.to(u.dtype)], dim=-1), upper)
-        both = torch.cat([u, v], dim=-1)
+        both = torch.cat([u, drop(v)], dim=-1)
         return (self.features(both), precise(self.direct(both))), attention, after, lower, upper
 
     def chain(self, given: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
@@ -243,7 +247,8 @@ class ClassChain(Hearing):
             durations = mistaken(functional.pad(durations, (0, -KEYS % CLASSES)), wrong, away)
         batch = batch._replace(x12=heard[HISTORY:], history=heard[:HISTORY], durations=durations,
                                position=torch.where(kept[:, 0] > 0, batch.position, 0))
-        return -self._nats(batch, self._held(batch, shift) * told, rolled(line[HISTORY + 1:], shift))
+        return -self._nats(batch, self._held(batch, shift) * told, rolled(line[HISTORY + 1:], shift),
+                           dropper(self.dropout, rng))
 
     def _mistakes(self, line: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Which classes of ``line`` ``(time, batch, pitch_class)`` training makes wrong, and how far ``(…, 1)``."""
@@ -252,14 +257,14 @@ class ClassChain(Hearing):
         wrong = (u[..., :CLASSES] < self.mistakes * half[:, None]).to(line.dtype)
         return wrong, (1 + (CLASSES - 1) * u[..., CLASSES:]).long()
 
-    def _nats(self, batch: Tensors, held: Tensor, target: Tensor | None = None) -> Tensor:
+    def _nats(self, batch: Tensors, held: Tensor, target: Tensor | None = None, drop: Drop = KEEP) -> Tensor:
         """log p of every step but the first ``(time - 1, batch)``, or of a ``target`` in their place.
 
         ``held`` ``(time - 1, batch, 25)``; ``target`` ``(time - 1, batch, pitch_class)``.
         """
         (ticks, memory), target = self._before(batch), batch.x12[1:] if target is None else target
         with self.lowered(batch.x12.device):
-            given, *_ = self(batch.x12[:-1], ticks, memory, held)
+            given, *_ = self(batch.x12[:-1], ticks, memory, held, drop=drop)
             logits = self.chain(given, target)
         return -functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=-1)
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.beyond.classes import HIDDEN_PAST, UNTOLD, Hearing, left_of, piece_clock, size
-from octavoice.model import GIVEN, HISTORY, Step, Tensors, precise, uniforms
+from octavoice.beyond.classes import DROPOUT, HIDDEN_PAST, UNTOLD, Hearing, left_of, piece_clock, size
+from octavoice.model import GIVEN, HISTORY, KEEP, Drop, Step, Tensors, dropper, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
 from octavoice.thesis.attention import PERIODS
 
@@ -124,6 +124,7 @@ class KeyChain(Hearing):
     """A net over what is remembered, applied to each class that sounds. ``(keys given classes, exact)``"""
 
     space, draw_size = GIVEN, CLASSES
+    dropout = DROPOUT
 
     def __init__(self, hidden: int = 192):
         super().__init__()
@@ -134,10 +135,10 @@ class KeyChain(Hearing):
         lacking = torch.where(torch.arange(1, PATTERNS + 1) >= 2 ** (OCTAVES - 1), -torch.inf, 0.0)
         self.register_buffer("lacking", lacking, persistent=False)
 
-    def logits(self, seen: Tensor, pitch_class: Tensor, decided: Tensor) -> Tensor:
+    def logits(self, seen: Tensor, pitch_class: Tensor, decided: Tensor, drop: Drop = KEEP) -> Tensor:
         """``(row, 255)`` logits of a class's patterns; ``seen`` and ``decided`` as their layers gave them."""
-        hidden = torch.relu(seen + decided)
-        hidden = hidden + torch.relu(self.hidden(hidden))
+        hidden = drop(torch.relu(seen + decided))
+        hidden = hidden + drop(torch.relu(self.hidden(hidden)))
         short = (pitch_class >= KEYS % CLASSES)[:, None]
         scores = precise(self.patterns(hidden))
         return torch.where(short, scores + self.lacking.to(scores.dtype), scores)
@@ -161,7 +162,7 @@ class KeyChain(Hearing):
         durations = torch.cat([batch.durations[:HISTORY] * kept, batch.durations[HISTORY:]])
         batch = batch._replace(past=batch.past * kept, position=torch.where(kept[:, 0] > 0, batch.position, 0),
                                durations=durations)
-        return -self._nats(batch, self._held(batch) * told)
+        return -self._nats(batch, self._held(batch) * told, dropper(self.dropout, rng))
 
     @staticmethod
     def _held(batch: Tensors) -> Tensor:
@@ -170,7 +171,7 @@ class KeyChain(Hearing):
             return batch.x.new_zeros(*batch.x[1:].shape[:2], KEYS + 1)
         return still_held(left_of(batch.durations)[HISTORY:-1])
 
-    def _nats(self, batch: Tensors, held: Tensor) -> Tensor:
+    def _nats(self, batch: Tensors, held: Tensor, drop: Drop = KEEP) -> Tensor:
         """log p of every step but the first ``(time - 1, batch)``; the classes are those of the keys. ``held``
         ``(time - 1, batch, 89)``."""
         x12 = functional.pad(batch.x, (0, 8)).unflatten(-1, (OCTAVES, CLASSES)).amax(dim=-2)
@@ -181,7 +182,7 @@ class KeyChain(Hearing):
         with self.lowered(batch.x.device):
             seen = self.look(views[time, piece], general[time, piece], asked, p)
             decided = self.settled(x * earlier.tile(OCTAVES)[:, :KEYS], asked * earlier, p)
-            logits = self.logits(seen, p, decided)
+            logits = self.logits(seen, p, decided, drop)
         nats = torch.log_softmax(logits, dim=-1).gather(-1, pattern_of(x, p)[:, None])[:, 0]
         return nats.new_zeros(x12[1:].shape).index_put((time, piece, p), nats).sum(dim=-1)
 

@@ -21,7 +21,7 @@ SHOWN = ["steps struck", "classes per struck step", "struck steps that repeat th
 
 def portrait(prime: np.ndarray, roll: np.ndarray, x12: np.ndarray) -> dict[str, float]:
     """Statistics of one continuation ``roll`` ``(time, key)``, ``x12`` ``(time, pitch_class)`` of a ``prime``."""
-    return {**_density(x12), **_keys(compress(prime), x12), **_hands(roll)}
+    return {**density(x12), **_keys(compress(prime), x12), **_hands(roll)}
 
 
 def portraits_of(roll: np.ndarray) -> dict[str, float]:
@@ -29,7 +29,7 @@ def portraits_of(roll: np.ndarray) -> dict[str, float]:
     return portrait(roll, roll, compress(roll))
 
 
-def _density(x12: np.ndarray) -> dict[str, float]:
+def density(x12: np.ndarray) -> dict[str, float]:
     struck = x12.any(axis=1)
     again = struck[1:] & (x12[1:] == x12[:-1]).all(axis=1)
     ends = np.flatnonzero(np.diff(np.r_[1, struck, 1]))

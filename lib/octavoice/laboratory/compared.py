@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from octavoice import paths
+from octavoice.laboratory.costs import trained_on
 
 TABLES = {"classes": "one bar before", "keys given classes": "octave kept", "keys": "tables"}
 """The best table of frequencies of each space."""
@@ -71,13 +72,13 @@ def _spread(values: list[float]) -> str:
 
 
 def _minutes(group: list[Path]) -> str:
-    """Core-minutes of training of both stages, and the machine."""
+    """Minutes of training of all stages, and the machine."""
     costs = [json.loads((folder / "index.json").read_text(encoding="utf-8"))["provenance"]["08_beyond"]["cost"]
              for folder in group]
     minutes = [sum(part["seconds"] for name, part in cost.items() if name.startswith("training, ")) / 60
                for cost in costs]
     span = f"{min(minutes):.0f}" if len(group) == 1 else f"{min(minutes):.0f} to {max(minutes):.0f}"
-    return f"{span} min; {costs[0]['processor']}, {costs[0]['threads']} thread(s)"
+    return f"{span} min; {trained_on(costs[0])}"
 
 
 def likeness() -> pd.DataFrame:

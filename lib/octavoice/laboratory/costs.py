@@ -11,3 +11,11 @@ COSTS = paths.PACKAGE / "laboratory" / "costs.json"
 def measured() -> dict[str, dict[str, dict]]:
     """By notebook and preset: ``{notebook: {preset: {"seconds": …, "processor": …}}}``."""
     return json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.exists() else {}
+
+
+def trained_on(cost: dict) -> str:
+    """The machine of a run's trainings from what a notebook noted of its cost; older notes have that notebook's own."""
+    machine = next((part["machine"] for part in cost.values() if isinstance(part, dict) and "machine" in part), None)
+    if machine and machine["device"] == "cuda":
+        return machine["processor"]
+    return f"{(machine or cost)['processor']}, {cost['threads']} thread(s)"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from octavoice import paths, provenance
 from octavoice.figures import style, training
-from octavoice.laboratory import compared
+from octavoice.laboratory import compared, costs
 from octavoice.music import sound
 from octavoice.music.formats.midi import read_midi
 from octavoice.thesis import model as thesis
@@ -58,7 +58,7 @@ class Published:
     @property
     def processor(self) -> str:
         """Where it was trained."""
-        return f"{self.facts['cost']['processor']}, {self.facts['cost']['threads']} thread(s)"
+        return costs.trained_on(self.facts["cost"])
 
     def figure(self, name: str) -> bytes:
         """One of its committed figures, as PNG."""

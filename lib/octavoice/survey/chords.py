@@ -14,13 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from octavoice.model import CLASSES as IN_CLASSES
-from octavoice.model import EXACT, HISTORY, Card, Network, Recipe, Step, Tensors, uniforms
+from octavoice.model import EXACT, HISTORY, KEEP, Card, Drop, Network, Recipe, Step, Tensors, dropper
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLOCK_BITS
 
-Drop = Callable[[Tensor], Tensor]
-"""What training does to activations: some become 0."""
-KEEP: Drop = nn.Identity()
 RATE, WARM_UP, CLIP = 2e-3, 50, 1.0
 SPARSE = -3.0
 """Bias with which a head begins: a key sounds in one step of twenty."""
@@ -175,16 +172,6 @@ def piece_clock(position: Tensor, like: Tensor) -> Tensor:
     """The clock τ (§6.3) of the steps numbered ``position`` ``(time, batch)`` in the piece: ``(time, batch, 6)``."""
     bits = torch.arange(CLOCK_BITS - 1, -1, -1, device=position.device)
     return ((position.long()[..., None] >> bits) & 1).to(like.dtype)
-
-
-def dropper(share: float, rng: torch.Generator) -> Drop:
-    """Leaves out a ``share`` of activations, drawn from ``rng``, and enlarges the others."""
-    if not 0 <= share < 1:
-        raise ValueError(f"a share of activations lies in [0, 1), not {share}")
-
-    def drop(x: Tensor) -> Tensor:
-        return x * (uniforms(rng, *x.shape, device=x.device) >= share).to(x.dtype) / (1 - share)
-    return drop if share else KEEP
 
 
 def recipe_of(rate: float = RATE, iterations: float = 1.0, batch: float = 1.0) -> Callable[[Any], Recipe]:

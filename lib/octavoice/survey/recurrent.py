@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from octavoice.model import Model, Stage
+from octavoice.model import KEEP, Drop, Model, Stage
 from octavoice.music.roll import KEYS
-from octavoice.survey.chords import BENCHMARKS, KEEP, Bernoulli, Chords, Drop, Published, SurveyCard, Trunk, recipe_of
+from octavoice.survey.chords import BENCHMARKS, Bernoulli, Chords, Published, SurveyCard, Trunk, recipe_of
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 

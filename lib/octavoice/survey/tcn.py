@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from octavoice.model import HISTORY, Model, Stage
+from octavoice.model import HISTORY, KEEP, Drop, Model, Stage
 from octavoice.music.roll import KEYS
-from octavoice.survey.chords import BENCHMARKS, KEEP, Bernoulli, Chords, Drop, Published, SurveyCard, Trunk, recipe_of
+from octavoice.survey.chords import BENCHMARKS, Bernoulli, Chords, Published, SurveyCard, Trunk, recipe_of
 
 
 class Block(nn.Module):

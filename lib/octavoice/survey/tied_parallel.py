@@ -15,20 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.model import Model, Stage
+from octavoice.model import KEEP, Drop, Model, Stage
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
-from octavoice.survey.chords import (
-    BENCHMARKS,
-    KEEP,
-    SPARSE,
-    Chords,
-    Drop,
-    Head,
-    SurveyCard,
-    Trunk,
-    bernoulli,
-    recipe_of,
-)
+from octavoice.survey.chords import BENCHMARKS, SPARSE, Chords, Head, SurveyCard, Trunk, bernoulli, recipe_of
 
 NEAR = 12
 """Keys to either side that a key's net hears."""

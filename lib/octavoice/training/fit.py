@@ -30,9 +30,11 @@ from octavoice.corpus import Batch
 from octavoice.errors import UserError
 from octavoice.model import Tensors
 from octavoice.paths import atomic
-from octavoice.provenance import peak_memory_mb
+from octavoice.provenance import peak_memory_mb, processor, versions
 
 CHECKPOINT_SECONDS = 30
+LIBRARIES = ("torch", "numpy")
+"""The networks' numbers and random streams are theirs alone, whatever the version of Python."""
 SYNC_EVERY = 25
 """Iterations between looks at the losses on a GPU, so that it never waits for the CPU in between."""
 
@@ -66,6 +68,12 @@ def keep_memory() -> None:
 def peak_memory(device: torch.device) -> float:
     """Largest memory of this process so far, in MiB: resident size, or on a GPU what torch took there."""
     return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_memory_mb()
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What a training ran on: the kind of device, its name, and the libraries whose rounding and streams it has."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    return {"device": device.type, "processor": name, **{library: versions()[library] for library in LIBRARIES}}
 
 
 @contextmanager
@@ -277,10 +285,11 @@ class _Loop:
         self._streams = self._stream_states()
 
     def note_cost(self) -> None:
-        """Write ``<checkpoint>.cost.json``: the iterations that ended in a checkpoint, their seconds, the memory."""
+        """Write ``<checkpoint>.cost.json``: the iterations that ended in a checkpoint, their seconds, the memory, and
+        the machine."""
         if self.checkpoint is not None:
             with atomic(self.checkpoint.with_suffix(".cost.json")) as temporary:
-                temporary.write_text(json.dumps(self.timed) + "\n")
+                temporary.write_text(json.dumps(self.timed | {"machine": machine(self.device)}) + "\n")
 
 
 def set_aside(checkpoint: Path, key: str, iterations: int) -> Path:

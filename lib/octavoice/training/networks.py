@@ -142,7 +142,7 @@ def _trained(run: Run, task: Task, stage: Stage) -> pd.DataFrame:
     else:
         recipe, p = stage.recipe(run.preset), run.preset
         every = max(1, round(p.evaluate_every * p.batch / recipe.batch))  # as many fragments apart, whatever the batch
-        metrics = fit(task, recipe.iterations, run.seed, every, checkpoint, key)
+        metrics = fit(task, recipe.iterations, run.seed, every, checkpoint, f"{key}-{run.device.type}")
         save_module(task.module, weights)
         with atomic(table) as temporary:
             metrics.to_csv(temporary, lineterminator="\n")

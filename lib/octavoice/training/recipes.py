@@ -1,5 +1,6 @@
-"""What a network's weights depend on: code, settings, music, seed, machine. Its hash decides whether stored ones
-are still those that training would give."""
+"""What a network's weights depend on: code, settings, music, seed. Its hash decides whether stored ones are still
+those that training would give. The machine, which only rounds them, is noted beside them instead
+(:func:`octavoice.training.fit.machine`): a run trained on one, a GPU perhaps, can be carried to another."""
 
 from dataclasses import asdict
 
@@ -12,8 +13,6 @@ SHARED_CODE = ("octavoice.model", "octavoice.music.roll", "octavoice.corpus.piec
 """What every network's training runs through; a network's own code is found by its imports."""
 SHARED_SETTINGS = ("fragment", "stride", "precision", "threads", "evaluate_every", "panel")
 """The last two change no weight, but the table of metrics that is stored and loaded with the weights."""
-LIBRARIES = ("torch", "numpy")
-"""The networks' numbers and random streams are theirs alone, whatever the version of Python."""
 
 
 def code_of(stage: Stage) -> list[str]:
@@ -23,9 +22,7 @@ def code_of(stage: Stage) -> list[str]:
 
 def key(run: Run, stage: Stage) -> str:
     """A hash of everything that the stored weights and metrics of a network depend on, the code included."""
-    versions = provenance.versions()
     return provenance.digest({
         "settings": {field: getattr(run.preset, field) for field in SHARED_SETTINGS},
         "recipe": asdict(stage.recipe(run.preset)), "code": provenance.code_fingerprint(code_of(stage)),
-        "corpus_sha256": run.corpus.sha256, "seed": run.seed, "device": run.device.type,
-        "versions": {library: versions[library] for library in LIBRARIES}, "processor": provenance.processor()})
+        "corpus_sha256": run.corpus.sha256, "seed": run.seed})

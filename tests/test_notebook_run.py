@@ -1,6 +1,7 @@
 """What notebooks rely on: checked parameters, recorded files, manifests; statistics and figures (design rules 7–9)."""
 
 import json
+import platform
 from dataclasses import asdict
 
 import numpy as np
@@ -199,6 +200,12 @@ def test_a_key_is_the_same_on_every_machine(monkeypatch):
     monkeypatch.setattr(provenance, "versions", lambda: {**real, "torch": "0"})
     monkeypatch.setattr(provenance, "processor", lambda: "another")
     assert keys_with() == before
+
+
+def test_packages_that_are_not_installed_have_no_version(monkeypatch):
+    assert provenance.versions().keys() == {"python", *provenance.PACKAGES}
+    monkeypatch.setattr(provenance, "PACKAGES", ("numpy", "no-such-package"))
+    assert provenance.versions() == {"python": platform.python_version(), "numpy": np.__version__}
 
 
 @pytest.mark.parametrize(("old", "new", "same"), [

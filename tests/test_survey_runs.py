@@ -141,7 +141,7 @@ def test_the_weights_that_validation_likes_best_are_kept(splits, monkeypatch):
     """A training that only worsens: the first weights judged are the ones the test pieces judge."""
     scores = iter([3.0, 5.0, 9.0, 9.0])
     monkeypatch.setattr(benchmark_runs, "judged", lambda network, _: {"bias": network.head.output.bias[0].item()})
-    monkeypatch.setattr(benchmark_sets, "judge_whole", lambda judge, pieces: [np.full(4, next(scores))])
+    monkeypatch.setattr(benchmark_sets, "judge_whole", lambda judge, pieces, device: [np.full(4, next(scores))])
     one = benchmark_runs.run("lstm", NAME, 1, [*TINY[1:], "iterations=2"])
     scores = iter([3.0, 5.0])
     two = benchmark_runs.run("lstm", NAME, 1, [*TINY[1:], "iterations=4"])
@@ -168,8 +168,12 @@ def test_what_cannot_be_run_gets_one_sentence(splits, model, corpus, texts, mess
     (["thesis", "bach"], "model 'thesis' is none of those on this axis; choose one of lstm, gru"),
     (["lstm", "bach", "--set", "rate=1"], "settings are for benchmark sets; bach is trained at preset survey"),
     (["lstm", "nowhere"], "unknown corpus 'nowhere'"),
+    (["lstm", "bach", "--device", "gpu"], "device 'gpu' is none; choose one of auto, cpu, cuda"),
+    (["lstm", "bach", "--device", "cuda"], "device 'cuda' was asked for but torch sees no GPU"),
+    (["lstm", NAME, "--device", "cuda"], "device 'cuda' was asked for but torch sees no GPU"),
 ])
-def test_the_command_tells_what_it_cannot_do(capsys, words, message):
+def test_the_command_tells_what_it_cannot_do(capsys, monkeypatch, words, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert survey_runs.main(["run", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"octavoice: {message}")
@@ -193,18 +197,19 @@ def test_the_summary_tells_what_is_missing_and_what_is_met(splits, capsys, monke
     assert "missing" in capsys.readouterr().out
 
 
-def test_a_run_on_open_music_is_judged_and_heard(tmp_path, monkeypatch):
-    """Both stages of a model of classes together, on a corpus at hand; found again without training."""
+@pytest.mark.parametrize("model", ["rnn-nade-classes", "beyond"])
+def test_a_run_on_open_music_is_judged_and_heard(model, monkeypatch):
+    """The stages that decide what is struck together, on a corpus at hand; found again without training."""
     monkeypatch.setattr(survey_runs, "PRESET", "smoke")
-    found = survey_runs.open_run("rnn-nade-classes", "bach", 7)
-    path = benchmark_runs.result_path("bach", "rnn-nade-classes", 7)
+    found = survey_runs.open_run(model, "bach", 7)
+    path = benchmark_runs.result_path("bach", model, 7)
     assert path.with_suffix(".mid").exists()
     assert found["kind"] == "exact"
     assert sum(found["nats"]) / sum(found["steps"]) == pytest.approx(found["level"], abs=1e-3)
     assert found["cost"]["iterations"] == sum(stage.recipe(presets.resolve("smoke")).iterations
-                                              for stage in models.named("rnn-nade-classes").stages)
+                                              for stage in models.named(model).stages)
     monkeypatch.setattr(survey_runs.networks, "obtain", None)
-    assert survey_runs.open_run("rnn-nade-classes", "bach", 7) == found
+    assert survey_runs.open_run(model, "bach", 7) == found
 
 
 def test_a_new_preset_changes_no_key_of_the_others():

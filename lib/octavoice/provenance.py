@@ -1,6 +1,7 @@
 """Where a result comes from: versions, device, commit, cost."""
 
 import ast
+import contextlib
 import hashlib
 import json
 import math
@@ -89,8 +90,12 @@ class _Bare(ast.NodeTransformer):
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries whose numbers a run depends on."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+    """Versions of Python and of the libraries whose numbers a run depends on, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def processor() -> str:

@@ -24,12 +24,15 @@ Judge = Callable[[Tensors], np.ndarray]
 """Nats of every step of a batch, ``(time - 1, batch)``."""
 
 
-def network_judge(network: Network, seed: int = DRAW_SEED, **settings) -> Judge:
-    """A network's log-likelihood, with ``settings`` set on it (particles, chains)."""
+def network_judge(network: Network, seed: int = DRAW_SEED, draws_on: torch.device | str = "cpu", **settings) -> Judge:
+    """A network's log-likelihood, with ``settings`` set on it (particles, chains).
+
+    Its draws are a CPU's and so the same on every device, unless they are made elsewhere for speed.
+    """
     judged = copy(network)
     for name, value in settings.items():
         setattr(judged, name, value)
-    judged.precision, draws = "fp32", torch.Generator().manual_seed(seed)
+    judged.precision, draws = "fp32", torch.Generator(draws_on).manual_seed(seed)
 
     @torch.no_grad()
     def nats(t: Tensors) -> np.ndarray:

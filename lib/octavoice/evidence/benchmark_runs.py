@@ -1,6 +1,7 @@
 """A model of the survey trained and judged on one of the field's benchmark sets: one command a run, resumable.
 
     python -m octavoice.evidence.benchmark_runs lstm benchmarks/jsb --seed 1 [--set dropout=0.3 …]
+        [--device cpu]
 
 Trained as any network here, but not transposed unless ``shifted`` says so; every so often whole validation pieces
 are judged, and the weights that were best on them are the ones that the test pieces judge. The result goes to
@@ -27,6 +28,7 @@ from octavoice.model import KEYS as IN_KEYS
 from octavoice.model import Network, Recipe, Stage
 from octavoice.training import models, networks, recipes
 from octavoice.training.fit import fit, seeded
+from octavoice.training.run import machine, pick_device
 from octavoice.training.weights import load_module, save_module
 
 VALID_FRAMES = 12_000
@@ -88,14 +90,14 @@ def result_path(corpus: str, model: str, seed: int, texts: list[str] = ()) -> Pa
     return paths.home() / "results" / "survey" / paths.slug(corpus) / model / f"{name}.json"
 
 
-def facts_of(model: str, corpus: str, seed: int, setting: Setting) -> dict:
+def facts_of(model: str, corpus: str, seed: int, setting: Setting, device: torch.device) -> dict:
     """Everything that decides a run's numbers."""
-    return {"model": model, "corpus": corpus, "seed": seed, "settings": asdict(setting), "device": "cpu",
+    return {"model": model, "corpus": corpus, "seed": seed, "settings": asdict(setting), "device": device.type,
             "code": provenance.code_fingerprint(recipes.code_of(stage_of(model))), "versions": provenance.versions(),
-            "processor": provenance.processor()}
+            **machine(device)}
 
 
-def run(model: str, corpus: str, seed: int, texts: list[str] = ()) -> dict:
+def run(model: str, corpus: str, seed: int, texts: list[str] = (), device: str = "cpu") -> dict:
     """One run's result: trained and judged now, or found done with the same settings and code.
 
     Of its cost, ``seconds`` pass on the wall in training; ``cpu_seconds`` are those of the core until its end, in
@@ -105,11 +107,12 @@ def run(model: str, corpus: str, seed: int, texts: list[str] = ()) -> dict:
         raise UserError(f"corpus {corpus!r} is no benchmark set; choose one of {', '.join(NAMES)}.")
     stage, setting, path = stage_of(model), changed(SETTINGS[corpus], texts), result_path(corpus, model, seed, texts)
     torch.set_num_threads(1)
-    facts = facts_of(model, corpus, seed, setting)
+    picked = pick_device(device)
+    facts = facts_of(model, corpus, seed, setting, picked)
     key = provenance.digest(facts)
     if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
         return found
-    splits, network = load_benchmark(corpus), seeded(stage.build, seed)
+    splits, network = load_benchmark(corpus), seeded(stage.build, seed).to(picked)
     cost = train(network, splits, setting, seed, path, key)
     cost["cpu_seconds"] = round(time.process_time(), 1)
     result = facts | {"key": key, "commit": provenance.commit(), "cost": cost, **judged(network, splits)}
@@ -143,8 +146,9 @@ def _chooser(network: Network, valid: list, best: Path, key: str) -> Callable[[]
     pieces, note = benchmark_sets.spread(benchmark_sets.as_pieces(valid), VALID_FRAMES), best.with_suffix(".best.json")
 
     def evaluate() -> dict[str, float]:
-        rng = torch.Generator().manual_seed(networks.PANEL_SEED)
-        frames = benchmark_sets.judge_whole(lambda t: network.held_out(t, rng).double().numpy(), pieces)
+        device = _device_of(network)
+        rng = torch.Generator(device).manual_seed(networks.PANEL_SEED)
+        frames = benchmark_sets.judge_whole(lambda t: network.held_out(t, rng).double().cpu().numpy(), pieces, device)
         held_out = float(np.concatenate(frames).mean())
         known = json.loads(note.read_text()) if note.exists() else {}
         if known.get("key") != key or held_out <= known["held_out"]:
@@ -157,11 +161,12 @@ def _chooser(network: Network, valid: list, best: Path, key: str) -> Callable[[]
 
 def judged(network: Network, splits: dict) -> dict:
     """Negative log-likelihood of whole validation and test pieces in nats per frame, and by what training has seen."""
-    judge, found = axis.network_judge(network.eval()), {"kind": network.kind}
+    device, found = _device_of(network), {"kind": network.kind}
+    judge = axis.network_judge(network.eval(), draws_on=device)
     for side in ("valid", "test"):
         pieces = benchmark_sets.as_pieces(splits[side])
         pieces = pieces if side == "test" else benchmark_sets.spread(pieces, VALID_FRAMES)
-        frames = [-nats.astype(float) for nats in benchmark_sets.judge_whole(judge, pieces)]
+        frames = [-nats.astype(float) for nats in benchmark_sets.judge_whole(judge, pieces, device)]
         found[side] = {"every frame": float(np.concatenate(frames).mean()),
                        "from the second": float(np.concatenate([part[1:] for part in frames]).mean())}
     for name, transposed in (("window seen", False), ("window seen in some key", True)):
@@ -170,6 +175,10 @@ def judged(network: Network, splits: dict) -> dict:
         found["test"] |= {name: {"share": float(marks.mean()), "leaked": _mean(later[marks]),
                                  "clean": _mean(later[~marks])}}
     return found
+
+
+def _device_of(network: Network) -> torch.device:
+    return next(network.parameters()).device
 
 
 def _mean(values: np.ndarray) -> float | None:
@@ -183,9 +192,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("corpus")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="texts")
+    parser.add_argument("--device", default="cpu", help="auto, cpu or cuda [%(default)s]")
     given = parser.parse_args(argv)
     try:
-        found = run(given.model, given.corpus, given.seed, given.texts)
+        found = run(given.model, given.corpus, given.seed, given.texts, given.device)
     except UserError as error:
         print(f"octavoice: {error}", file=sys.stderr)
         return 2

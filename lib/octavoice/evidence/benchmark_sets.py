@@ -69,7 +69,7 @@ def spread(pieces: Pieces, frames: int) -> Pieces:
     return pieces.subset(np.unique(np.linspace(0, len(pieces) - 1, max(1, round(share * len(pieces)))).astype(int)))
 
 
-def judge_whole(judge: Judge, pieces: Pieces) -> Rolls:
+def judge_whole(judge: Judge, pieces: Pieces, device: torch.device | str = "cpu") -> Rolls:
     """Nats of every frame of every piece but its first, whole pieces at once: ``(time - 1,)`` each."""
     order, found, at = np.argsort(pieces.lengths), [None] * len(pieces), 0
     while at < len(order):
@@ -79,7 +79,7 @@ def judge_whole(judge: Judge, pieces: Pieces) -> Rolls:
         which = order[at:at + size]
         batch = Fragments(pieces.subset(which), int(max(2, pieces.lengths[which].max()))).gather(np.arange(size))
         with torch.no_grad():
-            nats = judge(to_tensors(batch))
+            nats = judge(to_tensors(batch, device))
         for column, piece in enumerate(which):
             found[piece] = nats[:pieces.lengths[piece] - 1, column]
         at += size

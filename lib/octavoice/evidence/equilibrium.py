@@ -29,7 +29,7 @@ def log_partition_exact(b: Tensor, c: Tensor, W: Tensor, allowed: Tensor) -> Ten
     sums = []
     for b_t, c_t, open_keys in zip(b, c, allowed.bool(), strict=True):
         count = int(open_keys.sum())
-        patterns = exact.states(count, b.dtype) if count else b.new_zeros(1, 0)
+        patterns = exact.states(count, b.dtype).to(b.device) if count else b.new_zeros(1, 0)
         sums.append((-free_energy(patterns, b_t[open_keys], c_t, W[:, open_keys])).logsumexp(dim=0))
     return torch.stack(sums)
 
@@ -46,8 +46,9 @@ def log_partition_annealed(b: Tensor, c: Tensor, W: Tensor, allowed: Tensor, cha
         return functional.softplus(beta * (c + x @ W.T)).sum(dim=-1)
 
     def draw(logit: Tensor) -> Tensor:
-        return (torch.rand(logit.shape, generator=rng, dtype=logit.dtype) < torch.sigmoid(logit)).to(logit.dtype)
-    x, log_weight = draw(b.expand(chains, -1, -1)) * allowed, torch.zeros(chains, len(b), dtype=b.dtype)
+        u = torch.rand(logit.shape, generator=rng, dtype=logit.dtype, device=rng.device).to(logit.device)
+        return (u < torch.sigmoid(logit)).to(logit.dtype)
+    x, log_weight = draw(b.expand(chains, -1, -1)) * allowed, b.new_zeros(chains, len(b))
     betas = [i / temperatures for i in range(temperatures + 1)]
     for before, beta in pairwise(betas):
         log_weight += push(x, beta) - push(x, before)
@@ -62,7 +63,7 @@ def log_likelihood(x: Tensor, b: Tensor, c: Tensor, W: Tensor, allowed: Tensor, 
                    chains: int = 64, temperatures: int = 200) -> Tensor:
     """``log p(x | nothing outside the mask)`` of the RBM at equilibrium in nats, ``(step,)``: exact where it can be."""
     few = allowed.sum(dim=-1) <= ENUMERABLE
-    log_z = torch.empty(len(x), dtype=b.dtype)
+    log_z = b.new_empty(len(x))
     if few.any():
         log_z[few] = log_partition_exact(b[few], c[few], W, allowed[few])
     if not few.all():

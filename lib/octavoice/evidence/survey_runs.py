@@ -1,6 +1,7 @@
 """The survey's runs, one command each, resumable, and what of them is there:
 
     python -m octavoice.evidence.survey_runs run MODEL CORPUS [--seed N] [--set NAME=VALUE …]
+        [--device cpu]
     python -m octavoice.evidence.survey_runs controls
     python -m octavoice.evidence.survey_runs summary
 
@@ -25,11 +26,11 @@ from octavoice import paths, provenance
 from octavoice.corpus.benchmarks import NAMES, load_benchmark, marginal_nll
 from octavoice.errors import UserError
 from octavoice.evidence import axis, benchmark_runs, benchmark_sets, evaluation, samples
-from octavoice.model import Stage
+from octavoice.model import DURATIONS, Stage
 from octavoice.music.formats.midi import read_midi, write_midi
 from octavoice.survey import CLASSES_MODELS, MODELS
 from octavoice.training import models, networks, presets, recipes
-from octavoice.training.run import Run, pick_device
+from octavoice.training.run import Run, machine, pick_device
 
 PRESET = "survey"
 OPEN = ("open-keyboard", "piano-midi")
@@ -41,20 +42,19 @@ CLOSE = 0.03
 """A published figure is met within this share of it, or bettered."""
 
 
-def open_run(model: str, corpus: str, seed: int) -> dict:
+def open_run(model: str, corpus: str, seed: int, device: str = "cpu") -> dict:
     """A model trained at preset ``survey`` on a corpus, and judged; or found done with the same settings and code."""
     if model not in COMPARED:
         raise UserError(f"model {model!r} is none of those on this axis; choose one of {', '.join(COMPARED)}.")
     path, run = benchmark_runs.result_path(corpus, model, seed), Run(presets.resolve(PRESET), corpus, seed,
-                                                                     pick_device("cpu"))
+                                                                     pick_device(device))
     key = provenance.digest({stage.name: recipes.key(run, stage) for stage in models.named(model).stages})
     if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
         return found
     trained = networks.obtain(run, model)
     cost = cost_of(run, trained) | {"cpu_seconds": round(time.process_time(), 1)}
     result = {"model": model, "seed": seed, "key": key, "kind": kind_of(trained.model.stages), **run.facts(),
-              "commit": provenance.commit(), "processor": provenance.processor(), "cost": cost,
-              **judged(run, trained)}
+              "commit": provenance.commit(), **machine(run.device), "cost": cost, **judged(run, trained)}
     write_midi(continued(run, trained), path.with_suffix(".mid"))
     with paths.atomic(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")
@@ -74,10 +74,11 @@ def cost_of(run: Run, trained: networks.Networks) -> dict:
 
 
 def judged(run: Run, trained: networks.Networks) -> dict:
-    """Nats of every judged test piece and their mean a step, with 95 % over pieces."""
+    """Nats of what every judged test piece strikes and their mean a step, with 95 % over pieces."""
     pieces = benchmark_sets.spread(corpora.Pieces.of(samples.held_out_pieces(run)), STEPS)
-    judges = {str(n): axis.network_judge(network.eval()) for n, network in enumerate(trained.stages)}
-    table = axis.step_table(judges, pieces)
+    judges = {str(n): axis.network_judge(network.eval(), draws_on=run.device)
+              for n, network in enumerate(trained.stages) if network.space != DURATIONS}
+    table = axis.step_table(judges, pieces, run.device)
     table = table[["piece", "step"]].assign(nats=table[list(judges)].sum(axis=1))
     sums, left_out = axis.by_piece(table)
     return {**evaluation.levels(sums).loc["nats"].to_dict(), "left_out": left_out, "steps": sums["steps"].tolist(),
@@ -196,16 +197,16 @@ def open_table(found: list[dict]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis(["corpus", "model"]).fillna("–")
 
 
-def run_one(model: str, corpus: str, seed: int, texts: list[str]) -> str:
+def run_one(model: str, corpus: str, seed: int, texts: list[str], device: str = "cpu") -> str:
     """Run what is asked for, and say what came of it."""
     torch.set_num_threads(1)
     if corpus in NAMES:
-        found = benchmark_runs.run(model, corpus, seed, texts)
+        found = benchmark_runs.run(model, corpus, seed, texts, device)
         return f"{found['test']['from the second']:.3f} nats per frame, {found['cost']['seconds']:.0f} s"
     corpora.check(corpus)
     if texts:
         raise UserError(f"settings are for benchmark sets; {corpus} is trained at preset {PRESET}: leave --set out.")
-    found = open_run(model, corpus, seed)
+    found = open_run(model, corpus, seed, device)
     return f"{found['level']:.3f} nats per step, {found['cost']['seconds']:.0f} s"
 
 
@@ -218,12 +219,14 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("corpus")
     run.add_argument("--seed", type=int, default=1)
     run.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="texts")
+    run.add_argument("--device", default="cpu", help="auto, cpu or cuda [%(default)s]")
     commands.add_parser("controls", help="what the benchmark sets give without any network")
     commands.add_parser("summary", help="what is there and what is missing")
     given = parser.parse_args(argv)
     try:
         if given.command == "run":
-            print(f"{given.model} on {given.corpus}:", run_one(given.model, given.corpus, given.seed, given.texts))
+            print(f"{given.model} on {given.corpus}:",
+                  run_one(given.model, given.corpus, given.seed, given.texts, given.device))
         elif given.command == "controls":
             print(write_controls())
         else:

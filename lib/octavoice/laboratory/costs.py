@@ -16,6 +16,6 @@ def measured() -> dict[str, dict[str, dict]]:
 def trained_on(cost: dict) -> str:
     """The machine of a run's trainings from what a notebook noted of its cost; older notes have that notebook's own."""
     machine = next((part["machine"] for part in cost.values() if isinstance(part, dict) and "machine" in part), None)
-    if machine and machine["device"] == "cuda":
-        return machine["processor"]
+    if machine and "gpu" in machine:
+        return machine["gpu"]
     return f"{(machine or cost)['processor']}, {cost['threads']} thread(s)"

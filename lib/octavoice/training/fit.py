@@ -30,7 +30,8 @@ from octavoice.corpus import Batch
 from octavoice.errors import UserError
 from octavoice.model import Tensors
 from octavoice.paths import atomic
-from octavoice.provenance import peak_memory_mb, processor, versions
+from octavoice.provenance import peak_memory_mb, versions
+from octavoice.training.run import machine
 
 CHECKPOINT_SECONDS = 30
 LIBRARIES = ("torch", "numpy")
@@ -68,12 +69,6 @@ def keep_memory() -> None:
 def peak_memory(device: torch.device) -> float:
     """Largest memory of this process so far, in MiB: resident size, or on a GPU what torch took there."""
     return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_memory_mb()
-
-
-def machine(device: torch.device) -> dict[str, str]:
-    """What a training ran on: the kind of device, its name, and the libraries whose rounding and streams it has."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    return {"device": device.type, "processor": name, **{library: versions()[library] for library in LIBRARIES}}
 
 
 @contextmanager
@@ -289,7 +284,12 @@ class _Loop:
         the machine."""
         if self.checkpoint is not None:
             with atomic(self.checkpoint.with_suffix(".cost.json")) as temporary:
-                temporary.write_text(json.dumps(self.timed | {"machine": machine(self.device)}) + "\n")
+                temporary.write_text(json.dumps(self.timed | {"machine": _machine(self.device)}) + "\n")
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    """What a training ran on, and the libraries whose rounding and streams it has."""
+    return {"device": device.type, **machine(device), **{library: versions()[library] for library in LIBRARIES}}
 
 
 def set_aside(checkpoint: Path, key: str, iterations: int) -> Path:

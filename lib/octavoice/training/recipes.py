@@ -1,6 +1,6 @@
 """What a network's weights depend on: code, settings, music, seed. Its hash decides whether stored ones are still
 those that training would give. The machine, which only rounds them, is noted beside them instead
-(:func:`octavoice.training.fit.machine`): a run trained on one, a GPU perhaps, can be carried to another."""
+(:func:`octavoice.training.run.machine`): a run trained on one, a GPU perhaps, can be carried to another."""
 
 from dataclasses import asdict
 

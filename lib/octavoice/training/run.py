@@ -49,10 +49,24 @@ def check_parameters(namespace: dict) -> dict:
 
 
 def pick_device(device: str) -> torch.device:
-    """``auto`` is a GPU if torch sees one. Raises :class:`UserError` for ``cuda`` where there is none."""
+    """``auto`` is a GPU if torch sees one; there float32 is not shortened to TF32, as cuDNN does of itself.
+
+    Raises :class:`UserError` for another word, and for ``cuda`` where there is none.
+    """
+    if device not in DEVICES:
+        raise UserError(f"device {device!r} is none; choose one of {', '.join(DEVICES)}.")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device 'cuda' was asked for but torch sees no GPU; use device 'cpu' or 'auto'.")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    picked = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    if picked.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+    return picked
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What computes, for provenance and for keys: the ``processor``, and of a run on a GPU the ``gpu`` by its name."""
+    gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    return {"processor": provenance.processor(), **gpu}
 
 
 class Run:

@@ -98,14 +98,27 @@ def test_overrides_work_in_a_folder_of_their_own():
 
 
 def test_a_notebook_on_another_model_writes_beside_what_it_says_of_its_own():
-    own, other = (notebook.start("08_beyond", {**GOOD, "model": name}, model=str) for name in ("beyond", "other"))
+    own, other = (notebook.start("08_beyond", {**GOOD, "model": name}, model=str) for name in ("beyond", "lstm"))
     assert own.dir == other.dir
     for run in (own, other):
         run.write_json("facts", {})
         run.finish()
     assert list(own.files) == ["results/facts.json"]
-    assert list(other.files) == ["results/other/facts.json"]
-    assert {path.name for path in (own.dir / "manifests").glob("08_*")} == {"08_beyond.json", "08_beyond-other.json"}
+    assert list(other.files) == ["results/lstm/facts.json"]
+    assert {path.name for path in (own.dir / "manifests").glob("08_*")} == {"08_beyond.json", "08_beyond-lstm.json"}
+
+
+def test_a_notebook_called_after_no_model_is_about_the_thesis():
+    names = {name: [notebook.start(name, {**GOOD, "model": model}, model=str).notebook
+                    for model in ("thesis", "beyond")] for name in ("06_experiments", "08_beyond")}
+    assert names == {"06_experiments": ["06_experiments", "06_experiments-beyond"],
+                     "08_beyond": ["08_beyond-thesis", "08_beyond"]}
+
+
+@pytest.mark.parametrize("model", ["lstmm", "thesis-main"])
+def test_a_notebook_takes_whole_models_by_name(model):
+    with pytest.raises(UserError, match=f"unknown model '{model}'; this notebook takes a whole one of thesis, beyond"):
+        notebook.start("06_experiments", {**GOOD, "model": model}, model=str)
 
 
 def test_the_manifest_records_the_code_of_the_models_in_use(run):

@@ -126,6 +126,14 @@ def test_code_of_a_commit_is_what_git_has_of_it():
     assert freshness.code_at("0" * 40) == {}
 
 
+def test_a_training_too_short_to_be_judged_has_no_end_of_its_curve(home):
+    (finish() / "results" / "lstm_metrics.csv").write_text("iteration,train\n1,3.0\n")
+    table = home / "runs/smoke/bach/seed-1/results"
+    finish(files={f"results/{name}.csv": provenance.sha256(table / f"{name}.csv")
+                  for name in ("levels_thesis", "lstm_metrics")})
+    assert not [name for name in octavoice.runs() if "held-out curve" in name]
+
+
 def test_numbers_of_a_file_that_is_not_the_one_written_are_not_read(home):
     (finish() / "results" / "levels_thesis.csv").write_text(LEVELS.format(-1.0))
     assert "thesis: classes" not in octavoice.runs()

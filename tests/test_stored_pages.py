@@ -18,8 +18,8 @@ from octavoice.laboratory import drive, notebook, pages
 from octavoice.laboratory.shown import ShownRun
 from octavoice.training import models, networks, presets
 
-TABLE = re.compile(r'run\.write_table\("(\w+)", [^\n]*\)\.round\(3\)\s*$')
-"""A cell that ends by showing a table of the run as it was written."""
+TABLE = re.compile(r'run\.write_table\("(\w+)", [^\n]*\)\.round\(3\)\)?,?$', re.MULTILINE)
+"""A cell that shows a table of the run as it was written."""
 LIMIT_MB = 1.75
 GOOD = {"preset": "smoke", "corpus": "bach", "seed": 1, "device": "cpu", "overrides": {}}
 
@@ -104,6 +104,8 @@ def called(node):
         return set()
     if isinstance(node, ast.IfExp) and ast.unparse(node.test) == "run.shown":
         return called(node.body)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "only":
+        return set().union(*(called(getattr(given, "body", given)) for given in node.args))
     own = {ast.unparse(node.func).rpartition(".")[2]} if isinstance(node, ast.Call) else set()
     return own.union(*map(called, ast.iter_child_nodes(node)))
 
@@ -119,7 +121,9 @@ def test_making_a_page_trains_nothing(page):
 @pytest.mark.parametrize(("source", "found"), [
     ("run.write_table('a', parts.worth(run))", {"write_table", "worth"}), ("run.write_table('a', lambda: worth(run))",
                                                                            {"write_table"}),
-    ("a = b() if run.shown else fit()", {"b"}), ("def f():\n    fit()\n\n\nf()", {"f"})])
+    ("a = b() if run.shown else fit()", {"b"}), ("only('beyond', lambda: fit(), lambda: b())", {"fit", "b"}),
+    ("only('beyond', lambda: run.write_table('a', lambda: fit()))", {"write_table"}),
+    ("def f():\n    fit()\n\n\nf()", {"f"})])
 def test_the_rule_of_pages_that_train_nothing_catches(source, found):
     assert called(ast.parse(source)) == found
 

@@ -137,7 +137,7 @@ def test_arms_have_what_stands_above_them_and_runs_named_twice_are_one(sweep):
 def test_a_notebook_on_a_model_is_its_own_step_unless_it_is_about_that_model(sweep):
     (work,) = sweeps.read(sweep(**GOOD | {"model": ["thesis", "beyond"]}, notebooks=["06_experiments", "08_beyond"]))
     assert work.steps == ("levels_thesis", "levels_beyond", "06_experiments", "08_beyond")
-    assert work.trainings("08_beyond-other") == ["training_thesis", "training_beyond", "training_other"]
+    assert work.trainings("08_beyond-other") == ["training_thesis", "training_other"]
     assert work.parameters("08_beyond-other")[-3:] == ["-r", "model", "other"]
 
 

@@ -23,12 +23,18 @@ def levels(run: Run, networks: Networks, progress=iter) -> pd.DataFrame:
     """
     name = networks.model.name
     steps = {network.space: _steps(run, name, network, progress) for network in networks.stages}
-    kinds = {network.space: network.kind for network in networks.stages}
     if {CLASSES, GIVEN} <= steps.keys():
         steps[KEYS] = _both(name, steps[CLASSES], steps[GIVEN])
-        kinds[KEYS] = max(kinds[CLASSES], kinds[GIVEN], key=(EXACT, BOUND, ESTIMATE).index)
-    spaces = sorted(steps, key=(CLASSES, GIVEN, KEYS, DURATIONS).index)
-    return pd.concat({space: _table(steps[space], {name: kinds[space]}) for space in spaces}, names=["space"])
+    spaces, known = sorted(steps, key=(CLASSES, GIVEN, KEYS, DURATIONS).index), kinds(networks.stages)
+    return pd.concat({space: _table(steps[space], {name: known[space]}) for space in spaces}, names=["space"])
+
+
+def kinds(stages: tuple[Network, ...]) -> dict[str, str]:
+    """What the number of each space is; of classes and keys given them together the less certain kind."""
+    found = {network.space: network.kind for network in stages}
+    if {CLASSES, GIVEN} <= found.keys():
+        found[KEYS] = max(found[CLASSES], found[GIVEN], key=(EXACT, BOUND, ESTIMATE).index)
+    return found
 
 
 def _steps(run: Run, name: str, network: Network, progress) -> pd.DataFrame:

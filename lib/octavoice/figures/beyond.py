@@ -1,5 +1,7 @@
 """What notebook 08 draws: levels on one axis, samples beside music, and what temperature does."""
 
+from collections.abc import Container
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -15,11 +17,12 @@ OCTAVES = range(36, 97, 12)
 KINDS = {"exact": ("o", BLUE), "bound": (">", ORANGE), "estimate": ("D", PURPLE)}
 
 
-def curves(metrics: dict[str, pd.DataFrame]) -> Figure:
+def curves(metrics: dict[str, pd.DataFrame], objectives: Container[str] = ()) -> Figure:
     """Training of each stage: log-likelihood per step of the batches, and of the held-out panel.
 
     ``metrics`` by what a stage is called, with columns ``train`` and ``held_out`` (losses), indexed by iteration; a
-    training too short to be judged has none of the latter.
+    training too short to be judged has none of the latter. Stages among ``objectives`` have a loss that is no
+    likelihood's.
     """
     figure, axes = plt.subplots(1, len(metrics), figsize=(4.4 * len(metrics), 3.3), squeeze=False)
     for ax, (name, table) in zip(axes[0], metrics.items(), strict=True):
@@ -27,7 +30,8 @@ def curves(metrics: dict[str, pd.DataFrame]) -> Figure:
         ax.plot(train.index, train.rolling(20, min_periods=1).mean(), color=BLUE, label="training, mean of 20")
         ax.plot(held_out.index, held_out, color=ORANGE, marker="o", markersize=3, label="held-out panel")
         floor = np.quantile(train.iloc[len(train) // 20:], 0.01)
-        ax.set(title=name, xlabel="iteration", ylabel="log-likelihood, nats per step", ylim=(floor - 0.1, None))
+        shown = "objective" if name in objectives else "log-likelihood"
+        ax.set(title=name, xlabel="iteration", ylabel=f"{shown}, nats per step", ylim=(floor - 0.1, None))
         ax.legend(loc="lower right")
     return figure
 

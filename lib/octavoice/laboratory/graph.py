@@ -21,7 +21,8 @@ TRAINING = ("octavoice.training.networks", "octavoice.training.run")
 JUDGING = ("octavoice.evidence.judging", *TRAINING)
 """What judging a trained model without a notebook imports."""
 TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
-"""The notebooks that need trained networks, and of which models."""
+"""The notebooks that need trained networks, and of which models; the last is its own, in place of which it may be run
+on another."""
 COMMITTED = {"octavoice.laboratory.published", "octavoice.laboratory.compared", "octavoice.laboratory.claims_command",
              "octavoice.evidence.short_trainings"}
 """The modules through which a notebook reads runs that are committed."""
@@ -31,8 +32,8 @@ COMMITTED = {"octavoice.laboratory.published", "octavoice.laboratory.compared", 
 class Work:
     """One run: its resolved preset, corpus, seed and device, and its ``steps`` by the names of their manifests.
 
-    ``06_experiments`` is a notebook, ``08_beyond-NAME`` one with another model; ``training_NAME`` and ``levels_NAME``
-    are the training and the judging of a model, or of one network of it (``MODEL-STAGE``).
+    ``06_experiments`` is a notebook, ``06_experiments-NAME`` the same on another model; ``training_NAME`` and
+    ``levels_NAME`` are the training and the judging of a model, or of one network of it (``MODEL-STAGE``).
     """
 
     preset: Preset
@@ -73,7 +74,8 @@ class Work:
         """The models, or single networks of one, that a step needs trained."""
         kind, _, name = step.partition("_")
         notebook, _, model = step.partition("-")
-        return [name] if kind in ("levels", "training") else [*TAUGHT.get(notebook, ()), *filter(None, [model])]
+        taught = TAUGHT.get(notebook, ())
+        return [name] if kind in ("levels", "training") else [*taught[:-1], model] if model else [*taught]
 
     def trainings(self, step: str) -> list[str]:
         """The manifests of those trainings: of the whole model where any step needs it, so that none trains twice."""

@@ -180,8 +180,9 @@ def _axis(data: bytes, where: str) -> dict[str, float]:
 
 
 def _last_held_out(data: bytes, network: str) -> dict[str, float]:
-    """Where the held-out curve of a network ends; a loss there is turned round, so that higher is better."""
-    curve = pd.read_csv(io.BytesIO(data), index_col=0)["held_out"].dropna()
+    """Where the held-out curve of a network ends; a loss there is turned round, so that higher is better. Nothing of a
+    training too short to be judged."""
+    curve = pd.read_csv(io.BytesIO(data), index_col=0).get("held_out", pd.Series(dtype=float)).dropna()
     return {f"{network}: end of the held-out curve": -curve.iloc[-1]} if len(curve) else {}
 
 

@@ -129,7 +129,7 @@ def test_what_a_model_has_is_shown_and_the_rest_is_told_in_a_sentence(name, has,
 
 def test_something_may_stand_in_place_of_what_does_not_apply(said):
     assert applies.Only("lstm")("thesis", lambda: 1, lambda: 2) == 2
-    assert said == ["*Does not apply to lstm: this is the thesis's alone; in its place:*"]
+    assert said == ["*Of lstm, since this is the thesis's alone:*"]
     assert applies.Only("thesis")("thesis", lambda: 1, lambda: 2) == 1
     assert len(said) == 1
 

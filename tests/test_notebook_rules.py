@@ -73,7 +73,7 @@ def test_the_graph_trains_before_the_notebooks_that_need_networks():
     training = re.compile(r"networks\.obtain\(|networks_of\(|beside\.pair\(")
     asking = {path.stem for path in PATHS if training.search(path.read_text())}
     assert asking - BESIDE == set(graph.TAUGHT)
-    assert all(graph.parameters(name).get("model", "thesis") == taught[-1] for name, taught in graph.TAUGHT.items())
+    assert all(graph.parameters(name)["model"] == taught[-1] for name, taught in graph.TAUGHT.items())
 
 
 def test_first_cell_names_the_section_of_the_thesis(notebook):

@@ -126,6 +126,24 @@ def test_code_of_a_commit_is_what_git_has_of_it():
     assert freshness.code_at("0" * 40) == {}
 
 
+def test_what_is_said_of_another_model_stands_beside_what_is_said_of_a_notebooks_own(home):
+    folder = finish() / "results"
+    for model, level in (("beyond", -1.0), ("lstm", -3.0)):
+        place = folder if model == "beyond" else folder / model
+        place.mkdir(exist_ok=True)
+        (place / "beyond_levels.csv").write_text(
+            f"space,nats per step,level\nkeys,{model},{level}\nkeys,thesis,{level}\n")
+        (place / "beyond_counted.json").write_text(
+            json.dumps({"within the noise, thesis": 1, f"within the noise, {model}": -level}))
+    names = [f"{place}beyond_{name}" for place in ("", "lstm/") for name in ("levels.csv", "counted.json")]
+    finish(files={f"results/{name}": provenance.sha256(folder / name) for name in names})
+    (row,) = octavoice.runs().to_dict("records")
+    found = {name: value for name, value in row.items() if "in 08" in name or "within" in name}
+    assert found == {"beyond: keys, in 08": -1.0, "thesis: keys, in 08": -1.0, "lstm: keys, in 08": -3.0,
+                     "statistics within the noise of music, beyond": 1.0,
+                     "lstm: statistics within the noise of music, lstm": 3.0}
+
+
 def test_a_training_too_short_to_be_judged_has_no_end_of_its_curve(home):
     (finish() / "results" / "lstm_metrics.csv").write_text("iteration,train\n1,3.0\n")
     table = home / "runs/smoke/bach/seed-1/results"

@@ -135,10 +135,19 @@ def test_arms_have_what_stands_above_them_and_runs_named_twice_are_one(sweep):
 
 
 def test_a_notebook_on_a_model_is_its_own_step_unless_it_is_about_that_model(sweep):
-    (work,) = sweeps.read(sweep(**GOOD | {"model": ["thesis", "beyond"]}, notebooks=["06_experiments", "08_beyond"]))
-    assert work.steps == ("levels_thesis", "levels_beyond", "06_experiments", "08_beyond")
-    assert work.trainings("08_beyond-other") == ["training_thesis", "training_other"]
-    assert work.parameters("08_beyond-other")[-3:] == ["-r", "model", "other"]
+    (work,) = sweeps.read(sweep(**GOOD | {"model": ["thesis", "beyond", "rnn-nade"]},
+                                notebooks=["01_data", "06_experiments", "08_beyond"]))
+    assert work.steps == ("levels_thesis", "levels_beyond", "levels_rnn-nade", "01_data", "06_experiments",
+                          "06_experiments-beyond", "06_experiments-rnn-nade", "08_beyond", "08_beyond-rnn-nade")
+    assert work.trainings("06_experiments-rnn-nade") == ["training_rnn-nade"]
+    assert work.trainings("08_beyond-rnn-nade") == ["training_thesis", "training_rnn-nade"]
+    assert work.parameters("08_beyond-rnn-nade")[-3:] == ["-r", "model", "rnn-nade"]
+
+
+@pytest.mark.parametrize(("notebook", "model"), [("08_beyond", "thesis"), ("06_experiments", "thesis")])
+def test_a_notebook_on_the_thesiss_model_is_the_notebook(sweep, notebook, model):
+    (work,) = sweeps.read(sweep(**GOOD | {"model": model}, notebooks=[notebook]))
+    assert work.steps == ("levels_thesis", notebook)
 
 
 def test_one_network_alone_is_trained_once_where_all_of_its_model_is():
@@ -146,6 +155,9 @@ def test_one_network_alone_is_trained_once_where_all_of_its_model_is():
     assert work.trainings("levels_thesis-main") == ["training_thesis-main"]
     both = replace(work, steps=(*work.steps, "06_experiments"))
     assert both.trainings("levels_thesis-main") == both.trainings("06_experiments") == ["training_thesis"]
+    chords = replace(work, steps=("levels_rnn-nade", "levels_rnn-nade-rnn_nade", "levels_rnn-nade-classes"))
+    assert [chords.trainings(step) for step in chords.steps] == [
+        ["training_rnn-nade"], ["training_rnn-nade"], ["training_rnn-nade-classes"]]
 
 
 def test_a_model_by_one_of_its_networks():

@@ -59,6 +59,12 @@ def key_tables(train: Pieces) -> dict[str, Judge]:
     return {"key frequency": judge(False), "octave kept": judge(True)}
 
 
+def added_tables(train: Pieces) -> dict[str, Judge]:
+    """For keys at once: the best table of both spaces, added."""
+    classes, given = class_tables(train)["one bar before"], key_tables(train)["octave kept"]
+    return {"tables": lambda t: classes(t) + given(t)}
+
+
 def step_table(judges: dict[str, Judge], pieces: Pieces, device="cpu", progress=iter,
                durations: bool = False) -> pd.DataFrame:
     """Nats of every step of every piece but its first: one row a step, columns ``piece``, ``step`` and the judges'.

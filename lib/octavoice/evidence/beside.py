@@ -16,9 +16,6 @@ from octavoice.training.networks import Networks
 from octavoice.training.presets import Preset
 from octavoice.training.run import Run
 
-BEST = {CLASSES: "one bar before", GIVEN: "octave kept"}
-"""The table of each space that adds up to the one of keys."""
-
 
 def pair(run: Run, model: str, rival: str = "") -> dict[str, Networks]:
     """The thesis's networks and a model's, by name: the run's own, or the thesis's from a folder, ``rival``.
@@ -76,11 +73,11 @@ def judged(both: dict[str, Networks], train: Pieces, test: Pieces, device="cpu")
     Tables are fitted on ``train``. In the space of keys classes and keys given classes are added.
     """
     steps = {}
-    for space, tables in ((CLASSES, axis.class_tables), (GIVEN, axis.key_tables), (KEYS, lambda _: {})):
-        judges = {name: axis.network_judge(network) for name, network in _in(both, space).items()} | tables(train)
-        steps[space] = axis.step_table(judges, test, device) if judges else steps[CLASSES][["piece", "step"]]
+    for space, tables in ((CLASSES, axis.class_tables), (GIVEN, axis.key_tables), (KEYS, axis.added_tables)):
+        judges = {name: axis.network_judge(network) for name, network in _in(both, space).items()}
+        steps[space] = axis.step_table(judges | tables(train), test, device)
     added = {name: steps[CLASSES][name] + steps[GIVEN][name] for name in both if name in steps[CLASSES]}
-    steps[KEYS] = steps[KEYS].assign(**added, tables=sum(steps[space][best] for space, best in BEST.items()))
+    steps[KEYS] = steps[KEYS].assign(**added)[["piece", "step", *both, "tables"]]
     return {space: axis.by_piece(table) for space, table in steps.items() if both.keys() <= set(table)}
 
 

@@ -41,17 +41,18 @@ def _steps(run: Run, name: str, network: Network, progress) -> pd.DataFrame:
     """Nats of every step as :func:`axis.step_table` gives them, of a network called ``name`` and its space's tables."""
     test, train = Fragments(samples.held_out_pieces(run), 2).pieces, run.splits["train"]
     held = network.space == DURATIONS
-    tables = {CLASSES: axis.class_tables, GIVEN: axis.key_tables}.get(network.space, lambda _: {})(train)
+    tables = {CLASSES: axis.class_tables, GIVEN: axis.key_tables, KEYS: axis.added_tables}
     known = {"particles": run.preset.particles} if hasattr(network, "particles") else {}
     known |= {"whole": True} if held else {}
-    judges = {name: axis.network_judge(network, **known)} | tables
+    judges = {name: axis.network_judge(network, **known)} | tables.get(network.space, lambda _: {})(train)
     return axis.step_table(judges, test.told() if held else test, run.device, progress, held)
 
 
 def _both(name: str, classes: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
     """Nats of every step of both stages, the chain rule; minus infinity for a step that either's space leaves out."""
     possible = np.isfinite(classes).all(axis=1) & np.isfinite(given).all(axis=1)
-    return classes[["piece", "step"]].assign(**{name: (classes[name] + given[name]).where(possible, -np.inf)})
+    return classes[["piece", "step"]].assign(**{name: (classes[name] + given[name]).where(possible, -np.inf)},
+                                             tables=classes["one bar before"] + given["octave kept"])
 
 
 def _table(steps: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:

@@ -19,12 +19,13 @@ from octavoice.training.networks import Networks
 from octavoice.training.run import Run
 
 
-def networks_of(run: Run, folder: str = "") -> Networks:
+def networks_of(run: Run, folder: str = "", model: str = "thesis") -> Networks:
     """The run's networks, trained if need be, or those of a ``folder`` of weights, which come without metrics."""
     if not folder:
-        return networks.obtain(run)
-    read = weights.load(Path(folder).expanduser())
-    return Networks(read.model, tuple(network.to(run.device) for network in read.stages), (pd.DataFrame(),) * 2)
+        return networks.obtain(run, model)
+    read = weights.load(Path(folder).expanduser(), model)
+    stages = tuple(network.to(run.device) for network in read.stages)
+    return Networks(read.model, stages, (pd.DataFrame(),) * len(stages))
 
 
 def held_out_pieces(run: Run) -> list[Piece]:
@@ -72,6 +73,13 @@ def continue_primes(run: Run, networks: Networks, prime: np.ndarray, durations: 
     return composer, composer.compose(prime, run.preset.new_steps, run.seed, progress=bar, durations=durations)
 
 
+def read_by_own(run: Run, networks: Networks, prime: np.ndarray) -> Composition | None:
+    """The same primes with the voices fed their own samples while they are read; nothing of a model without voices."""
+    if not any(hasattr(network, "truthful") for network in networks.stages):
+        return None
+    return continue_primes(run, networks, prime, truthful=False)[1]
+
+
 def triad_step(composition: Composition) -> tuple[int, int]:
     """``(sample, new step)`` at which the voices decide a triad, for Fig. 15.
 
@@ -107,7 +115,8 @@ def decoding_stages(composer: Composer, composition: Composition, seed: int, sam
             "masked": unmasked * allowed, "keys": composition.roll[t, sample]}
 
 
-def judge_keys(prime: np.ndarray, composition: Composition, pieces: list[Piece], fed_own: Composition) -> pd.DataFrame:
+def judge_keys(prime: np.ndarray, composition: Composition, pieces: list[Piece],
+               fed_own: Composition | None = None) -> pd.DataFrame:
     """How well music stays in key: share of onsets in the scale, for samples and for real pieces.
 
     ``fed_own`` continues the same primes with the voices fed their own samples while they are read.
@@ -118,7 +127,7 @@ def judge_keys(prime: np.ndarray, composition: Composition, pieces: list[Piece],
     """
     start, steps = composition.start, len(composition.x12) - composition.start
     heard = [compress(prime[:, i]) for i in range(prime.shape[1])]
-    ours, own = ([(heard[i], c.x12[start:, i]) for i in range(len(heard))] for c in (composition, fed_own))
+    ours, own = ([(heard[i], c.x12[start:, i]) for i in range(len(heard)) if c] for c in (composition, fed_own))
     real = [(compress(p.roll[:start]), compress(p.roll[start:start + steps])) for p in pieces if p.steps > 2 * start]
     shuffled = [(ours[i][0], ours[i - 1][1]) for i in range(len(ours))]
     sets = {"samples": ours, "held-out pieces": real, "samples, another's prime": shuffled,

@@ -42,6 +42,7 @@ class Only:
         """See the class. KeyError for a part that there is not."""
         if self.has[part]:
             return show()
-        told = f"Does not apply to {self.model}: {LACKS[part]}" + ("; in its place:" if instead else ".")
-        display(Markdown(f"*{told}*"))
-        return instead() if instead else None
+        if not instead:
+            return display(Markdown(f"*Does not apply to {self.model}: {LACKS[part]}.*"))
+        display(Markdown(f"*Of {self.model}, since {LACKS[part]}:*"))
+        return instead()

@@ -13,7 +13,7 @@ import yaml
 
 from octavoice import paths, provenance
 from octavoice.provenance import imports, modules, reached
-from octavoice.training import presets
+from octavoice.training import models, presets
 from octavoice.training.presets import Preset
 
 TRAINING = ("octavoice.training.networks", "octavoice.training.run")
@@ -79,8 +79,9 @@ class Work:
 
     def trainings(self, step: str) -> list[str]:
         """The manifests of those trainings: of the whole model where any step needs it, so that none trains twice."""
-        whole = {name for each in self.steps for name in self.models(each) if "-" not in name}
-        asked = [model if (model := name.partition("-")[0]) in whole else name for name in self.models(step)]
+        whole = {name for each in self.steps for name in self.models(each) if name in models.MODELS}
+        asked = [model if name not in whole and (model := name.rpartition("-")[0]) in whole else name
+                 for name in self.models(step)]
         return [f"training_{name}" for name in dict.fromkeys(asked)]
 
     def options(self) -> list[str]:

@@ -33,7 +33,7 @@ class NotebookRun(Run):
     Made by :func:`~octavoice.laboratory.notebook.start`.
 
     On a ``model`` other than its own, a notebook's manifest is called after both and its files lie in folders of
-    the model's name, so that one run can hold what it says of several models.
+    the model's name, so that one run can hold what it says of several models; ``by`` names it in titles.
 
     What is written with ``corpus_music=True`` holds more of a corpus's piece than a sample's bar of prime: the
     manifest names it as ``private``, and it is not published.
@@ -50,7 +50,7 @@ class NotebookRun(Run):
                  apart: dict | None = None, model: str = ""):
         super().__init__(preset, corpus, seed, device, apart)
         self.notebook = f"{notebook}-{model}" if model else notebook
-        self.within = f"{model}/" if model else ""
+        self.within, self.by = (f"{model}/", f" by {model}") if model else ("", "")
         self.private: list[str] = []
         self.read: dict[str, str] = {}
         self._began = time.perf_counter()

@@ -167,16 +167,20 @@ def _reader(file: PurePosixPath) -> Reader | None:
     if file.stem.startswith("levels_"):
         return lambda data: _axis(data, "")
     if file.name == "beyond_levels.csv":
-        return lambda data: _axis(data, ", in 08")
+        return lambda data: _axis(data, ", in 08", file.parent.name)
     if file.stem.endswith("_metrics"):
         return lambda data: _last_held_out(data, file.stem.removesuffix("_metrics"))
     return None
 
 
-def _axis(data: bytes, where: str) -> dict[str, float]:
-    """The levels of models on the one axis, by space; what 08 judges it judges on steps that all models can make."""
+def _axis(data: bytes, where: str, only: str = "") -> dict[str, float]:
+    """The levels of models on the one axis, by space; what 08 judges it judges on steps that all models can make.
+
+    In the folder of another model that one's ``only``.
+    """
     levels = pd.read_csv(io.BytesIO(data), index_col=[0, 1])["level"]
-    return {f"{who}: {space}{where}": level for (space, who), level in levels.items() if who in models.MODELS}
+    return {f"{who}: {space}{where}": level for (space, who), level in levels.items()
+            if who in ([only] if only else models.MODELS)}
 
 
 def _last_held_out(data: bytes, network: str) -> dict[str, float]:
@@ -196,6 +200,12 @@ def _value(label: str, key: str) -> Reader:
     return lambda data: {label: json.loads(data)[key]}
 
 
+def _within(data: bytes) -> dict[str, float]:
+    """How many statistics of a model's samples cannot be told from music; the thesis's are in every such file."""
+    return {f"statistics {name.replace('noise', 'noise of music')}": value for name, value in json.loads(data).items()
+            if name.startswith("within the noise, ") and not name.endswith(", thesis")}
+
+
 SINGLE: dict[str, Reader] = {
     "test_levels.csv": _cell("objective on test pieces", "main module", "level"),
     "test_random_batch.json": _value("objective on one random batch", "nats per step"),
@@ -206,7 +216,7 @@ SINGLE: dict[str, Reader] = {
     "c11_c13_keys.csv": _cell("samples in key by window", "samples", "in key by window"),
     "c15_key.json": _value("samples in the prime's key, minus another's", "own minus another's prime"),
     "c16_rhythm.csv": _cell("steps of samples that strike", "samples", "struck"),
-    "beyond_counted.json": _value("statistics within the noise of music, beyond", "within the noise, beyond"),
+    "beyond_counted.json": _within,
 }
 """Headline numbers that stand alone in a file."""
 

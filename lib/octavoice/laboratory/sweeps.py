@@ -7,7 +7,7 @@
     device: cpu                 # one for all
     model: thesis               # trained, and judged on the test pieces without a notebook; several as a list
     stage: main                 # that network of it alone
-    notebooks: [06_experiments] # run in full; 08_beyond on the model
+    notebooks: [06_experiments] # run in full; 06 to 08 on each of the models
     arms:                       # or several such grids; what stands above them holds for all
       - {overrides: {fragment: 128}}
 
@@ -132,12 +132,15 @@ def steps_of(arm: dict) -> tuple[str, ...]:
 
 
 def _on_models(notebook: str, names: list[str]) -> list[str]:
-    """A notebook that takes a model runs once on each whole one that is named, the others once."""
-    default = graph.parameters(notebook).get("model")
-    whole = [name for name in names if "-" not in name]
-    if default is None or not whole:
+    """A notebook that takes a model runs once on each whole one that is named, the others once.
+
+    One that sets a model beside the thesis's does not run on that one.
+    """
+    own = graph.parameters(notebook).get("model")
+    whole = [name for name in names if name in models.MODELS and (name != "thesis" or name == own)]
+    if own is None or not whole:
         return [notebook]
-    return [notebook if name == default else f"{notebook}-{name}" for name in whole if name != "thesis"] or [notebook]
+    return [notebook if name == own else f"{notebook}-{name}" for name in whole]
 
 
 def merged(works) -> list[Work]:

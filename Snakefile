@@ -1,4 +1,5 @@
-"""The graph of runs: corpus → training of each model → notebooks 06 to 08 and levels, corpus → 01 to 05; → hand-over.
+"""The graph of runs: corpus → training of each model → notebooks 06 to 08 and levels, corpus → 01 to 05, what is
+committed → 09 and 10; → hand-over.
 
 It is asked for one run (preset, corpus, seed) with all notebooks, or for the runs of a sweep. A step depends on the
 code that it imports, and on no other. A step's one declared output is the manifest it writes at its end (the names

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -52,15 +53,18 @@ def test_a_notebook_depends_on_its_own_rooms(checkout):
 
 
 def test_what_is_committed_is_read_by_all_but_the_first_two(checkout, tmp_path, monkeypatch):
+    """By 09 the survey's runs, by the others those of the thesis's scale."""
     imports = [graph.notebook_imports(checkout / "notebooks" / f"{name}.ipynb") for name in handover.NOTEBOOKS]
     monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
-    before = [graph.committed_state(names) for names in imports]
-    assert [bool(state) for state in before] == [False] * 2 + [True] * 7
-    index = tmp_path / "results/thesis/bach/seed-1/index.json"
-    index.parent.mkdir(parents=True)
-    index.write_text("{}")
-    after = [graph.committed_state(names) for names in imports]
-    assert [a != b for a, b in zip(before, after, strict=True)] == [False] * 2 + [True] * 7
+    states = [[graph.committed_state(names) for names in imports]]
+    for file in ("thesis/bach/seed-1/index.json", "survey/bach/lstm/seed-1.json"):
+        (tmp_path / "results" / file).parent.mkdir(parents=True)
+        (tmp_path / "results" / file).write_text("{}")
+        states.append([graph.committed_state(names) for names in imports])
+    read, survey = ([a != b for a, b in zip(*pair, strict=True)] for pair in pairwise(states))
+    assert [bool(state) for state in states[0]] == [False] * 2 + [True] * 8
+    assert read == [name not in ("01_data", "02_octave_compression", "09_survey") for name in handover.NOTEBOOKS]
+    assert survey == [name == "09_survey" for name in handover.NOTEBOOKS]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from octavoice.laboratory.handover import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
-BESIDE = {"compose", "listening_test", "sweep", "09_survey"}
+BESIDE = {"compose", "listening_test", "sweep"}
 """Notebooks beside the thesis's, which the graph of one run does not have; their parameters are their own."""
 # A path of somebody's machine, at the start of a word: /home/…, /tmp/…, C:\…
 MACHINE_PATH = re.compile(

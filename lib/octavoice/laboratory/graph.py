@@ -23,9 +23,12 @@ JUDGING = ("octavoice.evidence.judging", *TRAINING)
 TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
 """The notebooks that need trained networks, and of which models; the last is its own, in place of which it may be run
 on another."""
-COMMITTED = {"octavoice.laboratory.published", "octavoice.laboratory.compared", "octavoice.laboratory.claims_command",
-             "octavoice.evidence.short_trainings"}
-"""The modules through which a notebook reads runs that are committed."""
+RUNS = "thesis/*/seed-*/index.json"
+COMMITTED = {"octavoice.laboratory.published": RUNS, "octavoice.laboratory.compared": RUNS,
+             "octavoice.laboratory.claims_command": RUNS, "octavoice.evidence.short_trainings": RUNS,
+             "octavoice.evidence.survey_runs": "survey/**/*.*"}
+"""The modules through which a notebook reads what is committed under ``results``, and what that is. Every run's index
+holds the hashes of all its figures and results."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,8 @@ def folder_state(corpus: str) -> str:
 
 
 def committed_state(names: Iterable[str]) -> str:
-    """A hash of what is committed under ``results/thesis`` if modules ``names`` read it, else nothing.
-
-    Every run's index there holds the hashes of all its figures and results.
-    """
-    if COMMITTED.isdisjoint(names):
-        return ""
-    folder = paths.checkout() / "results" / "thesis"
-    return provenance.digest({index.relative_to(folder).as_posix(): provenance.sha256(index)
-                              for index in folder.glob("*/seed-*/index.json")})
+    """A hash of what modules ``names`` read of what is committed under ``results``; nothing if they read none of it."""
+    folder, read = paths.checkout() / "results", sorted({COMMITTED[name] for name in names if name in COMMITTED})
+    found = {path.relative_to(folder).as_posix(): provenance.sha256(path)
+             for pattern in read for path in folder.glob(pattern) if path.is_file()}
+    return provenance.digest(found) if read else ""

@@ -25,6 +25,7 @@ NOTEBOOKS = (
     "06_experiments",
     "07_discussion",
     "08_beyond",
+    "09_survey",
     "10_verdicts",
 )
 TRAINING = "06_experiments"

@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from octavoice.composer import StepLSTM
+from octavoice.composer import StepGRU, StepLSTM
 from octavoice.music.roll import clock
 from octavoice.thesis.attention import HISTORY, PERIODS, MainModule, MainState, read_past
 from octavoice.thesis.generator import OctaveGenerator
@@ -107,16 +107,16 @@ def test_the_lstm_equations_are_torchs_cell():
     torch.testing.assert_close((h, c), (h_end[0], c_end[0]), atol=1e-14, rtol=0)
 
 
-def test_single_steps_of_the_quick_form_are_torchs():
-    lstm = torch.nn.LSTM(7, 5).double()
-    quick = deepcopy(lstm)
-    quick.__class__ = StepLSTM
+@pytest.mark.parametrize("form", [StepLSTM, StepGRU])
+def test_single_steps_of_the_quick_form_are_torchs(form):
+    net = form.__base__(7, 5).double()
+    quick = deepcopy(net)
+    quick.__class__ = form
     x = torch.randn(6, 3, 7, dtype=torch.float64)
-    expected, end = lstm(x)
+    expected, end = net(x)
     state, outputs = None, []
     for x_t in x:
         output, state = quick(x_t[None], state)
         outputs.append(output)
-    assert torch.allclose(torch.cat(outputs), expected, rtol=0, atol=1e-14)
-    assert all(torch.allclose(ours, theirs, rtol=0, atol=1e-14) for ours, theirs in zip(state, end, strict=True))
+    torch.testing.assert_close((torch.cat(outputs), state), (expected, end), rtol=0, atol=1e-14)
     assert torch.equal(quick(x)[0], expected)

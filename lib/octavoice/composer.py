@@ -96,7 +96,7 @@ class Composer:
             left = durations if past_durations is None else _left(torch.cat([past_durations, durations[None]]))
         return ComposerState(step, x12, keys, durations, left, self._told(stages, left))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, state: ComposerState, uniforms: Tensor, truth: tuple[Tensor, ...] | None = None):
         """One step: the new state, and by name how it came about, each ``(batch, …)``.
 
@@ -189,6 +189,18 @@ class StepLSTM(nn.LSTM):
         return h[None], (h[None], c[None])
 
 
+class StepGRU(nn.GRU):
+    """The same of a one-layer ``nn.GRU``."""
+
+    def forward(self, x: Tensor, h: Tensor | None = None):
+        """As ``nn.GRU``: ``x`` ``(time, batch, input)`` and ``h`` ``(1, batch, hidden)``."""
+        if len(x) > 1:
+            return super().forward(x, h)
+        h = x.new_zeros(x.shape[1], self.hidden_size) if h is None else h[0]
+        h = torch.gru_cell(x[0], h, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)[None]
+        return h, h
+
+
 def _compress(x: Tensor) -> Tensor:
     """Octave compression (§6.2) of ``(…, key)``."""
     return torch.from_numpy(compress(x.numpy()))
@@ -198,8 +210,9 @@ def _frozen_copy(network: Network) -> Network:
     """A float64 copy on the CPU, quick at single steps."""
     copy = deepcopy(network).cpu().double().eval().requires_grad_(False)
     for part in copy.modules():
-        if type(part) is nn.LSTM:
-            part.__class__ = StepLSTM
+        for quick in (StepLSTM, StepGRU):
+            if type(part) is quick.__base__:
+                part.__class__ = quick
     return copy
 
 

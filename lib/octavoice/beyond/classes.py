@@ -10,8 +10,12 @@ all twelve are decided from A to G♯, each given those before it, so the likeli
 
 One network has two likelihoods: of onsets alone, and, where a batch tells durations, of onsets given how long earlier
 notes are held. The second goes with the third stage's, the first on the axis of onsets.
+
+What is told of the past has no weights. One code works it out, of tensors for sequences, on any device, and of numpy's
+arrays when a step is made, whose calls take a fifth of the time: functions of an :data:`Array` take either.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +26,13 @@ from torch.nn import functional
 
 from octavoice.model import CLASSES as IN_CLASSES
 from octavoice.model import HISTORY, KEEP, Drop, Network, Step, Tensors, dropper, precise, uniforms
-from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
-from octavoice.thesis.attention import PERIODS, LSTMState, read_past
+from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS, clock
+from octavoice.thesis.attention import PERIODS, LSTMState
 
 RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 512)
 """Shares by which the running means of every class move at each step: half a bar, two, eight and 32 bars."""
 MATCH_RATE = 1 / 8
-SILENCES = (0, 1, 3, 7, 15, 31, 63)
+SILENCES = np.array([0, 1, 3, 7, 15, 31, 63])
 """The length of a silence is told as which of these, in steps, it exceeds."""
 HIDDEN_PAST = 0.1
 """Share of training fragments that begin as if nothing had been before them, like a short prime."""
@@ -42,33 +46,72 @@ DROPOUT = 0.0
 RELATIVE = 1 + len(PERIODS) + len(RATES)
 GENERAL = CLOCK_BITS + len(SILENCES) + 2 * len(PERIODS)
 HELD = 2 * CLASSES + 1
-MEAN_RATES = torch.tensor([r for r in RATES for _ in range(CLASSES)] + [*RATES] + [MATCH_RATE] * 2 * len(PERIODS),
-                          dtype=torch.double)
+MEAN_RATES = np.array([r for r in RATES for _ in range(CLASSES)] + [*RATES] + [MATCH_RATE] * 2 * len(PERIODS))
 MEANS = len(MEAN_RATES)
-TICKS = (torch.arange(2**CLOCK_BITS)[:, None] >> torch.arange(CLOCK_BITS - 1, -1, -1)) & 1
+ENDS = np.cumsum([0, CLASSES * len(RATES), len(RATES), len(PERIODS), len(PERIODS)])
+"""Where in the means those of classes, of what is known, of repetition and of what could have been repeated lie."""
+TICKS = clock(np.arange(2**CLOCK_BITS)).astype(float)
+AGO = np.array(PERIODS)
+Array = Tensor | np.ndarray
+
+
+def library(x: Array):
+    """torch or numpy, whichever ``x`` is of."""
+    return np if isinstance(x, np.ndarray) else torch
+
+
+def like(constant: np.ndarray, x: Array) -> Array:
+    """A constant as ``x`` is: an array, or a tensor of its dtype on its device."""
+    return constant if isinstance(x, np.ndarray) else torch.from_numpy(constant).to(x)
+
+
+def toward(x: Array, end: Array, rate: Array) -> Array:
+    """Means moved towards ``end`` by the shares ``rate``."""
+    return x + rate * (end - x) if isinstance(x, np.ndarray) else torch.lerp(x, end, rate)
+
+
+def padded(x: Array, low: int, high: int) -> Array:
+    """``x`` with so many zeros before and after it along its last axis."""
+    if not isinstance(x, np.ndarray):
+        return functional.pad(x, (low, high))
+    wide = np.zeros((*x.shape[:-1], low + x.shape[-1] + high), x.dtype)
+    wide[..., low:low + x.shape[-1]] = x
+    return wide
+
+
+def octaves(x: Array) -> Array:
+    """Keys by octave and class, ``(…, key)`` to ``(…, octave, pitch_class)``; zeros where the keyboard has none."""
+    return padded(x, 0, -x.shape[-1] % CLASSES).reshape(*x.shape[:-1], -1, CLASSES)
+
+
+def window(x: Array, first: Array, width: int) -> Array:
+    """Places of each row from its ``first`` ``(row,)`` on: ``(row, view, place)`` to ``(row, view, width)``."""
+    if isinstance(x, np.ndarray):
+        return np.stack([row[:, start:start + width] for row, start in zip(x, first.tolist(), strict=True)])
+    places = torch.arange(width, device=x.device) + first[:, None]
+    return x.gather(-1, places[:, None].expand(-1, x.shape[1], -1))
 
 
 class Memory(NamedTuple):
     """What is kept of the steps so far, besides the recurrent states.
 
-    ``past`` ``(129, batch, pitch_class)``: the newest steps, oldest first, and ``known`` ``(129, batch, 1)``, 0
-    before the piece; ``means`` ``(batch, 68)``: running means; ``silence`` ``(batch,)``: steps since an onset.
+    ``line`` ``(129, batch, 13)``: the newest steps, oldest first, the classes of each and a 1, or 0 before the piece;
+    ``means`` ``(batch, 68)``: running means; ``silence`` ``(batch,)``: steps since an onset.
     """
 
-    past: Tensor
-    known: Tensor
-    means: Tensor
-    silence: Tensor
+    line: Array
+    means: Array
+    silence: Array
 
 
 class State(NamedTuple):
     """After a step was heard: the step itself, its number, the memory before it, what is ``held`` ``(batch, 25)`` (see
-    :func:`still_held`) and the recurrent states."""
+    :func:`still_held`), all of them arrays, and the recurrent states."""
 
-    x: Tensor
+    x: np.ndarray
     position: int
     memory: Memory
-    held: Tensor
+    held: np.ndarray
     lower: LSTMState | None = None
     upper: LSTMState | None = None
 
@@ -76,66 +119,72 @@ class State(NamedTuple):
 def blank(x: Tensor) -> Memory:
     """The memory before a piece, of the dtype and batch size of ``x`` ``(…, batch, pitch_class)``."""
     batch = x.shape[-2]
-    return Memory(x.new_zeros(HISTORY + 1, batch, CLASSES), x.new_zeros(HISTORY + 1, batch, 1),
-                  x.new_zeros(batch, MEANS), x.new_zeros(batch))
+    return Memory(x.new_zeros(HISTORY + 1, batch, CLASSES + 1), x.new_zeros(batch, MEANS), x.new_zeros(batch))
 
 
-def remember(memory: Memory, x: Tensor, known: Tensor) -> tuple[Memory, Tensor, Tensor]:
+def before(line: Array, first: int, count: int) -> tuple[Array, Array]:
+    """What lies each period before ``count`` steps of a ``line`` ``(…, batch, 13)``, numbered from ``first``.
+
+    Its classes ``(time, batch, period, pitch_class)``, and 0 where it is before the piece ``(time, batch, period)``.
+    """
+    found = line[np.arange(first, first + count)[:, None] - AGO].swapaxes(1, 2)
+    return found[..., :CLASSES], found[..., CLASSES]
+
+
+def remember(memory: Memory, x: Array, known: Array) -> tuple[Memory, Array, Array, Array]:
     """Take in ``x`` ``(time, batch, pitch_class)``, of which ``known`` ``(time, batch, 1)`` is 0 before the piece.
 
-    Returns the memory after it, and after each step the running means ``(time, batch, 68)`` and the silences
-    ``(time, batch)``. Any number of steps at once gives the same as one at a time.
+    Returns the memory after it, the line of all steps ``(129 + time, batch, 13)``, and after each step the running
+    means ``(time, batch, 68)`` and the silences ``(time, batch)``. Any number of steps at once gives the same as one
+    at a time.
     """
-    line, told = torch.cat([memory.past, x]), torch.cat([memory.known, known])
-    before = torch.stack([line[HISTORY + 1 - h:][:len(x)] for h in PERIODS], dim=2)
-    comparable = torch.cat([told[HISTORY + 1 - h:][:len(x)] for h in PERIODS], dim=2)
-    both = (x[:, :, None] * before).sum(dim=-1) * comparable
-    either = torch.maximum(x[:, :, None], before).sum(dim=-1) * comparable
-    now = torch.cat([x.repeat(1, 1, len(RATES)), known.expand(-1, -1, len(RATES)), both, either], dim=-1)
-    means, series, rate = memory.means, [], MEAN_RATES.to(x)
-    for step in now:
-        means = torch.lerp(means, step, rate)
-        series.append(means)
-    time = torch.arange(len(x), device=x.device)[:, None]
-    last = torch.where(x.any(dim=-1), time, -1).cummax(dim=0).values
-    silence = torch.where(last >= 0, time - last, memory.silence + time + 1).to(x.dtype)
-    return (Memory(line[-HISTORY - 1:], told[-HISTORY - 1:], means, silence[-1]), torch.stack(series), silence)
+    xp = library(x)
+    line = xp.concatenate([memory.line, xp.concatenate([x, known], axis=-1)])
+    earlier, comparable = before(line, HISTORY + 1, len(x))
+    both = (x[:, :, None] * earlier).sum(axis=-1) * comparable
+    either = xp.maximum(x[:, :, None], earlier).sum(axis=-1) * comparable
+    now = xp.concatenate([*[x] * len(RATES), *[known] * len(RATES), both, either], axis=-1)
+    means, silence, series, rate = memory.means, memory.silence, [], like(MEAN_RATES, x)
+    for step, quiet in zip(now, 1 - xp.amax(x, axis=-1), strict=True):
+        means, silence = toward(means, step, rate), (silence + 1) * quiet
+        series.append((means, silence))
+    return Memory(line[-HISTORY - 1:], means, silence), line, *map(xp.stack, zip(*series, strict=True))
 
 
-def describe(x: Tensor, memory: Memory, means: Tensor, silence: Tensor, ticks: Tensor) -> tuple[Tensor, Tensor]:
-    """s_t of every step: the input of the first LSTM ``(time, batch, 185)``, and the reads in it.
+def describe(x: Array, line: Array, means: Array, silence: Array, ticks: Array, held: Array) -> tuple[Array, Array]:
+    """s_t of every step: the input of the first LSTM ``(time, batch, 210)``, and the reads in it.
 
-    ``memory`` is that *before* ``x``, ``means`` and ``silence`` those after each step; ``ticks``
-    ``(time, batch, 6)``. Reads are ``(time, batch, period, pitch_class)``.
+    ``line``, ``means`` and ``silence`` as :func:`remember` gives them; ``ticks`` ``(time, batch, 6)``, ``held``
+    ``(time, batch, 25)``. Reads are ``(time, batch, period, pitch_class)``.
     """
-    known = torch.cat([memory.known, torch.ones_like(x[..., :1])])
-    reads = read_past(x, memory.past, PERIODS).transpose(1, 2)
-    told = torch.cat([known[HISTORY + 2 - h:][:len(x)] for h in PERIODS], dim=-1)
-    often, weight, both, either = means.split([CLASSES * len(RATES), len(RATES), len(PERIODS), len(PERIODS)], dim=-1)
-    often = 2 * often.unflatten(-1, (len(RATES), CLASSES)) / weight.clamp_min(1e-3)[..., None]
+    xp, (reads, told) = library(x), before(line, HISTORY + 2, len(x))
+    often, weight, both, either = (means[..., a:b] for a, b in pairwise(ENDS))
+    often = 2 * often.reshape(*weight.shape, CLASSES) / weight.clip(1e-3)[..., None]
     match = (both / MATCH_RATE + 0.1) / (either / MATCH_RATE + 0.5)
-    lengths = (silence[..., None] > x.new_tensor(SILENCES)).to(x.dtype)
-    return torch.cat([x, reads.flatten(2), often.flatten(2), ticks, lengths, match, told], dim=-1), reads
+    lengths = xp.asarray(silence[..., None] > like(SILENCES, x), dtype=x.dtype)
+    parts = [x, reads.reshape(*x.shape[:2], -1), often.reshape(*x.shape[:2], -1), ticks, lengths, match, told, held]
+    return xp.concatenate(parts, axis=-1), reads
 
 
-def piece_clock(position: Tensor, like: Tensor) -> Tensor:
-    """The clock of the steps numbered ``position`` ``(time, batch)`` from the piece's start: ``(time, batch, 6)``."""
-    return TICKS.to(like)[position.long() % 2**CLOCK_BITS]
+def piece_clock(position: Array, x: Array) -> Array:
+    """The clock of the steps numbered ``position`` ``(…,)`` from the piece's start, ``(…, 6)``, as ``x`` is."""
+    return like(TICKS, x)[position % 2**CLOCK_BITS]
 
 
-def size(steps: Tensor) -> Tensor:
+def size(steps: Array) -> Array:
     """A duration in steps as nets see it: 1/7 for one step, 6/7 for 32, 1 from 64 on; 0 where nothing is."""
-    return torch.where(steps > 0, torch.log2(2 * steps.clamp(1, 64)) / 7, torch.zeros_like(steps))
+    return library(steps).log2(2 * steps.clip(0.5, 64)) / 7
 
 
-def still_held(left: Tensor) -> Tensor:
+def still_held(left: Array) -> Array:
     """What a step leaves of ``left`` ``(…, key)``, the steps for which each key sounds from it on: ``(…, 25)``.
 
     Of every class the size of the longest rest, whether a note of it ends with the step, and a 1, for told.
     """
-    both = torch.stack([size((left - 1).clamp_min(0)), (left == 1).to(left.dtype)], dim=-2)
-    classes = functional.pad(both, (0, -both.shape[-1] % CLASSES)).unflatten(-1, (-1, CLASSES)).amax(dim=-2).flatten(-2)
-    return torch.cat([classes, torch.ones_like(classes[..., :1])], dim=-1)
+    xp = library(left)
+    both = xp.stack([size(left - 1), xp.asarray(left == 1, dtype=left.dtype)], axis=-2)
+    classes = xp.amax(octaves(both), axis=-2).reshape(*left.shape[:-1], 2 * CLASSES)
+    return xp.concatenate([classes, xp.ones_like(classes[..., :1])], axis=-1)
 
 
 def mistaken(classes: Tensor, wrong: Tensor, away: Tensor) -> Tensor:
@@ -207,20 +256,19 @@ class ClassChain(Hearing):
         self.direct = nn.Linear(lower + upper, CLASSES)
         nn.init.constant_(self.direct.bias, -2.0)
 
-    def forward(self, x: Tensor, ticks: Tensor, memory: Memory, held: Tensor, lower=None, upper=None,
-                drop: Drop = KEEP):
+    def forward(self, x: Array, ticks: Array, memory: Memory, held: Array, lower=None, upper=None, drop: Drop = KEEP):
         """Run over any number of steps; one step at a time gives the same as all at once.
 
         ``x`` ``(time, batch, pitch_class)``, ``ticks`` ``(time, batch, 6)``, ``held`` ``(time, batch, 25)``; returns
         the chain's input at every step (see :meth:`chain`), the attention ``(time, batch, period)``, the memory and
         both recurrent states.
         """
-        after, means, silence = remember(memory, x, torch.ones_like(x[..., :1]))
-        told, reads = describe(x, memory, means, silence, ticks)
-        u, lower = self.lower(torch.cat([told, held], dim=-1), lower)
+        after, *found = remember(memory, x, library(x).ones_like(x[..., :1]))
+        told, reads = map(torch.as_tensor, describe(x, *found, ticks, held))
+        u, lower = self.lower(told, lower)
         u = drop(u)
         attention = torch.softmax(precise(self.attention(u)), dim=-1)
-        read = torch.einsum("tbh,tbhp->tbp", attention, reads)
+        read = (attention[..., None, :] @ reads)[..., 0, :]
         v, upper = self.upper(torch.cat([u, read.to(u.dtype)], dim=-1), upper)
         both = torch.cat([u, drop(v)], dim=-1)
         return (self.features(both), precise(self.direct(both))), attention, after, lower, upper
@@ -292,33 +340,30 @@ class ClassChain(Hearing):
         if past is not None:
             known = (torch.arange(position - len(past), position) >= 0).to(first.dtype)
             memory, *_ = remember(memory, past, known[:, None, None].expand(-1, len(first), -1))
-        return State(first, position, memory, first.new_zeros(len(first), HELD))
+        return State(first.numpy(), position, Memory(*(part.numpy() for part in memory)), np.zeros((len(first), HELD)))
 
     def told(self, state: State, left: Tensor) -> State:
         """See :meth:`octavoice.model.Network.told`."""
-        return state._replace(held=still_held(left))
+        return state._replace(held=still_held(left.numpy()))
 
     def step(self, state: State, draws: Tensor, heard: Tensor | None = None, given: Tensor | None = None) -> Step:
         """See :meth:`octavoice.model.Network.step`."""
-        ticks = piece_clock(torch.full((1, 1), state.position), state.x).expand(-1, len(state.x), -1)
+        ticks = piece_clock(np.full((1, len(state.x)), state.position), state.x)
         chain, attention, memory, lower, upper = self(state.x[None], ticks, state.memory, state.held[None], state.lower,
                                                       state.upper)
         x, p = self._draw(tuple(part[0] for part in chain), draws, heard)
-        after = State(x, state.position + 1, memory, torch.zeros_like(state.held), lower, upper)
-        return Step(after, x, {"attention": attention[0], "sounds": p})
+        after = State(x, state.position + 1, memory, np.zeros_like(state.held), lower, upper)
+        return Step(after, torch.from_numpy(x), {"attention": attention[0], "sounds": torch.from_numpy(p)})
 
-    def _draw(self, given: tuple[Tensor, Tensor], draws: Tensor, heard: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The twelve decisions in turn, and the probability of "sounds" that each was made with.
-
-        In numpy: at a step's size torch's own time for a call is ten times that of its arithmetic.
-        """
-        hidden, direct, sounds, silent, weight = (part.numpy() for part in (
-            *given, self.sounds, self.silent, self.weight))
-        hidden, draws = hidden.copy(), draws.numpy()
+    def _draw(self, given: tuple[Tensor, Tensor], draws: Tensor, heard: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+        """The twelve decisions in turn, and the probability of "sounds" that each was made with."""
+        hidden, direct, weight = (part.numpy() for part in (*given, self.weight))
+        adds = np.stack([self.silent.numpy(), self.sounds.numpy()], axis=1)
         values, probabilities = np.empty_like(direct), np.empty_like(direct)
+        hidden, draws = hidden.copy(), draws.numpy()
         for p in range(CLASSES):
-            logit = np.maximum(hidden, 0) @ weight[p] + direct[:, p]
-            probabilities[:, p] = expit(logit / self.temperature)
-            values[:, p] = draws[:, p] < probabilities[:, p] if heard is None else heard[:, p]
-            hidden += np.where(values[:, p, None] > 0.5, sounds[p], silent[p])
-        return torch.from_numpy(values), torch.from_numpy(probabilities)
+            probability = expit((np.maximum(hidden, 0) @ weight[p] + direct[:, p]) / self.temperature)
+            struck = draws[:, p] < probability if heard is None else heard[:, p].numpy() > 0.5
+            values[:, p], probabilities[:, p] = struck, probability
+            hidden += adds[p, struck.view(np.int8)]
+        return values, probabilities

@@ -11,11 +11,23 @@ net remembers the texture.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.beyond.classes import HIDDEN_PAST, piece_clock, size
+from octavoice.beyond.classes import (
+    HIDDEN_PAST,
+    Array,
+    library,
+    like,
+    octaves,
+    padded,
+    piece_clock,
+    size,
+    toward,
+    window,
+)
 from octavoice.beyond.keys import pick
 from octavoice.model import DURATIONS, HISTORY, Network, Step, Tensors, precise, uniforms
 from octavoice.music.durations import LONGEST
@@ -28,14 +40,14 @@ AROUND = 24
 WINDOW = 2 * AROUND + 1
 CHORDS = 2
 """Newest struck steps whose durations are remembered whole."""
-AGES = (1, 2, 4, 8, 16, 32)
+AGES = np.array([1, 2, 4, 8, 16, 32])
 """How long ago each of them was is told as which of these, in steps, it exceeds."""
-LAGS = (STEPS_PER_BAR, 2 * STEPS_PER_BAR)
+LAGS = np.array([1, 2]) * STEPS_PER_BAR
 """Steps before whose durations are read: one bar, two bars."""
 BANDS = ((0, 31), (31, 51), (51, KEYS))
 """Low, middle and high keys, whose durations are averaged apart: below E3, from there to B4, above."""
 RATES = (1 / 8, 1 / 32)
-MEAN_RATES = torch.tensor([rate for rate in RATES for _ in range(2 * len(BANDS))], dtype=torch.double)
+MEAN_RATES = np.array([rate for rate in RATES for _ in range(2 * len(BANDS))])
 VIEWS = 3 + CHORDS + len(LAGS)
 OCTAVES = -(-KEYS // 12)
 GENERAL = CLOCK_BITS + CHORDS * len(AGES) + 2 * len(BANDS) * len(RATES) + OCTAVES + 3
@@ -51,16 +63,16 @@ class Memory(NamedTuple):
     each band, of how many notes begin and of their sizes.
     """
 
-    recent: Tensor
-    chords: Tensor
-    ages: Tensor
-    latest: Tensor
-    left: Tensor
-    means: Tensor
+    recent: Array
+    chords: Array
+    ages: Array
+    latest: Array
+    left: Array
+    means: Array
 
 
 class State(NamedTuple):
-    """The number of the newest step heard, the memory after it and the recurrent state."""
+    """The number of the newest step heard, the memory after it, of arrays between steps, and the recurrent state."""
 
     position: int
     memory: Memory
@@ -75,44 +87,42 @@ def blank(x: Tensor) -> Memory:
                   x.new_zeros(batch, 2 * len(BANDS) * len(RATES)))
 
 
-def banded(x: Tensor) -> Tensor:
+def banded(x: Array) -> Array:
     """Sums over the three bands of keys: ``(…, key)`` to ``(…, band)``."""
+    if isinstance(x, np.ndarray):
+        return np.add.reduceat(x, [low for low, _ in BANDS], axis=-1)
     return torch.stack([x[..., low:high].sum(dim=-1) for low, high in BANDS], dim=-1)
 
 
-def hear(memory: Memory, steps: Tensor, sizes: Tensor, now: Tensor) -> Memory:
+def hear(memory: Memory, steps: Array, sizes: Array, now: Array) -> Memory:
     """Take in one step: durations ``steps`` ``(batch, key)``, their ``sizes``, and ``now`` ``(batch, 6)``, how many
     notes begin in each band and the sum of their sizes.
 
     ``recent`` is left as it is: who hears many steps moves it once.
     """
-    begun = steps > 0
-    struck = begun.any(dim=-1)[:, None]
-    chords = torch.where(struck[..., None], torch.cat([sizes[:, None], memory.chords[:, :-1]], dim=1), memory.chords)
-    ages = torch.where(struck, torch.cat([torch.zeros_like(memory.ages[:, :1]), memory.ages[:, :-1]], dim=1),
-                       memory.ages)
-    return memory._replace(chords=chords, ages=(ages + 1).clamp_max(HISTORY),
-                           latest=torch.where(begun, sizes, memory.latest),
-                           left=(torch.where(begun, steps, memory.left) - 1).clamp_min(0),
-                           means=torch.lerp(memory.means, now.repeat(1, len(RATES)), MEAN_RATES.to(now)))
+    xp, begun, rate = library(steps), steps > 0, like(MEAN_RATES, steps)
+    struck = begun.any(axis=-1)[:, None]
+    chords = xp.where(struck[..., None], xp.concatenate([sizes[:, None], memory.chords[:, :-1]], axis=1), memory.chords)
+    ages = xp.where(struck, padded(memory.ages[:, :-1], 1, 0), memory.ages)
+    return memory._replace(chords=chords, ages=(ages + 1).clip(max=HISTORY),
+                           latest=xp.where(begun, sizes, memory.latest),
+                           left=(xp.where(begun, steps, memory.left) - 1).clip(0),
+                           means=toward(memory.means, xp.concatenate([now] * len(RATES), axis=-1), rate))
 
 
-def remember(memory: Memory, steps: Tensor) -> list[Memory]:
+def remember(memory: Memory, steps: Array, sizes: Array, now: Array) -> list[Memory]:
     """Take in durations ``steps`` ``(time, batch, key)``: the memory after each step, ``recent`` up to date in the
-    last only."""
-    sizes = size(steps)
-    now, series = torch.cat([banded((steps > 0).to(steps.dtype)), banded(sizes)], dim=-1), []
-    for t, step in enumerate(steps):
-        memory = hear(memory, step, sizes[t], now[t])
+    last only. ``sizes`` and ``now`` as for :func:`hear`, of every step."""
+    series = []
+    for step in zip(steps, sizes, now, strict=True):
+        memory = hear(memory, *step)
         series.append(memory)
-    return [*series[:-1], memory._replace(recent=torch.cat([memory.recent, sizes])[-LAGS[-1]:])]
+    return [*series[:-1], memory._replace(recent=library(steps).concatenate([memory.recent, sizes])[-LAGS[-1]:])]
 
 
-def around(x: Tensor, key: Tensor) -> Tensor:
+def around(x: Array, key: Array) -> Array:
     """What lies within two octaves of a key: ``(row, view, key)`` to ``(row, view, 49)``, the key in the middle."""
-    padded = functional.pad(x, (AROUND, AROUND))
-    places = torch.arange(WINDOW, device=x.device) + key[:, None]
-    return padded.gather(-1, places[:, None].expand(-1, x.shape[1], -1))
+    return window(padded(x, AROUND, AROUND), key, WINDOW)
 
 
 class DurationChain(Network):
@@ -133,24 +143,25 @@ class DurationChain(Network):
         self.hidden = nn.Linear(hidden, hidden)
         self.lasting = nn.Linear(hidden, SINGLE + 2)
 
-    def look(self, views: Tensor, general: Tensor, x: Tensor, key: Tensor) -> Tensor:
+    def look(self, views: Array, general: Array, x: Array, key: Array) -> Tensor:
         """What is remembered and struck, seen from a key: ``(row, hidden)``.
 
         ``views`` ``(row, 7, key)``, the last of them what is struck; ``general`` ``(row, 78)``, texture included; ``x``
         ``(row, key)`` what is struck.
         """
-        place = torch.arange(KEYS, device=key.device)
-        below, above = ((x * side).sum(dim=-1, keepdim=True) for side in (place < key[:, None], place > key[:, None]))
-        own = functional.one_hot(key // 12, OCTAVES).to(views.dtype)
-        rank = torch.cat([below == 0, above == 0], dim=-1).to(views.dtype)
-        return self.views(torch.cat([around(views, key).flatten(1), general, own, rank, (below + above) / 8], dim=-1))
+        xp, row = library(x), np.arange(len(x))
+        below = x.cumsum(axis=-1)[row, key][:, None] - 1
+        above = x.sum(axis=-1)[:, None] - below - 1
+        own = like(np.eye(OCTAVES), x)[key // 12]
+        told = [around(views, key).reshape(len(x), -1), general, own, below == 0, above == 0, (below + above) / 8]
+        return self.views(torch.as_tensor(xp.concatenate(told, axis=-1)))
 
-    def logits(self, seen: Tensor, lower: Tensor, key: Tensor) -> Tensor:
+    def logits(self, seen: Tensor, lower: Array) -> Tensor:
         """``(row, 34)``: scores of 1 … 32 steps and of longer, and the logit of ending at each step after.
 
-        ``lower`` ``(row, key)`` are the sizes of the step's notes below the key.
+        ``lower`` ``(row, 49)`` are the sizes of the step's notes below a key, :func:`around` it.
         """
-        hidden = torch.relu(seen + self.lower(around(lower[:, None], key)[:, 0]))
+        hidden = torch.relu(seen + self.lower(torch.as_tensor(lower)))
         return precise(self.lasting(hidden + torch.relu(self.hidden(hidden))))
 
     def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
@@ -162,7 +173,7 @@ class DurationChain(Network):
         below = sizes * (torch.arange(KEYS, device=key.device) < key[:, None])
         with self.lowered(steps.device):
             rows = torch.cat([views[time, piece], struck[:, None]], dim=1)
-            logits = self.logits(self.look(rows, general[time, piece], struck, key), below, key)
+            logits = self.logits(self.look(rows, general[time, piece], struck, key), around(below[:, None], key)[:, 0])
         seen = torch.full_like(key, LONGEST + 1) if self.whole else len(steps) - time
         nats = nats_of(logits, steps[time, piece, key], seen)
         return nats.new_zeros(steps.shape).index_put((time, piece, key), nats).sum(dim=-1)
@@ -191,63 +202,64 @@ class DurationChain(Network):
         """The state before anything was heard, the next step's number being ``position``."""
         return State(position - 1, blank(like), like.new_zeros(1, like.shape[-2], self.texture.hidden_size))
 
-    def _hear(self, state: State, steps: Tensor) -> tuple[State, list[Memory], Tensor]:
+    def _hear(self, state: State, steps: Array) -> tuple[State, list[Memory], Tensor]:
         """Take in durations ``steps`` ``(time, batch, key)``: the state after them, and after each the memory and the
         texture ``(time, batch, 48)``."""
-        series = remember(state.memory, steps)
-        left = torch.stack([state.memory.left, *(memory.left for memory in series[:-1])])
-        time = torch.arange(1, len(steps) + 1, device=steps.device)[:, None]
-        ticks = piece_clock(state.position + time, steps).expand(-1, steps.shape[1], -1)
-        textures, last = self.texture(self._told(left, steps, ticks), state.texture.to(steps.dtype))
+        xp, sizes = library(steps), size(steps)
+        begun = xp.asarray(steps > 0, dtype=steps.dtype)
+        now = xp.concatenate([banded(begun), banded(sizes)], axis=-1)
+        series = remember(state.memory, steps, sizes, now)
+        left = xp.stack([state.memory.left, *(memory.left for memory in series[:-1])])
+        sounding = xp.asarray(left > 0, dtype=steps.dtype)
+        time = xp.arange(1, len(steps) + 1, device=steps.device)[:, None] + xp.zeros_like(steps[..., 0], dtype=int)
+        ticks = piece_clock(state.position + time, steps)
+        classes = xp.amax(octaves(begun), axis=-2)
+        told = torch.as_tensor(xp.concatenate([ticks, classes, now, banded(sounding)], axis=-1))
+        textures, last = self.texture(told, state.texture.to(told.dtype))
         return State(state.position + len(steps), series[-1], last), series, textures
 
     @staticmethod
-    def _told(left: Tensor, steps: Tensor, ticks: Tensor) -> Tensor:
-        """What the recurrent net hears of each step ``(…, batch, 27)``: what begins and how long, what sounded on."""
-        begun = (steps > 0).to(steps.dtype)
-        classes = functional.pad(begun, (0, OCTAVES * 12 - KEYS)).unflatten(-1, (OCTAVES, 12)).amax(dim=-2)
-        sounding = (left > 0).to(steps.dtype)
-        return torch.cat([ticks, classes, banded(begun), banded(size(steps)), banded(sounding)], dim=-1)
-
-    @staticmethod
-    def _facts(memory: Memory, ticks: Tensor) -> tuple[Tensor, Tensor]:
+    def _facts(memory: Memory, ticks: Array) -> tuple[Array, Array]:
         """Views and general facts from memories ``(…, batch, …)`` whose ``recent`` holds the lagged steps alone."""
-        views = torch.cat([memory.chords, torch.stack([memory.latest, size(memory.left)], dim=-2), memory.recent], -2)
-        ages = (memory.ages[..., None] > memory.ages.new_tensor(AGES)).to(views.dtype).flatten(-2)
-        return views, torch.cat([ticks, ages, memory.means], dim=-1)
+        xp, ages = library(ticks), memory.ages
+        latest = xp.stack([memory.latest, size(memory.left)], axis=-2)
+        ages = xp.asarray(ages[..., None] > like(AGES, ages), dtype=ages.dtype).reshape(*ages.shape[:-1], -1)
+        return (xp.concatenate([memory.chords, latest, memory.recent], axis=-2),
+                xp.concatenate([ticks, ages, memory.means], axis=-1))
 
     def start(self, first: Tensor, past: Tensor | None = None, position: int = 0) -> State:
         """See :meth:`octavoice.model.Network.start`; ``first`` and ``past`` are durations."""
         past = first.new_zeros(HISTORY, *first.shape) if past is None else past
-        return self._hear(self._new(past, position - HISTORY), torch.cat([past, first[None]]))[0]
+        state, *_ = self._hear(self._new(past, position - HISTORY), torch.cat([past, first[None]]))
+        return state._replace(memory=Memory(*(part.numpy() for part in state.memory)))
 
     def step(self, state: State, draws: Tensor, heard: Tensor | None = None, given: Tensor | None = None) -> Step:
         """See :meth:`octavoice.model.Network.step`; ``given`` ``(batch, key)`` are the step's keys."""
-        steps = heard if heard is not None else self._draw(state, draws, given)
-        return Step(self._hear(state, steps[None])[0], steps, {})
+        steps = heard.numpy() if heard is not None else self._draw(state, draws.numpy(), given.numpy())
+        return Step(self._hear(state, steps[None])[0], torch.from_numpy(steps), {})
 
-    def _draw(self, state: State, draws: Tensor, given: Tensor) -> Tensor:
+    def _draw(self, state: State, draws: np.ndarray, given: np.ndarray) -> np.ndarray:
         """Durations of the struck keys, the lowest of all pieces at once, then the next."""
-        steps = given.new_zeros(given.shape)
-        piece, key = torch.nonzero(given > 0, as_tuple=True)
+        steps, sizes = np.zeros_like(given), padded(np.zeros_like(given), AROUND, AROUND)
+        piece, key = np.nonzero(given)
         if not len(key):
             return steps
-        seen = self.look(*self._now(state, given, piece), key)
-        rank = (given.cumsum(dim=-1)[piece, key] - 1).long()
-        for r in range(int(rank.max()) + 1):
-            rows = rank == r
+        seen, rank = self.look(*self._now(state, given, piece), key), given.cumsum(axis=-1)[piece, key]
+        for r in range(1, int(rank.max()) + 1):
+            rows = np.flatnonzero(rank == r)
             here, own = piece[rows], key[rows]
-            logits = self.logits(seen[rows], size(steps)[here], own) / self.temperature
-            steps[here, own] = lasting(logits, draws[here, own]).to(steps.dtype)
+            logits = self.logits(seen[rows], sizes[here[:, None], own[:, None] + np.arange(WINDOW)]) / self.temperature
+            steps[here, own] = lasted = lasting(logits, draws[here, own])
+            sizes[here, own + AROUND] = size(lasted)
         return steps
 
-    def _now(self, state: State, given: Tensor, piece: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _now(self, state: State, given: np.ndarray, piece: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What :meth:`look` wants for some notes of some pieces in the step after a state."""
-        lagged = torch.stack([state.memory.recent[-h] for h in LAGS], dim=1)
-        ticks = piece_clock(torch.full((1, 1), state.position + 1), given)[0].expand(len(given), -1)
+        lagged = state.memory.recent[-LAGS].swapaxes(0, 1)
+        ticks = piece_clock(np.full(len(given), state.position + 1), given)
         views, general = self._facts(state.memory._replace(recent=lagged), ticks)
-        views = torch.cat([views, given[:, None]], dim=1)
-        return views[piece], torch.cat([general, state.texture[0]], dim=-1)[piece], given[piece]
+        views = np.concatenate([views, given[:, None]], axis=1)
+        return views[piece], np.concatenate([general, state.texture[0].numpy()], axis=-1)[piece], given[piece]
 
 
 def nats_of(logits: Tensor, steps: Tensor, seen: Tensor) -> Tensor:
@@ -265,10 +277,13 @@ def nats_of(logits: Tensor, steps: Tensor, seen: Tensor) -> Tensor:
     return torch.where(steps <= seen, known, torch.where(seen < SINGLE, survived, beyond))
 
 
-def lasting(logits: Tensor, uniforms: Tensor) -> Tensor:
+def lasting(logits: Tensor, uniforms: np.ndarray) -> np.ndarray:
     """Draw durations ``(row,)`` by inversion of ``uniforms`` ``(row,)``; see :func:`nats_of`."""
-    p = torch.softmax(logits[:, :-1], dim=-1)
     chosen = pick(logits[:, :-1], uniforms)
-    rest = ((uniforms - (1 - p[:, -1])) / p[:, -1]).clamp(0, 1 - 1e-12)
-    more = torch.floor(torch.log1p(-rest) / functional.logsigmoid(-logits[:, -1]))
-    return torch.where(chosen == SINGLE, chosen + more.long(), chosen).clamp_max(LONGEST - 1) + 1
+    longer = np.flatnonzero(chosen == SINGLE)
+    if len(longer):
+        p = torch.softmax(logits[longer, :-1], dim=-1)[:, -1].numpy()
+        rest = ((uniforms[longer] - (1 - p)) / p).clip(0, 1 - 1e-12)
+        more = np.floor(np.log1p(-rest) / functional.logsigmoid(-logits[longer, -1]).numpy())
+        chosen[longer] += np.minimum(more, LONGEST).astype(int)
+    return np.minimum(chosen, LONGEST - 1) + 1

@@ -11,11 +11,27 @@ stage one, there is a likelihood of onsets alone and one given how long earlier 
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from octavoice.beyond.classes import DROPOUT, HIDDEN_PAST, UNTOLD, Hearing, left_of, piece_clock, size
+from octavoice.beyond.classes import (
+    AGO,
+    DROPOUT,
+    HIDDEN_PAST,
+    UNTOLD,
+    Array,
+    Hearing,
+    left_of,
+    library,
+    like,
+    octaves,
+    padded,
+    piece_clock,
+    size,
+    toward,
+    window,
+)
 from octavoice.model import GIVEN, HISTORY, KEEP, Drop, Step, Tensors, dropper, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
 from octavoice.thesis.attention import PERIODS
@@ -26,16 +42,19 @@ SPAN = KEYS + 2 * CLASSES - 4
 """Keys of the moved keyboard: from an octave below the lowest key to an octave above the highest."""
 CHORDS = 4
 """Newest struck steps that are remembered whole."""
-AGES = (1, 2, 4, 8, 16, 32)
+AGES = np.array([1, 2, 4, 8, 16, 32])
 """How long ago each of them was is told as which of these, in steps, it exceeds."""
 RATES = (1 / 8, 1 / 32)
 MATCH_RATE = 1 / 8
-LAGS = (16, 32, 64, 128)
+LAGS = np.array([16, 32, 64, 128])
 """Steps before the one that is predicted whose keys are read: one, two, four, eight bars."""
 VIEWS = CHORDS + 1 + len(RATES) + len(LAGS) + 1
 GENERAL = 2 * CLASSES + CHORDS * len(AGES) + CLOCK_BITS + len(PERIODS) + 1
-MEAN_RATES = torch.tensor([r for r in RATES for _ in range(KEYS)] + [MATCH_RATE] * 2 * len(PERIODS), dtype=torch.double)
+MEAN_RATES = np.array([r for r in RATES for _ in range(KEYS)] + [MATCH_RATE] * 2 * len(PERIODS))
 MEANS = len(MEAN_RATES)
+SPREAD = np.array(RATES)[:, None] ** 0.5
+STRUCK = (np.arange(1, PATTERNS + 1)[:, None] >> np.arange(OCTAVES)) & 1
+"""Which octaves are struck in every pattern ``(255, 8)``."""
 
 
 class Memory(NamedTuple):
@@ -46,19 +65,20 @@ class Memory(NamedTuple):
     with which each class sounded last; ``means`` ``(batch, 192)``: running means of keys and of repetition.
     """
 
-    past: Tensor
-    chords: Tensor
-    ages: Tensor
-    octaves: Tensor
-    means: Tensor
+    past: Array
+    chords: Array
+    ages: Array
+    octaves: Array
+    means: Array
 
 
 class State(NamedTuple):
-    """The number of the newest step heard, the memory after it, and what it leaves held (see :func:`still_held`)."""
+    """The number of the newest step heard, the memory after it, and what it leaves held (see :func:`still_held`): both
+    of arrays."""
 
     position: int
     memory: Memory
-    held: Tensor
+    held: np.ndarray
 
 
 def blank(x: Tensor) -> Memory:
@@ -68,56 +88,54 @@ def blank(x: Tensor) -> Memory:
                   x.new_full((batch, CHORDS), HISTORY), x.new_zeros(batch, KEYS), x.new_zeros(batch, MEANS))
 
 
-def hear(memory: Memory, x: Tensor, before: Tensor, rate: Tensor) -> Memory:
+def hear(memory: Memory, x: Array, before: Array, rate: Array) -> Memory:
     """Take in one step ``x`` ``(batch, key)``; ``before`` ``(batch, period, key)`` are the steps h before it.
 
     ``past`` is left as it is: who hears many steps moves it once.
     """
-    struck = x.any(dim=-1)[:, None]
-    chords = torch.where(struck[..., None], torch.cat([x[:, None], memory.chords[:, :-1]], dim=1), memory.chords)
-    ages = torch.where(struck, torch.cat([torch.zeros_like(memory.ages[:, :1]), memory.ages[:, :-1]], dim=1),
-                       memory.ages)
-    sounding = functional.pad(x, (0, 8)).unflatten(-1, (OCTAVES, CLASSES)).any(dim=-2).tile(OCTAVES)[..., :KEYS]
-    both = (x[:, None] * before).sum(dim=-1)
-    either = x.sum(dim=-1, keepdim=True) + before.sum(dim=-1) - both
-    means = torch.lerp(memory.means, torch.cat([x] * len(RATES) + [both, either], dim=-1), rate)
-    return memory._replace(chords=chords, ages=(ages + 1).clamp_max(HISTORY),
-                           octaves=torch.where(sounding, x, memory.octaves), means=means)
+    xp, struck = library(x), x.any(axis=-1)[:, None]
+    chords = xp.where(struck[..., None], xp.concatenate([x[:, None], memory.chords[:, :-1]], axis=1), memory.chords)
+    ages = xp.where(struck, padded(memory.ages[:, :-1], 1, 0), memory.ages)
+    sounding = octaves(x).any(axis=-2)[..., np.arange(KEYS) % CLASSES]
+    both = (x[:, None] * before).sum(axis=-1)
+    either = x.sum(axis=-1)[:, None] + before.sum(axis=-1) - both
+    means = toward(memory.means, xp.concatenate([*[x] * len(RATES), both, either], axis=-1), rate)
+    return memory._replace(chords=chords, ages=(ages + 1).clip(max=HISTORY),
+                           octaves=xp.where(sounding, x, memory.octaves), means=means)
 
 
-def remember(memory: Memory, x: Tensor) -> list[Memory]:
+def remember(memory: Memory, x: Array) -> list[Memory]:
     """Take in ``x`` ``(time, batch, key)``: the memory after each step, ``past`` up to date in the last only."""
-    line, series, rate = torch.cat([memory.past, x.byte()]), [], MEAN_RATES.to(x)
+    xp, series, rate = library(x), [], like(MEAN_RATES, x)
+    line = xp.concatenate([memory.past, xp.asarray(x, dtype=xp.uint8)])
     for t, step in enumerate(x):
-        before = torch.stack([line[HISTORY + t - h] for h in PERIODS], dim=1).to(x)
-        memory = hear(memory, step, before, rate)
+        memory = hear(memory, step, line[HISTORY + t - AGO].swapaxes(0, 1), rate)
         series.append(memory)
     return [*series[:-1], memory._replace(past=line[-HISTORY:])]
 
 
-def moved(x: Tensor, pitch_class: Tensor) -> Tensor:
+def moved(x: Array, pitch_class: Array) -> Array:
     """Keyboards seen from a class: ``(row, view, key)`` to ``(row, view, 108)``; place 12 is the class's lowest key."""
-    padded = functional.pad(x, (CLASSES, SPAN - KEYS))
-    places = torch.arange(SPAN, device=x.device) + pitch_class[:, None]
-    return padded.gather(-1, places[:, None].expand(-1, x.shape[1], -1))
+    return window(padded(x, CLASSES, SPAN - KEYS), pitch_class, SPAN)
 
 
-def still_held(left: Tensor) -> Tensor:
+def still_held(left: Array) -> Array:
     """What a step leaves of ``left`` ``(…, key)``, the steps for which each key sounds from it on: sizes, and a 1 for
     told, ``(…, 89)``."""
-    return torch.cat([size((left - 1).clamp_min(0)), torch.ones_like(left[..., :1])], dim=-1)
+    xp = library(left)
+    return xp.concatenate([size(left - 1), xp.ones_like(left[..., :1])], axis=-1)
 
 
-def rolled(x12: Tensor, pitch_class: Tensor) -> Tensor:
+def rolled(x12: Array, pitch_class: Array) -> Array:
     """Classes seen from one of them: ``(row, pitch_class)``, place 0 is the class itself."""
-    return x12.gather(-1, (torch.arange(CLASSES, device=x12.device) + pitch_class[:, None]) % CLASSES)
+    xp = library(x12)
+    return window(xp.concatenate([x12, x12], axis=-1)[:, None], pitch_class, CLASSES)[:, 0]
 
 
 def pattern_of(x: Tensor, pitch_class: Tensor) -> Tensor:
     """Which octaves of a class are struck, ``(row, key)`` to ``(row,)``: octave o counts 2^o, less one."""
-    octaves = functional.pad(x, (0, 8)).unflatten(-1, (OCTAVES, CLASSES))
-    octaves = octaves.gather(-1, pitch_class[:, None, None].expand(-1, OCTAVES, 1))[..., 0]
-    return (octaves.long() << torch.arange(OCTAVES, device=x.device)).sum(dim=-1) - 1
+    struck = octaves(x).gather(-1, pitch_class[:, None, None].expand(-1, OCTAVES, 1))[..., 0]
+    return (struck.long() << torch.arange(OCTAVES, device=x.device)).sum(dim=-1) - 1
 
 
 class KeyChain(Hearing):
@@ -132,24 +150,24 @@ class KeyChain(Hearing):
         self.decided = nn.Linear(SPAN + CLASSES, hidden, bias=False)
         self.hidden = nn.Linear(hidden, hidden)
         self.patterns = nn.Linear(hidden, PATTERNS)
-        lacking = torch.where(torch.arange(1, PATTERNS + 1) >= 2 ** (OCTAVES - 1), -torch.inf, 0.0)
-        self.register_buffer("lacking", lacking, persistent=False)
+        lacking = STRUCK[:, -1] > (np.arange(CLASSES) < KEYS % CLASSES)[:, None]
+        self.register_buffer("lacking", torch.where(torch.from_numpy(lacking), -torch.inf, 0.0), persistent=False)
 
-    def logits(self, seen: Tensor, pitch_class: Tensor, decided: Tensor, drop: Drop = KEEP) -> Tensor:
+    def logits(self, seen: Tensor, pitch_class: Tensor | int, decided: Tensor, drop: Drop = KEEP) -> Tensor:
         """``(row, 255)`` logits of a class's patterns; ``seen`` and ``decided`` as their layers gave them."""
         hidden = drop(torch.relu(seen + decided))
         hidden = hidden + drop(torch.relu(self.hidden(hidden)))
-        short = (pitch_class >= KEYS % CLASSES)[:, None]
         scores = precise(self.patterns(hidden))
-        return torch.where(short, scores + self.lacking.to(scores.dtype), scores)
+        return scores + self.lacking[pitch_class].to(scores.dtype)
 
-    def look(self, views: Tensor, general: Tensor, x12: Tensor, pitch_class: Tensor) -> Tensor:
+    def look(self, views: Array, general: Array, x12: Array, pitch_class: Array) -> Tensor:
         """What is remembered and asked for, seen from a class: ``(row, hidden)``.
 
         ``views`` ``(row, 12, key)``, ``general`` ``(row, 39)``, ``x12`` ``(row, pitch_class)`` the step's classes.
         """
-        own = functional.one_hot(pitch_class, CLASSES).to(views.dtype)
-        return self.views(torch.cat([moved(views, pitch_class).flatten(1), rolled(x12, pitch_class), general, own], -1))
+        views, own = moved(views, pitch_class), like(np.eye(CLASSES), views)[pitch_class]
+        told = [views.reshape(len(views), -1), rolled(x12, pitch_class), general, own]
+        return self.views(torch.as_tensor(library(x12).concatenate(told, axis=-1)))
 
     def settled(self, x: Tensor, x12: Tensor, pitch_class: Tensor) -> Tensor:
         """What the classes before this one got: ``x`` ``(row, key)`` so far, ``x12`` those of them that sound."""
@@ -174,7 +192,7 @@ class KeyChain(Hearing):
     def _nats(self, batch: Tensors, held: Tensor, drop: Drop = KEEP) -> Tensor:
         """log p of every step but the first ``(time - 1, batch)``; the classes are those of the keys. ``held``
         ``(time - 1, batch, 89)``."""
-        x12 = functional.pad(batch.x, (0, 8)).unflatten(-1, (OCTAVES, CLASSES)).amax(dim=-2)
+        x12 = octaves(batch.x).amax(dim=-2)
         time, piece, p = torch.nonzero((x12[1:] > 0) & (batch.weight > 0)[..., None], as_tuple=True)
         views, general = self._sequence(batch, held)
         x, asked = batch.x[1:][time, piece], x12[1:][time, piece]
@@ -197,68 +215,74 @@ class KeyChain(Hearing):
         time = torch.arange(1, len(batch.x), device=batch.x.device)[:, None]
         return self._facts(memories, piece_clock(batch.position + time, batch.x), held)
 
-    def _facts(self, memory: Memory, ticks: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+    def _facts(self, memory: Memory, ticks: Array, held: Array) -> tuple[Array, Array]:
         """Views and general facts from memories ``(…, batch, …)`` whose ``past`` holds the lagged steps alone."""
-        *activity, both, either = memory.means.split([KEYS] * len(RATES) + [len(PERIODS)] * 2, dim=-1)
-        activity = torch.stack([mean / rate**0.5 for mean, rate in zip(activity, RATES, strict=True)], dim=-2)
-        views = torch.cat([memory.chords, memory.octaves[..., None, :], activity, memory.past,
-                           held[..., None, :-1]], dim=-2)
-        ages = (memory.ages[..., None] > memory.ages.new_tensor(AGES)).to(views.dtype).flatten(-2)
+        xp, means, ages, ends = library(held), memory.means, memory.ages, len(RATES) * KEYS + len(PERIODS)
+        activity = means[..., :len(RATES) * KEYS].reshape(*means.shape[:-1], len(RATES), KEYS) / like(SPREAD, means)
+        both, either = means[..., len(RATES) * KEYS:ends], means[..., ends:]
+        views = xp.concatenate([memory.chords, memory.octaves[..., None, :], activity, memory.past,
+                                held[..., None, :-1]], axis=-2)
+        ages = xp.asarray(ages[..., None] > like(AGES, ages), dtype=held.dtype).reshape(*ages.shape[:-1], -1)
         match = (both / MATCH_RATE + 0.1) / (either / MATCH_RATE + 0.5)
-        return views, torch.cat([ages, ticks, match, held[..., -1:]], dim=-1)
+        return views, xp.concatenate([ages, ticks, match, held[..., -1:]], axis=-1)
 
     def start(self, first: Tensor, past: Tensor | None = None, position: int = 0) -> State:
         """See :meth:`octavoice.model.Network.start`."""
         memory = blank(first) if past is None else remember(blank(first), past)[-1]
-        return State(position, remember(memory, first[None])[-1], first.new_zeros(len(first), KEYS + 1))
+        memory = Memory(*(part.numpy() for part in remember(memory, first[None])[-1]))
+        return State(position, memory, np.zeros((len(first), KEYS + 1)))
 
     def told(self, state: State, left: Tensor) -> State:
         """See :meth:`octavoice.model.Network.told`."""
-        return state._replace(held=still_held(left))
+        return state._replace(held=still_held(left.numpy()))
 
     def step(self, state: State, draws: Tensor, heard: Tensor | None = None, given: Tensor | None = None) -> Step:
         """See :meth:`octavoice.model.Network.step`; ``given`` are the step's classes."""
-        keys = heard if heard is not None else self._draw(state, draws, given)
+        keys = heard.numpy() if heard is not None else self._draw(state, draws.numpy(), given.numpy())
         memory = remember(state.memory, keys[None])[-1]
-        return Step(State(state.position + 1, memory, torch.zeros_like(state.held)), keys, {})
+        return Step(State(state.position + 1, memory, np.zeros_like(state.held)), torch.from_numpy(keys), {})
 
-    def _draw(self, state: State, draws: Tensor, given: Tensor) -> Tensor:
+    def _draw(self, state: State, draws: np.ndarray, given: np.ndarray) -> np.ndarray:
         """The classes that sound get their octaves in turn, those of one class in all pieces at once."""
-        keys = given.new_zeros(len(given), KEYS)
-        piece, p = torch.nonzero(given > 0, as_tuple=True)
-        seen = self._seen(state, given, piece, p)
-        for pitch_class in p.unique().tolist():
-            rows = p == pitch_class
-            here, own = piece[rows], p[rows]
-            logits = self._logits(seen[rows], keys[here], given[here], own) / self.temperature
-            struck = ((pick(logits, draws[here, pitch_class])[:, None] + 1) >> torch.arange(OCTAVES)) & 1
-            places = torch.arange(pitch_class, KEYS, CLASSES)
-            keys[here[:, None], places] = struck[:, :len(places)].to(keys.dtype)
-        return keys
+        keys, classes = padded(np.zeros((len(given), KEYS)), CLASSES, SPAN - KEYS), padded(given, CLASSES, 0)
+        sounding, piece = np.nonzero(given.T)
+        if len(piece):
+            seen = self._seen(state, given, piece, sounding)
+        for p in np.unique(sounding):
+            rows = slice(*np.searchsorted(sounding, (p, p + 1)))
+            here = piece[rows]
+            logits = self._logits(seen[rows], keys[here], classes[here], p) / self.temperature
+            keys[here, CLASSES + p:CLASSES * (OCTAVES + 1):CLASSES] = STRUCK[pick(logits, draws[here, p])]
+        return keys[:, CLASSES:CLASSES + KEYS]
 
     def scores(self, state: State, given: Tensor, x: Tensor, pitch_class: int) -> Tensor:
         """Logits of one class's patterns ``(batch, 255)`` in the next step, the classes before it struck as in ``x``.
 
         ``given`` ``(batch, pitch_class)``, of which ``pitch_class`` sounds; ``x`` ``(batch, key)``.
         """
-        own = torch.full((len(given),), pitch_class)
-        earlier = (torch.arange(CLASSES) < pitch_class).to(x.dtype).tile(OCTAVES)[:KEYS]
-        return self._logits(self._seen(state, given, torch.arange(len(given)), own), x * earlier, given, own)
+        given, earlier = given.numpy(), np.arange(KEYS) % CLASSES < pitch_class
+        seen = self._seen(state, given, np.arange(len(given)), np.full(len(given), pitch_class))
+        keys = padded(x.numpy() * earlier, CLASSES, SPAN - KEYS)
+        return self._logits(seen, keys, padded(given, CLASSES, 0), pitch_class)
 
-    def _seen(self, state: State, given: Tensor, piece: Tensor, pitch_class: Tensor) -> Tensor:
+    def _seen(self, state: State, given: np.ndarray, piece: np.ndarray, pitch_class: np.ndarray) -> Tensor:
         """:meth:`look` for some classes of some pieces in the step after a state."""
-        lagged = torch.stack([state.memory.past[HISTORY - h] for h in LAGS], dim=1).to(given)
-        ticks = piece_clock(torch.full((1, 1), state.position + 1), given)[0].expand(len(given), -1)
+        lagged = state.memory.past[HISTORY - LAGS].swapaxes(0, 1)
+        ticks = piece_clock(np.full(len(given), state.position + 1), given)
         views, general = self._facts(state.memory._replace(past=lagged), ticks, state.held)
         return self.look(views[piece], general[piece], given[piece], pitch_class)
 
-    def _logits(self, seen: Tensor, keys: Tensor, given: Tensor, pitch_class: Tensor) -> Tensor:
-        """:meth:`logits` where ``keys`` ``(row, key)`` hold what the classes before got."""
-        earlier = given * (torch.arange(CLASSES) < pitch_class[:, None])
-        return self.logits(seen, pitch_class, self.settled(keys, earlier, pitch_class))
+    def _logits(self, seen: Tensor, keys: np.ndarray, classes: np.ndarray, p: int) -> Tensor:
+        """:meth:`logits` of class ``p`` in some pieces, and :meth:`settled`: what the ``keys`` of classes before hold.
+
+        They are padded as :func:`moved` does ``(row, 120)``, and the step's ``classes`` by an octave ``(row, 24)``, so
+        that what a class sees of either is a slice.
+        """
+        before = np.concatenate([keys[:, p:p + SPAN], classes[:, p:p + CLASSES]], axis=1)
+        return self.logits(seen, p, self.decided(torch.from_numpy(before)))
 
 
-def pick(logits: Tensor, uniforms: Tensor) -> Tensor:
+def pick(logits: Tensor, uniforms: np.ndarray) -> np.ndarray:
     """Draw from categorical distributions ``(row, choice)`` by inversion of ``uniforms`` ``(row,)``."""
-    mass = torch.softmax(logits, dim=-1).cumsum(dim=-1)
-    return (mass <= uniforms[:, None] * mass[:, -1:]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
+    mass = torch.softmax(logits, dim=-1).cumsum(dim=-1).numpy()
+    return np.minimum((mass <= uniforms[:, None] * mass[:, -1:]).sum(axis=-1), mass.shape[-1] - 1)

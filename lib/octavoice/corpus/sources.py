@@ -106,8 +106,8 @@ def _chorales() -> list[Source]:
     from music21 import corpus as library
     from music21.corpus.chorales import Iterator
 
-    works = [library.getWork(name) for name in Iterator(numberingSystem="bwv", returnType="filename")]
-    files = [Path(path) for work in works for path in (work if isinstance(work, list) else [work])]
+    works = tuple(Path(name).name for name in Iterator(numberingSystem="bwv", returnType="filename"))
+    files = [path for path in map(Path, library.getComposer("bach")) if path.name.startswith(works)]
     by_name = {path.stem: path for path in sorted(files, key=lambda path: path.suffix != ".krn")}
     return [Source(name, path, read_score, facts={"corpus": "bach", "path": path.name, "licence": MUSIC21})
             for name, path in sorted(by_name.items())]

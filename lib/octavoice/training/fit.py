@@ -172,6 +172,7 @@ def fit(task: Task, iterations: int, seed: int, evaluate_every: int = 0,
                 loop.iterate(evaluate=bool(evaluate_every) and (loop.done + 1) % evaluate_every == 0)
                 bar.set_postfix(loop.latest, refresh=False)
                 bar.update()
+            loop.settle()
     finally:
         bar.close()
         loop.save()

@@ -32,7 +32,7 @@ PRESET = "ablation"
 FRAGMENTS, VALID = 200, 60
 """Test fragments that judge, and validation fragments that fit ε."""
 PARTICLES = 32
-AT_ONCE = 50
+AT_ONCE = 200
 """Fragments that are judged at once."""
 
 

@@ -76,6 +76,9 @@ class Network(nn.Module):
     temperature: float = 1.0
     precision: str = "fp32"
 
+    def prepare(self, passes: float) -> None:
+        """Told before training how often it will go through the music; nothing, unless a network makes use of it."""
+
     def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
         """What training minimises, ``(time - 1, batch)``; the negative log-likelihood, unless a model differs."""
         return -self.log_likelihood(batch, rng)

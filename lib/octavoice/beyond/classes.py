@@ -41,8 +41,9 @@ UNTOLD = 0.5
 MISTAKES = 0.2
 """Share of sounding classes that training moves to another class before they are heard, with what is held of them, in
 half of the fragments: a sampled piece has wrong notes, and the network should learn to go on in key after one."""
-DROPOUT = 0.0
-"""Share of the activations of both LSTMs, and of the nets of the later stages, that training leaves out."""
+DROPOUT, PASSES = 0.3, 4.0
+"""Share of the activations of both LSTMs, and of the net over keys, that training leaves out where it goes through the
+music more often than so many times: a small collection is learnt by heart otherwise."""
 RELATIVE = 1 + len(PERIODS) + len(RATES)
 GENERAL = CLOCK_BITS + len(SILENCES) + 2 * len(PERIODS)
 HELD = 2 * CLASSES + 1
@@ -215,7 +216,11 @@ def left_of(durations: Tensor) -> Tensor:
 class Hearing(Network):
     """A network that is told what is still held, or not: one likelihood of onsets alone, one given durations."""
 
-    hears_durations = True
+    hears_durations, dropout = True, 0.0
+
+    def prepare(self, passes: float) -> None:
+        """Activations are left out in training if the music is small for its length."""
+        self.dropout = DROPOUT if passes > PASSES else 0.0
 
     def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
         """Exact, without draws; given how long earlier notes are held where the batch tells. ``(time - 1, batch)``."""
@@ -242,7 +247,7 @@ class ClassChain(Hearing):
     """Two LSTMs under an exact chain over the twelve classes. ``(pitch classes, exact)``"""
 
     space, draw_size = IN_CLASSES, CLASSES
-    mistakes, dropout = MISTAKES, DROPOUT
+    mistakes = MISTAKES
 
     def __init__(self, lower: int = 152, upper: int = 132, chain: int = 120):
         super().__init__()

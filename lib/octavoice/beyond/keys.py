@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from octavoice.beyond.classes import (
     AGO,
-    DROPOUT,
     HIDDEN_PAST,
     UNTOLD,
     Array,
@@ -142,7 +141,6 @@ class KeyChain(Hearing):
     """A net over what is remembered, applied to each class that sounds. ``(keys given classes, exact)``"""
 
     space, draw_size = GIVEN, CLASSES
-    dropout = DROPOUT
 
     def __init__(self, hidden: int = 192):
         super().__init__()

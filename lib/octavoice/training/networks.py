@@ -108,8 +108,9 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
     for stage in named.stages:
         network = seeded(stage.build, run.seed).to(run.device)
         train = Fragments(_side(run, "train", network), p.fragment, p.stride, network.hears_durations)
-        task = network_task(stage.called, network, train, stage.recipe(p), panel_of(run, network), p.precision,
-                            p.threads)
+        recipe = stage.recipe(p)
+        network.prepare(recipe.iterations * recipe.batch / len(train))
+        task = network_task(stage.called, network, train, recipe, panel_of(run, network), p.precision, p.threads)
         metrics.append(_trained(run, task, stage))
         stages.append(network.eval())
     return Networks(named, tuple(stages), tuple(metrics))

@@ -123,7 +123,7 @@ def test_what_is_still_held_rolls_with_its_fragment():
     x[1:] *= 1 - x[:-1].max(axis=1, keepdims=True)
     played = Piece("two steps", x, 1, ((4, 4),), durations=np.full(int(x.sum()), 2, np.uint16))
     t = to_tensors(Fragments([played], 64, durations=True).panel(8))
-    network._nats = lambda heard, held, target: found.append((heard.x12[:-1], held, target)) or heard.weight
+    network._nats = lambda heard, held, target, drop: found.append((heard.x12[:-1], held, target)) or heard.weight
     network.loss(t, torch.Generator().manual_seed(0))
     (heard, held, target), = found
     told = held[0, :, -1] > 0

@@ -73,6 +73,7 @@ def test_a_verdict_follows_what_is_stored(checkout, tmp_path, found):
         gap.loc["best held-out"] += 1
         gap.loc["gap, training minus held-out"] = 1
         gap.to_csv(path)
+    shutil.copytree(checkout / "results" / "ablation", tmp_path / "ablation")
     changed = {each["id"]: each for each in table.records(tmp_path / "thesis")}
     assert found["C9"]["verdict"] == PARTLY
     assert [each["holds"] for each in changed["C9"]["parts"]] == [True, False, False, False]
@@ -95,7 +96,7 @@ def test_choices_without_a_run_are_named():
     gains = choices.gains(Stored())
     absent = choices.missing(gains)
     assert set(gains.index).isdisjoint(absent)
-    assert {*gains.index, *absent} >= {*choices.FORCING, *choices.DECODER, *choices.MISSING}
+    assert {*gains.index, *absent} >= {*choices.ABLATED, *choices.DECODER}
     assert (gains["low"] <= gains["gain"]).all()
     assert len(draw.choices(gains, absent).axes[0].get_yticklabels()) == len(gains)
 

@@ -16,20 +16,20 @@ def choices(table: pd.DataFrame, missing: list[str]) -> Figure:
 
     ``table`` has a row per choice with ``gain``, ``low``, ``high`` and ``of``; ``missing`` names what has no run.
     """
-    figure, ax = plt.subplots(figsize=(8.5, 1.4 + 0.42 * len(table)))
+    figure, ax = plt.subplots(figsize=(9, 1.6 + 0.33 * len(table)))
     ax.axvline(0, color=INK, linewidth=1)
     for y, (_, row) in enumerate(table.iloc[::-1].iterrows()):
         colour = BLUE if row["gain"] > 0 else ORANGE
         ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=3, alpha=0.5)
         ax.plot(row["gain"], y, "o", color=colour, markersize=7)
-        ax.annotate(f"{row['gain']:+.2f}", (row["gain"], y), (0, 7), textcoords="offset points", ha="center",
-                    fontsize=8)
+        ax.annotate(f"{row['gain']:+.2f}", (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     ax.set(yticks=range(len(table)), ylim=(-0.6, len(table) - 0.3),
            yticklabels=[f"{name} ({row['of']})" for name, row in table.iloc[::-1].iterrows()],
            xlabel="gained by the thesis's choice, nats per step")
     ax.grid(axis="x", alpha=0.4)
-    figure.supxlabel(textwrap.fill(f"No pair of runs is stored for: {'; '.join(missing)}.", 110), fontsize=8, x=0.02,
-                     ha="left")
+    if missing:
+        figure.supxlabel(textwrap.fill(f"No pair of runs is stored for: {'; '.join(missing)}.", 110), fontsize=8,
+                         x=0.02, ha="left")
     return figure
 
 

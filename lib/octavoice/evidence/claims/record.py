@@ -71,7 +71,7 @@ class Claim:
         """Everything about the claim as plain data, the verdict computed now from what is stored."""
         stored = Stored(folder) if folder else Stored()
         parts = self.rule(stored)
-        runs = sorted({"/".join(path.split("/")[:2]) for path in stored.read})
+        runs = sorted({"/".join(path.removeprefix("../").split("/")[:2]) for path in stored.read})
         return {"id": self.id, "section": self.section, "claim": self.words, "test": self.test,
                 "rule": " ".join(self.rule.__doc__.split()), "files": sorted(stored.read), "runs": runs,
                 "parts": [{"what": each.what, "found": each.found, "holds": each.holds} for each in parts],

@@ -1,4 +1,5 @@
-"""The stored results that verdicts are computed from: committed runs at preset ``thesis``, read and noted."""
+"""The stored results that verdicts are computed from: committed runs at preset ``thesis`` and ablations, read and
+noted."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from octavoice import paths
+from octavoice.evidence.ablation import table as ablations
 
 MAIN = "open-keyboard"
 """The collection of about the thesis's size: its runs decide, the others are told beside them."""
@@ -64,6 +66,17 @@ class Stored:
         if not found:
             return None
         return Value(float(np.mean(found)), min(found), max(found), f"{len(found)} seeds of {corpus}")
+
+    def ablated(self, variant: str, base: str | None = None, corpus: str = MAIN) -> Value | None:
+        """Nats per step by which the thesis's choice lies above a variant, from the ablations beside ``folder``."""
+        folder = self.folder.parent / "ablation"
+        found = ablations.gain(ablations.stored(folder, corpus), variant, base)
+        if found is None:
+            return None
+        self.read |= {f"../ablation/{path.relative_to(folder).as_posix()}"
+                      for name in (variant, base or ablations.base_of(variant))
+                      for path in folder.glob(f"{corpus}/{name}/seed-*.json")}
+        return Value(found["gain"], found["low"], found["high"], f"{found['over']}, 300 iterations")
 
     def measured(self, subject: str, *keys: str | int, corpus: str = MAIN, seed: int = 1) -> Value | None:
         """A number with its interval from a run's ``claims_<subject>.json``, by its keys; None if it is not stored."""

@@ -92,20 +92,26 @@ def _gain(stored: Stored, over: str) -> Value | None:
 
 
 def c8(stored: Stored) -> list[Part]:
-    """By the shared likelihood after short trainings: the truth fed to later voices must lie above each alternative
-    in every seed."""
-    return [part(f"nats gained over {words}", lambda v: v.low > 0, _gain(stored, name))
-            for name, words in (("own", "own decisions as sampled"), ("ordered", "the first v − 1 in order"))]
+    """By the shared likelihood after short trainings, and by the ablations' on all steps: the truth fed to later
+    voices must lie above each alternative in every seed."""
+    rivals = (("own", "own decisions as sampled"), ("ordered", "the first v − 1 in order"))
+    return [*(part(f"nats gained over {words}", lambda v: v.low > 0, _gain(stored, name)) for name, words in rivals),
+            *(part(f"the same in the ablations, over {words}", lambda v: v.low > 0, stored.ablated(f"forcing-{name}"))
+              for name, words in rivals)]
 
 
 def c19(stored: Stored) -> list[Part]:
-    """Clearly is a tenth of a nat per step, in every seed; the voices' level is a bound, which favours the rival."""
-    return [part("nats gained over independent classes", lambda v: v.low > 0.1, _gain(stored, "independent classes"))]
+    """Clearly is a tenth of a nat per step, in every seed; the voices' level is a bound, which favours the rival. After
+    the short trainings, and after the ablations' larger ones."""
+    return [part("nats gained over independent classes", lambda v: v.low > 0.1, _gain(stored, "independent classes")),
+            part("the same in the ablations", lambda v: v.low > 0.1, stored.ablated("independent"))]
 
 
 def c25(stored: Stored) -> list[Part]:
-    """The softmax is no better if the voices' bound lies above its exact likelihood in every seed."""
-    return [part("nats gained over the softmax", lambda v: v.low > 0, _gain(stored, "softmax over 4096"))]
+    """The softmax is no better if the voices' bound lies above its exact likelihood in every seed, after the short
+    trainings and after the ablations' larger ones."""
+    return [part("nats gained over the softmax", lambda v: v.low > 0, _gain(stored, "softmax over 4096")),
+            part("the same in the ablations", lambda v: v.low > 0, stored.ablated("softmax"))]
 
 
 def _c9(stored: Stored, row: str, corpus: str) -> Value | None:
@@ -161,5 +167,8 @@ def c20(stored: Stored) -> list[Part]:
     """Decoders of none, 36 and 150 hidden units, trained alike and judged as generated. Suffices: 36 lies within 0.05
     nats of 150 in every seed, about the spread of a level over seeds. Is of use: 36 lies above none in every seed."""
     over = [stored.over_seeds(partial(smaller, stored, other)) for other in (150, 0)]
+    larger = [stored.ablated(f"decoder-{other}-slow") for other in (150, 0)]
     return [part("nats gained over 150 hidden units", lambda v: v.low > -0.05, over[0]),
-            part("nats gained over none", lambda v: v.low > 0, over[1])]
+            part("nats gained over none", lambda v: v.low > 0, over[1]),
+            part("over 150 in the ablations", lambda v: v.low > -0.05, larger[0]),
+            part("over none in the ablations", lambda v: v.low > 0, larger[1])]

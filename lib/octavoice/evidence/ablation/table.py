@@ -68,10 +68,7 @@ def gain(found: dict[str, dict[int, dict]], name: str, base: str | None = None) 
 
 def _pair(ours: dict, theirs: dict, decoder: dict | None) -> pd.DataFrame:
     """Nats of both and steps of every fragment; of keys, main module and decoder together."""
-    if theirs["space"] == KEYS:
-        ours = np.add(ours["nats"], decoder["nats"])
-    else:
-        ours = sums(ours)["nats"]
+    ours = np.add(ours["nats"], decoder["nats"]) if theirs["space"] == KEYS else sums(ours)["nats"]
     other = sums(theirs)
     return pd.DataFrame({"steps": other["steps"], "ours": ours, "theirs": other["nats"]})
 

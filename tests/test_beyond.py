@@ -266,3 +266,16 @@ def test_both_stages_keep_to_the_thesis_budget():
         assert sum(parameter.numel() for parameter in stage.build().parameters()) <= 425_004
     assert isinstance(MODEL.build()[0], ClassChain)
     assert isinstance(MODEL.build()[1], KeyChain)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_activations_are_left_out_where_a_collection_is_gone_through_often(stage, batch):
+    """In the loss alone: the likelihood is the same before and after."""
+    network = seeded(MODEL.stages[stage].build, 1).double()
+    network.prepare(passes=2.7)
+    assert network.dropout == 0
+    plain, level = (f(batch, torch.Generator().manual_seed(1)) for f in (network.loss, network.log_likelihood))
+    network.prepare(passes=13)
+    assert network.dropout > 0
+    assert torch.equal(network.log_likelihood(batch), level)
+    assert not torch.equal(network.loss(batch, torch.Generator().manual_seed(1)), plain)

@@ -19,6 +19,7 @@ from octavoice import beyond
 from octavoice.corpus import Fragments
 from octavoice.errors import UserError
 from octavoice.evidence import baselines, likelihood
+from octavoice.laboratory import costs
 from octavoice.model import Tensors
 from octavoice.music.piece import Piece
 from octavoice.thesis.decoder import Decoder
@@ -150,6 +151,18 @@ def test_a_checkpoint_of_other_settings_is_not_used_but_set_aside(fragments, tmp
     kept[0].replace(path)
     _, frame = run(Decoder, networks.decoder_task, fragments, 4, checkpoint=path, key="other-settings")
     assert len(frame) == 4
+
+
+def test_the_cost_of_a_training_names_its_machine(fragments, tmp_path):
+    """The key of weights knows of none, so that a run can be carried to another."""
+    fit.fit(networks.main_task(OctaveGenerator(), fragments, 2), 2, 1, checkpoint=tmp_path / "main.pt")
+    cost = json.loads((tmp_path / "main.cost.json").read_text())
+    assert cost["machine"]["device"] == "cpu"
+    assert cost["machine"]["torch"] == torch.__version__
+    assert costs.trained_on({"processor": "of the notebook", "threads": 2}) == "of the notebook, 2 thread(s)"
+    assert costs.trained_on({"threads": 1, "training, main": cost}) == f"{cost['machine']['processor']}, 1 thread(s)"
+    cost["machine"]["gpu"] = "a large one"
+    assert costs.trained_on({"threads": 1, "training, main": cost}) == "a large one"
 
 
 def test_a_truncated_checkpoint_gets_one_sentence(fragments, tmp_path):

@@ -1,5 +1,5 @@
-"""The graph of runs: corpus → training of each model → notebooks 06 to 08 and levels, corpus → 01 to 05, what is
-committed → 09 and 10; → hand-over.
+"""The graph of runs: corpus → training of each model → notebooks 06 to 08 and levels, corpus → 01 to 05 and
+ablations, what is committed → 09 and 10; → hand-over.
 
 It is asked for one run (preset, corpus, seed) with all notebooks, or for the runs of a sweep. A step depends on the
 code that it imports, and on no other. A step's one declared output is the manifest it writes at its end (the names
@@ -134,6 +134,30 @@ rule levels:
     shell:
         "python -m octavoice relay --log {log:q} --copy {params.called:q}"
         " python -m octavoice levels {params.options:q} --model {wildcards.model}"
+
+
+# A variant of the thesis's choices is trained and judged in one step.
+rule ablation:
+    input:
+        files(graph.ABLATION),
+        lambda wildcards: near(of(wildcards).music),
+    output:
+        "{run}/manifests/ablation_{variant}.json",
+    log:
+        "{run}/logs/ablation_{variant}.log",
+    params:
+        called=lambda wildcards: called(wildcards, f"ablation {wildcards.variant}"),
+        options=lambda wildcards: of(wildcards).options(),
+    wildcard_constraints:
+        variant="[a-z0-9-]+",
+    threads: lambda wildcards: of(wildcards).preset.threads
+    resources:
+        mem_mb=lambda wildcards: of(wildcards).memory_mb,
+        runtime=lambda wildcards: of(wildcards).minutes,
+        gpu=lambda wildcards: int(of(wildcards).device == "cuda"),
+    shell:
+        "python -m octavoice relay --log {log:q} --copy {params.called:q}"
+        " python -m octavoice ablate {wildcards.variant} {params.options:q}"
 
 
 # A preset fixes its threads, so that the same run gives the same bits whatever the number of cores.

@@ -84,6 +84,7 @@ GOOD = {"preset": "smoke", "corpus": "bach", "seed": 1, "model": "thesis"}
     ({"stage": "mian"}, "no network 'mian'; choose one of main, decoder"),
     ({"model": None, "stage": "main", "notebooks": ["06_experiments"]}, "stage='main' is of no model"),
     ({"notebooks": ["09_nothing"]}, "unknown notebook '09_nothing'"), ({"model": None}, "has nothing to do"),
+    ({"ablation": ["clock"]}, "unknown variant 'clock'"), ({"ablation": [1]}, "ablation=1 must be a str"),
     ({"arms": []}, "arms must be a list"), ({"arms": [3]}, "arms must be a list"),
     ({"arms": [{"colour": "red"}]}, "unknown key 'colour'"),
     ({"arms": [{"device": "cpu"}, {"device": "auto"}]}, "one run is asked for on two devices")])
@@ -160,6 +161,14 @@ def test_one_network_alone_is_trained_once_where_all_of_its_model_is():
         ["training_rnn-nade"], ["training_rnn-nade"], ["training_rnn-nade-classes"]]
 
 
+def test_a_variant_trains_by_itself_and_its_name_is_no_notebooks(sweep):
+    (work,) = sweeps.read(sweep(**GOOD, ablation=["attention-off", "thesis"]))
+    assert work.steps == ("levels_thesis", "ablation_attention-off", "ablation_thesis")
+    assert [work.trainings(step) for step in work.steps] == [["training_thesis"], [], []]
+    assert replace(work, steps=work.steps[1:]).trainings("ablation_thesis") == []
+    assert work.log("ablation_attention-off").parent.name == "logs"
+
+
 def test_a_model_by_one_of_its_networks():
     assert [stage.name for stage in models.named("thesis-decoder").stages] == ["decoder"]
     with pytest.raises(UserError, match="no network 'x'"):
@@ -233,11 +242,11 @@ def test_the_graph_of_a_sweep_does_each_training_once(checkout, sweep, home):
     pytest.importorskip("snakemake")
     done = dry_run(checkout, sweep(preset="smoke", seed=[1, 2], arms=[
         {"model": "thesis", "stage": "main"}, {"notebooks": ["06_experiments"]},
-        {"overrides": {"batch": 3}, "model": "beyond"}]))
+        {"overrides": {"batch": 3}, "model": "beyond", "ablation": ["attention-off"]}]))
     outputs = sorted(line.split("manifests/")[-1] for line in done.splitlines()
                      if line.strip().startswith("output:") and "manifests/" in line)
-    assert outputs == sorted(2 * ["06_experiments.json", "levels_beyond.json", "levels_thesis-main.json",
-                                  "training_beyond.json", "training_thesis.json"])
+    assert outputs == sorted(2 * ["06_experiments.json", "ablation_attention-off.json", "levels_beyond.json",
+                                  "levels_thesis-main.json", "training_beyond.json", "training_thesis.json"])
 
 
 def dry_run(checkout, path):

@@ -49,14 +49,18 @@ def _add_around_a_run(commands) -> None:
 
 
 def _add_steps(commands) -> None:
-    """The steps that the graph is made of: ``train``, ``levels``, ``relay``."""
-    for name, command in (("train", train), ("levels", levels)):
+    """The steps that the graph is made of: ``train``, ``levels``, ``ablate``, ``relay``."""
+    for name, command in (("train", train), ("levels", levels), ("ablate", ablate)):
         step = commands.add_parser(name, help=command.__doc__.splitlines()[0])
         add_run(step)
-        step.add_argument("--model", default="thesis", help="or MODEL-STAGE: one of its networks [%(default)s]")
         step.add_argument("--device", default="auto", help="auto, cpu or cuda [%(default)s]")
         step.add_argument("--overrides", default="{}", metavar="JSON", help="fields of the preset to change")
         step.set_defaults(command=command)
+        if command is ablate:
+            step.add_argument("variants", nargs="*", metavar="VARIANT", help="without one: list them")
+            step.set_defaults(preset="ablation", corpus="open-keyboard")
+        else:
+            step.add_argument("--model", default="thesis", help="or MODEL-STAGE: one of its networks [%(default)s]")
     passer = commands.add_parser("relay", help=relay.__doc__.splitlines()[0])
     passer.add_argument("--log", metavar="PATH", help="where to look if it fails")
     passer.add_argument("--copy", action="store_true", help="write what it says there too")
@@ -146,8 +150,37 @@ def levels(arguments: argparse.Namespace) -> None:
     print(table.round(3).to_string(), file=sys.stderr)
 
 
+def ablate(arguments: argparse.Namespace) -> None:
+    """Train, judge and let sample the thesis's networks with one choice made otherwise; without a name list them."""
+    from octavoice import paths
+    from octavoice.evidence.ablation import runs, variants
+    from octavoice.laboratory import freshness, graph
+
+    for name in arguments.variants:
+        runs.variant_of(name)
+    if not arguments.variants:
+        print("\n".join(f"{name:23}{each.choice}: {each.told}" for name, each in variants.VARIANTS.items()))
+        return
+    run = _run(arguments)
+    code = freshness.state(provenance.reached(graph.ABLATION))
+    for name in arguments.variants:
+        found = runs.obtain(run, name)
+        path = runs.result_path(run, name)
+        run.files = {path.relative_to(paths.home()).as_posix(): provenance.sha256(path)}
+        run.write_manifest(f"ablation_{name}", code=code, commit=found["commit"], cost={
+            f"ablation, {name}": found["cost"], "processor": found["processor"], "threads": run.preset.threads})
+        print(f"{path}: {_told_level(found)}", file=sys.stderr)
+
+
+def _told_level(found: dict) -> str:
+    """The level of an ablation in words; there is none where a sampler cannot make every step."""
+    if found["level"] is None:
+        return f"{found['mixed']:.3f} nats per step mixed with a table, impossible alone in {found['impossible']:.1%}"
+    return f"{found['level']:.3f} nats per step, {found['kind']}"
+
+
 def _run(arguments: argparse.Namespace):
-    """The run that ``train`` and ``levels`` are told. Raises :class:`UserError`."""
+    """The run that ``train``, ``levels`` and ``ablate`` are told. Raises :class:`UserError`."""
     from octavoice.training import models, presets
     from octavoice.training.run import Run, check_parameters, pick_device
 
@@ -159,7 +192,8 @@ def _run(arguments: argparse.Namespace):
     given = {"preset": arguments.preset, "corpus": arguments.corpus, "seed": presets.seed_number(arguments.seed),
              "device": arguments.device, "overrides": overrides}
     check_parameters(given)
-    models.named(arguments.model)
+    if "model" in arguments:
+        models.named(arguments.model)
     return Run(presets.resolve(given["preset"], **overrides), given["corpus"], given["seed"],
                pick_device(given["device"]))
 

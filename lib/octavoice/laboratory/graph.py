@@ -20,6 +20,8 @@ TRAINING = ("octavoice.training.networks", "octavoice.training.run")
 """What training imports when no notebook is around it."""
 JUDGING = ("octavoice.evidence.judging", *TRAINING)
 """What judging a trained model without a notebook imports."""
+ABLATION = ("octavoice.evidence.ablation.runs",)
+"""What training and judging a variant of the thesis's choices imports."""
 TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
 """The notebooks that need trained networks, and of which models; the last is its own, in place of which it may be run
 on another."""
@@ -36,7 +38,8 @@ class Work:
     """One run: its resolved preset, corpus, seed and device, and its ``steps`` by the names of their manifests.
 
     ``06_experiments`` is a notebook, ``06_experiments-NAME`` the same on another model; ``training_NAME`` and
-    ``levels_NAME`` are the training and the judging of a model, or of one network of it (``MODEL-STAGE``).
+    ``levels_NAME`` are the training and the judging of a model, or of one network of it (``MODEL-STAGE``);
+    ``ablation_NAME`` is both of a variant of the thesis's choices.
     """
 
     preset: Preset
@@ -76,6 +79,8 @@ class Work:
     def models(self, step: str) -> list[str]:
         """The models, or single networks of one, that a step needs trained."""
         kind, _, name = step.partition("_")
+        if kind == "ablation":
+            return []  # it trains its own
         notebook, _, model = step.partition("-")
         taught = TAUGHT.get(notebook, ())
         return [name] if kind in ("levels", "training") else [*taught[:-1], model] if model else [*taught]
@@ -88,7 +93,7 @@ class Work:
         return [f"training_{name}" for name in dict.fromkeys(asked)]
 
     def options(self) -> list[str]:
-        """How ``octavoice train`` and ``octavoice levels`` are told which run is meant."""
+        """How ``octavoice train``, ``levels`` and ``ablate`` are told which run is meant."""
         return ["--preset", self.preset.name, "--corpus", self.corpus, "--seed", str(self.seed),
                 "--device", self.device, "--overrides", json.dumps(presets.changed(self.preset))]
 

@@ -8,6 +8,7 @@
     model: thesis               # trained, and judged on the test pieces without a notebook; several as a list
     stage: main                 # that network of it alone
     notebooks: [06_experiments] # run in full; 06 to 08 on each of the models
+    ablation: [clock-off]       # variants of the thesis's choices, each trained, judged and let sample
     arms:                       # or several such grids; what stands above them holds for all
       - {overrides: {fragment: 128}}
 
@@ -25,6 +26,7 @@ import yaml
 from octavoice import corpus as corpora
 from octavoice import paths
 from octavoice.errors import UserError
+from octavoice.evidence.ablation.runs import variant_of
 from octavoice.laboratory import graph
 from octavoice.laboratory.graph import Work
 from octavoice.laboratory.handover import NOTEBOOKS
@@ -33,7 +35,7 @@ from octavoice.training.run import DEVICES
 
 GRID = {"preset": str, "corpus": str, "seed": int}
 """Settings whose lists are sides of the grid, besides the values of ``overrides``."""
-KEYS = (*GRID, "overrides", "device", "model", "stage", "notebooks")
+KEYS = (*GRID, "overrides", "device", "model", "stage", "notebooks", "ablation")
 LINES = 30
 """A sweep that needs more says too much: make it two."""
 
@@ -118,17 +120,21 @@ def steps_of(arm: dict) -> tuple[str, ...]:
     names = [] if arm.get("model") is None else _side("model", arm["model"], str)
     names = [f"{name}-{arm['stage']}" if arm.get("stage") else name for name in names]
     notebooks = _side("notebooks", arm["notebooks"], str) if arm.get("notebooks") else []
+    variants = _side("ablation", arm["ablation"], str) if arm.get("ablation") else []
     for name in names:
         models.named(name)
+    for name in variants:
+        variant_of(name)
     for notebook in notebooks:
         if notebook not in NOTEBOOKS:
             raise UserError(f"unknown notebook {notebook!r}; known are {', '.join(NOTEBOOKS)}.")
-    if not names and not notebooks:
-        raise UserError("has nothing to do; name a model, or notebooks, or both.")
+    if not names and not notebooks and not variants:
+        raise UserError("has nothing to do; name a model, notebooks, or variants for an ablation.")
     if arm.get("stage") and not names:
         raise UserError(f"stage={arm['stage']!r} is of no model; name the model too.")
     on_models = [on for notebook in notebooks for on in _on_models(notebook, names)]
-    return tuple(dict.fromkeys([*(f"levels_{name}" for name in names), *on_models]))
+    return tuple(dict.fromkeys([*(f"levels_{name}" for name in names), *(f"ablation_{name}" for name in variants),
+                                *on_models]))
 
 
 def _on_models(notebook: str, names: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.model import BOUND, CLASSES, Network, Step, Tensors, uniforms
+from octavoice.model import BOUND, CLASSES, Network, Step, Tensors, precise, uniforms
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLOCK_BITS, KEYS, mask
 from octavoice.survey.chords import Head, piece_clock
@@ -95,7 +95,7 @@ class Featured(MainModule, Network):
         x, past = (batch.x, batch.past) if self.space == IN_KEYS else (batch.x12, batch.history)
         with self.lowered(x.device):
             features, _, _ = self(x[:-1], batch.clock[:-1], MainState(past))
-        return features, x[1:]
+        return precise(features), x[1:]
 
     def start(self, first: Tensor, past: Tensor | None = None, position: int = 0) -> State:
         """See :meth:`octavoice.model.Network.start`."""

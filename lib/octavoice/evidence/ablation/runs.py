@@ -1,8 +1,8 @@
 """One variant trained, judged and let sample: what an ablation is made of.
 
 All are trained on the same batches in the same order and judged on the same 200 test fragments, in nats per step of
-what their sampling process gives: exact, or a bound by 32 particles. Results lie in
-``results/ablation/<corpus>/<variant>/seed-<n>.json`` and say where they come from.
+what their sampling process gives: exact, or a bound by 32 particles. Results say where they come from; those at the
+preset ``ablation`` lie in ``results/ablation/<corpus>/<variant>/seed-<n>.json``, others with their run.
 """
 
 import json
@@ -26,6 +26,7 @@ from octavoice.music.roll import compress
 from octavoice.thesis.voices import VOICES
 from octavoice.training import networks, recipes
 from octavoice.training.fit import fit, seeded, to_tensors
+from octavoice.training.presets import PRESETS
 from octavoice.training.run import Run
 
 PRESET = "ablation"
@@ -36,9 +37,12 @@ AT_ONCE = 200
 """Fragments that are judged at once."""
 
 
-def result_path(corpus: str, variant: str, seed: int) -> Path:
-    """Where a run's result lies."""
-    return paths.home() / "results" / "ablation" / paths.slug(corpus) / variant / f"seed-{seed}.json"
+def result_path(run: Run, name: str) -> Path:
+    """Where a variant's result lies: that of another preset or of changed settings never among those that are
+    compared."""
+    if run.preset != PRESETS[PRESET]:
+        return run.dir / "results" / "ablation" / f"{name}.json"
+    return paths.home() / "results" / "ablation" / paths.slug(run.corpus_name) / name / f"seed-{run.seed}.json"
 
 
 def variant_of(name: str) -> Variant:
@@ -60,7 +64,7 @@ def obtain(run: Run, name: str) -> dict:
 
     Training goes on from its checkpoint.
     """
-    variant, path = variant_of(name), result_path(run.corpus_name, name, run.seed)
+    variant, path = variant_of(name), result_path(run, name)
     key = key_of(run, name)
     if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
         return found

@@ -7,6 +7,7 @@ import pandas as pd
 
 from octavoice import paths
 from octavoice.laboratory.costs import trained_on
+from octavoice.training import models
 
 TABLES = {"classes": "one bar before", "keys given classes": "octave kept", "keys": "tables"}
 """The best table of frequencies of each space."""
@@ -75,10 +76,10 @@ def _minutes(group: list[Path]) -> str:
     """Minutes of training of all stages, and the machine."""
     costs = [json.loads((folder / "index.json").read_text(encoding="utf-8"))["provenance"]["08_beyond"]["cost"]
              for folder in group]
-    minutes = [sum(part["seconds"] for name, part in cost.items() if name.startswith("training, ")) / 60
-               for cost in costs]
+    called = [stage.called for stage in models.named("beyond").stages]
+    minutes = [sum(cost[f"training, {name}"]["seconds"] for name in called) / 60 for cost in costs]
     span = f"{min(minutes):.0f}" if len(group) == 1 else f"{min(minutes):.0f} to {max(minutes):.0f}"
-    return f"{span} min; {trained_on(costs[0])}"
+    return f"{span} min; {trained_on(costs[0], called)}"
 
 
 def likeness() -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """What each notebook cost when it was last published."""
 
 import json
+from collections.abc import Iterable
 
 from octavoice import paths
 
@@ -13,9 +14,9 @@ def measured() -> dict[str, dict[str, dict]]:
     return json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.exists() else {}
 
 
-def trained_on(cost: dict) -> str:
-    """The machine of a run's trainings from what a notebook noted of its cost; older notes have that notebook's own."""
-    machine = next((part["machine"] for part in cost.values() if isinstance(part, dict) and "machine" in part), None)
-    if machine and "gpu" in machine:
-        return machine["gpu"]
-    return f"{(machine or cost)['processor']}, {cost['threads']} thread(s)"
+def trained_on(cost: dict, called: Iterable[str]) -> str:
+    """The machines of a run's trainings, of the networks ``called`` so, from what a notebook noted of its cost; older
+    notes have that notebook's own."""
+    machines = [cost.get(f"training, {name}", {}).get("machine", cost) for name in called]
+    return ", ".join(dict.fromkeys(each.get("gpu") or f"{each['processor']}, {cost['threads']} thread(s)"
+                                   for each in machines))

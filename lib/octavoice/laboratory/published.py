@@ -58,7 +58,7 @@ class Published:
     @property
     def processor(self) -> str:
         """Where it was trained."""
-        return costs.trained_on(self.facts["cost"])
+        return costs.trained_on(self.facts["cost"], [stage.called for stage in thesis.MODEL.stages])
 
     def figure(self, name: str) -> bytes:
         """One of its committed figures, as PNG."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 
 import numpy as np
 import pytest
@@ -192,7 +193,7 @@ def test_the_summary_tells_what_is_missing_and_what_is_met(splits, capsys, monke
     assert set(table["nats per frame"].drop(("jsb", "lstm"))) == {"missing"}
     found[0]["test"]["from the second"] = 8.45
     assert survey_runs.benchmark_table(found).loc[("jsb", "lstm"), "met"] == "yes (+0.0%); yes (+1.4%)"
-    assert set(survey_runs.open_table(found)["nats per step"]) == {"missing"}
+    assert set(survey_runs.open_table(found, {})["nats per step"]) == {"missing"}
     assert survey_runs.main(["summary"]) == 0
     assert "missing" in capsys.readouterr().out
 
@@ -220,12 +221,13 @@ def test_a_new_preset_changes_no_key_of_the_others():
 
 # --- what notebook 09 shows -------------------------------------------------------------------------------------------
 
-def some_run(model, corpus, nats, kind="exact", seed=1):
+def some_run(model, corpus, nats, kind="exact", seed=1, **more):
     """A result as a run leaves it, as far as tables and figures read it."""
     test = {"from the second": nats, "every frame": nats, "window seen": {"share": 0.0, "leaked": None, "clean": nats}}
     judged = {"test": test} if corpus in benchmarks.NAMES else {"level": -nats, "low": -nats - 1, "high": 1 - nats}
-    cost = {"seconds": 600, "cpu_seconds": 60.0, "selected_on": nats, "parameters": 5}
-    return {"model": model, "corpus": corpus, "seed": seed, "kind": kind, "cost": cost, "run": f"seed-{seed}", **judged}
+    cost = {"seconds": 600, "cpu_seconds": 60.0, "iterations": 9, "selected_on": nats, "parameters": 5}
+    return {"model": model, "corpus": corpus, "seed": seed, "kind": kind, "cost": cost, "run": f"seed-{seed}",
+            "processor": "some CPU", **judged, **more}
 
 
 def test_the_best_run_on_validation_stands_for_a_model():
@@ -239,9 +241,45 @@ def test_the_best_run_on_validation_stands_for_a_model():
 
 def test_open_music_is_told_over_seeds():
     found = [some_run("gru", "piano-midi", nats, seed=seed) for seed, nats in ((1, 5.0), (2, 6.0))]
-    row = survey_runs.open_table(found).loc[("piano-midi", "gru")]
+    tables = {"kind": "exact", "level": -7, "low": -8, "high": -6}
+    table = survey_runs.open_table(found, {"piano-midi": {"tables": tables}})
+    row = table.loc[("piano-midi", "gru")]
     assert (row["nats per step"], row["seeds"]) == ("-5.500", "1, 2")
+    assert table.loc[("piano-midi", "tables"), "nats per step"] == "-7.000"
     assert survey_runs.panels(found)["piano-midi"].loc["gru", "nats"] == 5.0
+
+
+def test_gains_are_paired_over_the_pieces_that_both_can_play():
+    """Of the first seeds; a piece of which one leaves out a step does not count."""
+    def runs(model, *nats, steps=(10, 30), seed=1):
+        judged = {"steps": list(steps), "nats": [-n for n in nats]}
+        return some_run(model, "piano-midi", sum(nats) / 40, seed=seed) | judged
+    found = [runs("gru", 20, 60), runs("gru", 0, 0, seed=2), runs("lstm", 40, 80)]
+    table = survey_runs.gains(found, {"piano-midi": {"thesis": {"steps": [9, 30], "nats": [0, -90]}}})
+    assert table.loc[("piano-midi", "gru", "lstm"), ["gain", "pieces"]].tolist() == [1.0, 2]
+    assert table.loc[("piano-midi", "gru", "thesis"), ["gain", "pieces"]].tolist() == [1.0, 1]
+    assert table["low"].isna().tolist() == [False, True]
+    assert survey_runs.gains([], {}).empty
+
+
+def test_minutes_say_what_they_are_of():
+    found = [some_run("lstm", NAME, 8.5), some_run("gru", NAME, 8.0, gpu="some GPU")]
+    del found[1]["cost"]["cpu_seconds"]
+    table = survey_runs.benchmark_table(found).loc["jsb"]
+    assert table.loc["lstm", ["minutes", "on"]].tolist() == ["1.0", "one core, some CPU"]
+    assert table.loc["gru", ["minutes", "on"]].tolist() == ["10.0", "some GPU"]
+    drawn = figures.against_cost(survey_runs.panels(found), {})
+    told = [text.get_text() for text in drawn.legends[0].texts]
+    assert told == ["exact, minutes of a core", "exact, minutes of a GPU"]
+    filled = {line.get_markerfacecolor() for line in drawn.axes[0].lines}
+    assert len(filled) == 2
+    assert drawn.axes[0].get_xlabel() == "minutes of training, GPU and one core"
+
+
+def test_a_core_is_counted_from_the_start_and_a_gpu_not_at_all():
+    began = time.process_time()
+    assert benchmark_runs.core_seconds(began - 5, torch.device("cpu"))["cpu_seconds"] == pytest.approx(5, abs=1)
+    assert benchmark_runs.core_seconds(began, torch.device("cuda")) == {}
 
 
 def test_nats_are_drawn_against_cost():
@@ -281,5 +319,17 @@ def test_committed_results_say_where_they_come_from(checkout):
         assert run["model"] in models.MODELS
         assert {"seed", "commit", "versions", "device", "processor", "cost", "key", "kind"} <= set(run)
         assert run["cost"]["seconds"] > 0
+        assert not ("gpu" in run and "cpu_seconds" in run["cost"])
         if run["corpus"] in benchmarks.NAMES:
             assert 0 < run["test"]["from the second"] < levels[run["corpus"]]["every key after itself"]
+
+
+def test_committed_references_are_of_the_same_pieces(checkout):
+    """And every run on open music is above the tables."""
+    beside = survey_runs.references(checkout / "results/survey")
+    found = survey_runs.results(checkout / "results/survey")
+    assert set(beside) == set(survey_runs.OPEN)
+    for run in (run for run in found if run["corpus"] in beside):
+        tables = beside[run["corpus"]]["tables"]
+        assert run["steps"] == tables["steps"]
+        assert run["level"] > tables["level"]

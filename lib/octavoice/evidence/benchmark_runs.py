@@ -100,9 +100,9 @@ def facts_of(model: str, corpus: str, seed: int, setting: Setting, device: torch
 def run(model: str, corpus: str, seed: int, texts: list[str] = (), device: str = "cpu") -> dict:
     """One run's result: trained and judged now, or found done with the same settings and code.
 
-    Of its cost, ``seconds`` pass on the wall in training; ``cpu_seconds`` are those of the core until its end, in
-    this process alone.
+    Of its cost, ``seconds`` pass on the wall in training; see also :func:`core_seconds`.
     """
+    began = time.process_time()
     if corpus not in NAMES:
         raise UserError(f"corpus {corpus!r} is no benchmark set; choose one of {', '.join(NAMES)}.")
     stage, setting, path = stage_of(model), changed(SETTINGS[corpus], texts), result_path(corpus, model, seed, texts)
@@ -113,12 +113,16 @@ def run(model: str, corpus: str, seed: int, texts: list[str] = (), device: str =
     if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
         return found
     splits, network = load_benchmark(corpus), seeded(stage.build, seed).to(picked)
-    cost = train(network, splits, setting, seed, path, key)
-    cost["cpu_seconds"] = round(time.process_time(), 1)
+    cost = train(network, splits, setting, seed, path, key) | core_seconds(began, picked)
     result = facts | {"key": key, "commit": provenance.commit(), "cost": cost, **judged(network, splits)}
     with paths.atomic(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")
     return result
+
+
+def core_seconds(began: float, device: torch.device) -> dict[str, float]:
+    """``cpu_seconds`` of this process since ``began``; nothing on a GPU, whose work they do not tell."""
+    return {"cpu_seconds": round(time.process_time() - began, 1)} if device.type == "cpu" else {}
 
 
 def train(network: Network, splits: dict, setting: Setting, seed: int, path: Path, key: str) -> dict:

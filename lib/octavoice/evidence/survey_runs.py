@@ -3,12 +3,14 @@
     python -m octavoice.evidence.survey_runs run MODEL CORPUS [--seed N] [--set NAME=VALUE …]
         [--device cpu]
     python -m octavoice.evidence.survey_runs controls
+    python -m octavoice.evidence.survey_runs references
     python -m octavoice.evidence.survey_runs summary
 
 On one of the field's benchmark sets (``benchmarks/…``) a model is trained and judged as
 :mod:`octavoice.evidence.benchmark_runs` says. On any other corpus it is trained at preset ``survey`` and judged on
 whole test pieces as all models here are, nats per step of all that is struck; one continuation is kept as MIDI.
-Results lie in ``results/survey/<corpus>/<model>/seed-<n>.json`` and say where they come from.
+Results lie in ``results/survey/<corpus>/<model>/seed-<n>.json`` and say where they come from. References are judged on
+the same pieces: tables of frequencies, and the committed networks of preset ``thesis``.
 """
 
 import argparse
@@ -26,10 +28,10 @@ from octavoice import paths, provenance
 from octavoice.corpus.benchmarks import NAMES, load_benchmark, marginal_nll
 from octavoice.errors import UserError
 from octavoice.evidence import axis, benchmark_runs, benchmark_sets, evaluation, samples
-from octavoice.model import DURATIONS, Stage
+from octavoice.model import DURATIONS, Network, Stage
 from octavoice.music.formats.midi import read_midi, write_midi
 from octavoice.survey import CLASSES_MODELS, MODELS
-from octavoice.training import models, networks, presets, recipes
+from octavoice.training import models, networks, presets, recipes, weights
 from octavoice.training.run import Run, machine, pick_device
 
 PRESET = "survey"
@@ -38,6 +40,8 @@ COMPARED = (*(model.name for model in (*MODELS, *CLASSES_MODELS)), "beyond")
 """The models on the axis of open music: all whose likelihood is one number for every step."""
 STEPS = 20_000
 """About as many test steps are judged, whole pieces spread over all of them: the same for every model."""
+REFERENCES = ("thesis", "beyond")
+"""The models whose committed networks of preset ``thesis`` are judged beside."""
 CLOSE = 0.03
 """A published figure is met within this share of it, or bettered."""
 
@@ -46,15 +50,16 @@ def open_run(model: str, corpus: str, seed: int, device: str = "cpu") -> dict:
     """A model trained at preset ``survey`` on a corpus, and judged; or found done with the same settings and code."""
     if model not in COMPARED:
         raise UserError(f"model {model!r} is none of those on this axis; choose one of {', '.join(COMPARED)}.")
+    began = time.process_time()
     path, run = benchmark_runs.result_path(corpus, model, seed), Run(presets.resolve(PRESET), corpus, seed,
                                                                      pick_device(device))
     key = provenance.digest({stage.name: recipes.key(run, stage) for stage in models.named(model).stages})
     if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
         return found
     trained = networks.obtain(run, model)
-    cost = cost_of(run, trained) | {"cpu_seconds": round(time.process_time(), 1)}
+    cost = cost_of(run, trained) | benchmark_runs.core_seconds(began, run.device)
     result = {"model": model, "seed": seed, "key": key, "kind": kind_of(trained.model.stages), **run.facts(),
-              "commit": provenance.commit(), **machine(run.device), "cost": cost, **judged(run, trained)}
+              "commit": provenance.commit(), **machine(run.device), "cost": cost, **judged(run, trained.stages)}
     write_midi(continued(run, trained), path.with_suffix(".mid"))
     with paths.atomic(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")
@@ -73,11 +78,15 @@ def cost_of(run: Run, trained: networks.Networks) -> dict:
             "parameters": sum(parameter.numel() for network in trained.stages for parameter in network.parameters())}
 
 
-def judged(run: Run, trained: networks.Networks) -> dict:
-    """Nats of what every judged test piece strikes and their mean a step, with 95 % over pieces."""
+def judged(run: Run, stages: tuple[Network, ...]) -> dict:
+    """What stages that decide what is struck give every judged test piece, see :func:`measured`."""
+    return measured(run, {str(n): axis.network_judge(network.eval(), draws_on=run.device)
+                          for n, network in enumerate(stages) if network.space != DURATIONS})
+
+
+def measured(run: Run, judges: dict[str, axis.Judge]) -> dict:
+    """Nats, all judges added, of what every judged test piece strikes, and their mean a step with 95 % over pieces."""
     pieces = benchmark_sets.spread(corpora.Pieces.of(samples.held_out_pieces(run)), STEPS)
-    judges = {str(n): axis.network_judge(network.eval(), draws_on=run.device)
-              for n, network in enumerate(trained.stages) if network.space != DURATIONS}
     table = axis.step_table(judges, pieces, run.device)
     table = table[["piece", "step"]].assign(nats=table[list(judges)].sum(axis=1))
     sums, left_out = axis.by_piece(table)
@@ -104,6 +113,26 @@ def write_controls() -> Path:
     return path
 
 
+def references_of(corpus: str) -> dict[str, dict]:
+    """The judged pieces of a corpus under tables of frequencies and its committed networks of preset ``thesis``."""
+    run = Run(presets.resolve(PRESET), corpus, 1, pick_device("cpu"))
+    found = {"tables": {"kind": "exact", **measured(run, axis.added_tables(corpora.Pieces.of(run.splits["train"])))}}
+    folder = paths.checkout() / "results" / "thesis" / corpus / "seed-1"
+    for name in [name for name in REFERENCES if name in weights.held(folder)]:
+        held = weights.load(folder, name)
+        found[f"{name} at preset thesis"] = {"kind": kind_of(held.model.stages), **judged(run, held.stages)}
+    return found
+
+
+def write_references() -> Path:
+    """Write :func:`references_of` for each corpus of open music."""
+    path = paths.home() / "results" / "survey" / "references.json"
+    found = {corpus: references_of(corpus) for corpus in OPEN}
+    with paths.atomic(path) as temporary:
+        temporary.write_text(json.dumps(found, indent=1) + "\n")
+    return path
+
+
 def committed() -> Path:
     """The folder of the results that are committed."""
     return paths.checkout() / "results" / "survey"
@@ -116,7 +145,15 @@ def results(folder: Path) -> list[dict]:
 
 def controls(folder: Path) -> dict[str, dict[str, float]]:
     """What :func:`write_controls` left in a folder, by set."""
-    path = folder / "controls.json"
+    return _read(folder / "controls.json")
+
+
+def references(folder: Path) -> dict[str, dict[str, dict]]:
+    """What :func:`write_references` left in a folder, by corpus and name."""
+    return _read(folder / "references.json")
+
+
+def _read(path: Path) -> dict:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
@@ -128,13 +165,15 @@ def heard(folder: Path, model: str) -> tuple[np.ndarray, str] | None:
 
 
 def panels(found: list[dict]) -> dict[str, pd.DataFrame]:
-    """For each set of music with a result: minutes, nats and kind of every model's best run, for a figure."""
+    """For each set of music with a result: every model's best run for a figure, columns ``minutes``, ``nats``, ``kind``
+    and ``gpu``, whether they are minutes of a GPU."""
     made = {}
     for corpus in dict.fromkeys(run["corpus"] for run in found):
         rows = {}
         for run in sorted((run for run in found if run["corpus"] == corpus), key=_score, reverse=True):
             nats = run["test"]["from the second"] if corpus in NAMES else -run["level"]
-            rows[run["model"]] = {"minutes": _minutes(run), "nats": nats, "kind": run["kind"]}
+            rows[run["model"]] = {"minutes": _minutes(run), "nats": nats, "kind": run["kind"],
+                                  "gpu": "gpu" in run}
         made[corpus.removeprefix("benchmarks/") + (", benchmark" if corpus in NAMES else "")] = pd.DataFrame(rows).T
     return made
 
@@ -168,12 +207,19 @@ def _benchmark_row(run: dict, tried: int) -> dict:
             "first frame too": f"{test['every frame']:.3f}", "frames seen": f"{seen['share']:.0%}",
             "on these": f"{seen['leaked']:.3f}" if seen["leaked"] is not None else "–",
             "on the others": f"{seen['clean']:.3f}", "seed": run["seed"], "tried": tried,
-            "minutes": f"{_minutes(run):.1f}", "settings": run["run"].partition(",")[2] or "as listed"}
+            "minutes": f"{_minutes(run):.1f}", "on": _machine(run),
+            "settings": run["run"].partition(",")[2] or "as listed"}
 
 
 def _minutes(run: dict) -> float:
-    """Core-minutes of a training, validation included; where they are not on record, its minutes on the wall."""
+    """Core-minutes of a run on a CPU, validation included; where they are not on record, and on a GPU, the training's
+    minutes on the wall."""
     return run["cost"].get("cpu_seconds", run["cost"]["seconds"]) / 60
+
+
+def _machine(run: dict) -> str:
+    """What a run's minutes are of: its GPU, or one core of its processor."""
+    return run.get("gpu") or f"one core, {run['processor']}"
 
 
 def _met(run: dict, published: list) -> str:
@@ -183,18 +229,49 @@ def _met(run: dict, published: list) -> str:
                      for figure in published) or "–"
 
 
-def open_table(found: list[dict]) -> pd.DataFrame:
-    """A row for each corpus of open music and model: nats per step over seeds, 95 % of the first, and its cost."""
+def open_table(found: list[dict], beside: dict[str, dict[str, dict]]) -> pd.DataFrame:
+    """A row for each corpus of open music and model: nats per step over seeds, 95 % of the first, and its cost.
+
+    Below them what is judged ``beside``, see :func:`references`.
+    """
     rows = {}
     for corpus in OPEN:
         for model in COMPARED:
             runs = [run for run in found if (run["corpus"], run["model"]) == (corpus, model)]
-            rows[corpus, model] = {"nats per step": "missing"} if not runs else {
-                "kind": runs[0]["kind"], "nats per step": f"{np.mean([run['level'] for run in runs]):.3f}",
-                "95 % over pieces": f"{runs[0]['low']:.3f} to {runs[0]['high']:.3f}",
-                "seeds": ", ".join(str(run["seed"]) for run in runs), "parameters": runs[0]["cost"]["parameters"],
-                "minutes": f"{_minutes(runs[0]):.1f}"}
+            rows[corpus, model] = {"nats per step": "missing"} if not runs else _level(runs) | {
+                "seeds": ", ".join(str(run["seed"]) for run in runs), "parameters": f"{runs[0]['cost']['parameters']}",
+                "iterations": f"{runs[0]['cost']['iterations']}", "minutes": f"{_minutes(runs[0]):.1f}",
+                "on": _machine(runs[0])}
+        rows |= {(corpus, name): _level([reference]) for name, reference in beside.get(corpus, {}).items()}
     return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis(["corpus", "model"]).fillna("–")
+
+
+def _level(runs: list[dict]) -> dict:
+    return {"kind": runs[0]["kind"], "nats per step": f"{np.mean([run['level'] for run in runs]):.3f}",
+            "95 % over pieces": f"{runs[0]['low']:.3f} to {runs[0]['high']:.3f}"}
+
+
+def gains(found: list[dict], beside: dict[str, dict[str, dict]]) -> pd.DataFrame:
+    """By how many nats a step the best model of a corpus is above the others and what is judged ``beside``.
+
+    Of each the first seed; 95 % by a paired bootstrap over those pieces of which neither leaves out a step.
+    """
+    rows = {}
+    for corpus in OPEN:
+        runs = {run["model"]: run for run in reversed(found) if run["corpus"] == corpus}
+        best = max(runs, key=lambda name: runs[name]["level"], default=None)
+        others = [name for name in COMPARED if name in runs and name != best]
+        for name, other in ({name: runs[name] for name in others} | beside.get(corpus, {}) if runs else {}).items():
+            rows[corpus, best, name] = _gain(runs[best], other)
+    names = ["corpus", "best", "over"]
+    return pd.DataFrame(list(rows.values()), pd.MultiIndex.from_tuples(rows, names=names) if rows else None)
+
+
+def _gain(ours: dict, theirs: dict) -> dict:
+    """A row of :func:`gains`: both hold sums over the same pieces, in the same order."""
+    table = pd.DataFrame({"steps": ours["steps"], "ours": ours["nats"], "theirs": theirs["nats"]})
+    table = table[table["steps"] == theirs["steps"]]
+    return axis.gain(table, "ours", "theirs") | {"pieces": len(table)}
 
 
 def run_one(model: str, corpus: str, seed: int, texts: list[str], device: str = "cpu") -> str:
@@ -221,6 +298,7 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="texts")
     run.add_argument("--device", default="cpu", help="auto, cpu or cuda [%(default)s]")
     commands.add_parser("controls", help="what the benchmark sets give without any network")
+    commands.add_parser("references", help="tables and the networks of preset thesis, on the same pieces")
     commands.add_parser("summary", help="what is there and what is missing")
     given = parser.parse_args(argv)
     try:
@@ -229,9 +307,13 @@ def main(argv: list[str] | None = None) -> int:
                   run_one(given.model, given.corpus, given.seed, given.texts, given.device))
         elif given.command == "controls":
             print(write_controls())
+        elif given.command == "references":
+            print(write_references())
         else:
-            found = results(paths.home() / "results" / "survey")
-            print(benchmark_table(found).to_string(), open_table(found).to_string(), sep="\n\n")
+            folder = paths.home() / "results" / "survey"
+            found, beside = results(folder), references(folder)
+            tables = benchmark_table(found), open_table(found, beside), gains(found, beside)
+            print(*(table.to_string() for table in tables), sep="\n\n")
     except UserError as error:
         print(f"octavoice: {error}", file=sys.stderr)
         return 2

@@ -26,11 +26,12 @@ def against_cost(panels: dict[str, pd.DataFrame], lines: dict[str, dict[str, flo
     figure, axes = plt.subplots(rows, columns, figsize=(1 + 4.4 * columns, 4.2 * rows), squeeze=False)
     for ax, (name, table) in zip(axes.flat, panels.items(), strict=False):
         _panel(ax, table)
-        for control, level in lines.get(name, {}).items():
+        for n, (control, level) in enumerate(lines.get(name, {}).items()):
             ax.axhline(level, color=GREY, linestyle="--", linewidth=1)
             below = level == min(lines[name].values())
-            ax.annotate(control, (0.99, level), (0, -2 if below else 2), xycoords=("axes fraction", "data"),
-                        textcoords="offset points", ha="right", va="top" if below else "bottom", fontsize=8, color=INK)
+            side, align = ((0.99, "right"), (0.01, "left"))[n % 2]
+            ax.annotate(control, (side, level), (0, -2 if below else 2), xycoords=("axes fraction", "data"),
+                        textcoords="offset points", ha=align, va="top" if below else "bottom", fontsize=8, color=INK)
         ax.set(title=name, xlabel=f"minutes of training, {_machines(table)}", ylabel="nats, lower is better")
     for ax in axes.flat[len(panels):]:
         ax.remove()

@@ -307,6 +307,19 @@ def test_dropout_is_in_the_loss_alone():
         torch.testing.assert_close(-network.log_likelihood(t), plain, **CLOSE)
 
 
+@every_model
+def test_a_loss_with_products_in_bfloat16_is_near_that_in_float32(name):
+    """As presets ablation and thesis train on a CPU: the trunk in bfloat16, the head in float32."""
+    network, t = built(name).float(), batch_of(music(12))
+    t = t._replace(**{field: value.float() for field, value in t._asdict().items() if value.is_floating_point()})
+    plain = network.loss(t, rng())
+    network.precision = "bf16"
+    lowered = network.loss(t, rng())
+    assert lowered.dtype == torch.float32
+    lowered.mean().backward()
+    assert lowered.mean().item() == pytest.approx(plain.mean().item(), abs=0.1)
+
+
 def test_convolutions_that_see_too_far_are_refused():
     with pytest.raises(ValueError, match="the net sees 248 steps back, and a fragment comes with 128"):
         tcn.Convolutions(SMALL, 4, 5, 5)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from octavoice.model import CLASSES as IN_CLASSES
-from octavoice.model import EXACT, HISTORY, KEEP, Card, Drop, Network, Recipe, Step, Tensors, dropper
+from octavoice.model import EXACT, HISTORY, KEEP, Card, Drop, Network, Recipe, Step, Tensors, dropper, precise
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLOCK_BITS
 
@@ -113,7 +113,7 @@ class Chords(Network):
         time = torch.arange(len(x) - 1, device=x.device)[:, None]
         with self.lowered(x.device):
             h, _ = self.trunk(x[:-1], piece_clock(batch.position + time, x), self.trunk.before(past), drop)
-        return h, x[1:]
+        return precise(h), x[1:]
 
     def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
         """See :meth:`octavoice.model.Network.log_likelihood`; an exact one needs no draws."""

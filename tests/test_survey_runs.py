@@ -244,7 +244,7 @@ def test_open_music_is_told_over_seeds():
     tables = {"kind": "exact", "level": -7, "low": -8, "high": -6}
     table = survey_runs.open_table(found, {"piano-midi": {"tables": tables}})
     row = table.loc[("piano-midi", "gru")]
-    assert (row["nats per step"], row["seeds"]) == ("-5.500", "1, 2")
+    assert (row["nats per step"], row["seeds"]) == ("-5.500 (-6.000 to -5.000)", "1, 2")
     assert table.loc[("piano-midi", "tables"), "nats per step"] == "-7.000"
     assert survey_runs.panels(found)["piano-midi"].loc["gru", "nats"] == 5.0
 

@@ -247,7 +247,9 @@ def open_table(found: list[dict], beside: dict[str, dict[str, dict]]) -> pd.Data
 
 
 def _level(runs: list[dict]) -> dict:
-    return {"kind": runs[0]["kind"], "nats per step": f"{np.mean([run['level'] for run in runs]):.3f}",
+    levels = [run["level"] for run in runs]
+    over = f" ({min(levels):.3f} to {max(levels):.3f})" if len(levels) > 1 else ""
+    return {"kind": runs[0]["kind"], "nats per step": f"{np.mean(levels):.3f}{over}",
             "95 % over pieces": f"{runs[0]['low']:.3f} to {runs[0]['high']:.3f}"}
 
 

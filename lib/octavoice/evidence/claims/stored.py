@@ -70,13 +70,15 @@ class Stored:
     def ablated(self, variant: str, base: str | None = None, corpus: str = MAIN) -> Value | None:
         """Nats per step by which the thesis's choice lies above a variant, from the ablations beside ``folder``."""
         folder = self.folder.parent / "ablation"
-        found = ablations.gain(ablations.stored(folder, corpus), variant, base)
+        results = ablations.stored(folder, corpus)
+        found = ablations.gain(results, variant, base)
         if found is None:
             return None
         self.read |= {f"../ablation/{path.relative_to(folder).as_posix()}"
                       for name in (variant, base or ablations.base_of(variant))
                       for path in folder.glob(f"{corpus}/{name}/seed-*.json")}
-        return Value(found["gain"], found["low"], found["high"], f"{found['over']}, 300 iterations")
+        iterations = next(iter(results[variant].values()))["cost"]["iterations"]
+        return Value(found["gain"], found["low"], found["high"], f"{found['over']}, {iterations} iterations")
 
     def measured(self, subject: str, *keys: str | int, corpus: str = MAIN, seed: int = 1) -> Value | None:
         """A number with its interval from a run's ``claims_<subject>.json``, by its keys; None if it is not stored."""

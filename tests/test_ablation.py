@@ -175,6 +175,23 @@ def test_a_headed_network_hears_step_by_step_what_it_hears_at_once(build):
         torch.testing.assert_close(torch.cat(parts), network.told(batch)[0], rtol=0, atol=1e-5)
 
 
+def test_what_sounds_on_is_told_and_nothing_else_of_durations():
+    """A note of three steps sounds on after its first and second; one of a single step never."""
+    batch, network = tensors(drawn(5)), built("hears-held").eval()
+    durations = torch.zeros(HISTORY + 5, 2, KEYS)
+    durations[HISTORY - 1, 0, 3], durations[HISTORY + 2, 0, 15], durations[HISTORY + 1, 1, 40] = 3, 1, 9
+    told = networks.holding(batch._replace(durations=durations))
+    on = told.clock[..., 6:]
+    assert torch.equal(told.clock[..., :6], batch.clock)
+    assert on[:, 0, 3].tolist() == [1, 0, 0, 0, 0]
+    assert on[:, 1, 4].tolist() == [0, 1, 1, 1, 1]
+    assert on.sum() == 5
+    with torch.no_grad():
+        untold, heard = (network.loss(each, rng()) for each in (batch, batch._replace(durations=durations)))
+    assert not torch.equal(untold, heard)
+    assert torch.equal(untold, network.loss(batch._replace(durations=torch.zeros_like(durations)), rng()))
+
+
 def test_the_reads_and_the_clock_are_where_they_should_be():
     batch = tensors(drawn(3))
     other = batch._replace(clock=1 - batch.clock)
@@ -254,14 +271,14 @@ def few(monkeypatch):
     monkeypatch.setattr(runs, "PARTICLES", 2)
 
 
-@pytest.mark.parametrize("name", ["history-32", "independent", "keys-directly", "decoder-0-slow"])
+@pytest.mark.parametrize("name", ["history-32", "hears-held", "independent", "keys-directly", "decoder-0-slow"])
 def test_a_result_is_made_and_found_again(run, few, name, monkeypatch):
     made = runs.obtain(run, name)
     path = runs.result_path(run, name)
     assert json.loads(path.read_text()) == json.loads(json.dumps(made))
     assert path.is_relative_to(run.dir)
     assert made["level"] == pytest.approx(sum(made["nats"]) / sum(made["steps"]), abs=1e-4)
-    assert ("samples" in made) == (made["space"] != GIVEN)
+    assert ("samples" in made) == (made["space"] != GIVEN and name != "hears-held")
     assert ("mixed" in made) == (made["space"] == CLASSES)
     assert made["cost"]["iterations"] == 2
     assert table.level(made) == pytest.approx(made.get("mixed", made["level"]), abs=1e-4)

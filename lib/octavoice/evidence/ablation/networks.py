@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.model import BOUND, CLASSES, Network, Step, Tensors, precise, uniforms
+from octavoice.beyond.classes import left_of, octaves
+from octavoice.model import BOUND, CLASSES, HISTORY, Network, Step, Tensors, precise, uniforms
 from octavoice.model import KEYS as IN_KEYS
+from octavoice.music.roll import CLASSES as COUNT
 from octavoice.music.roll import CLOCK_BITS, KEYS, mask
 from octavoice.survey.chords import Head, piece_clock
 from octavoice.thesis.attention import MainModule, MainState, read_past
@@ -72,6 +74,37 @@ class Clockless(OctaveGenerator):
     def forward(self, x: Tensor, clock: Tensor, state: MainState) -> tuple[Tensor, Tensor, MainState]:
         """See :meth:`octavoice.thesis.attention.MainModule.forward`."""
         return super().forward(x, torch.zeros_like(clock), state)
+
+
+class Holding(OctaveGenerator):
+    """The generator that is told, beside the clock, which classes sound on after a step (§2.2: the thesis tells onsets
+    alone). It still predicts onsets; a batch without durations tells nothing."""
+
+    hears_durations = True
+
+    def __init__(self):
+        super().__init__(clock_bits=CLOCK_BITS + COUNT)
+
+    def forward(self, x: Tensor, clock: Tensor, state: MainState) -> tuple[Tensor, Tensor, MainState]:
+        """See :meth:`octavoice.thesis.attention.MainModule.forward`; ``clock`` ``(time, batch, 18)``, or 6 if nothing
+        is told."""
+        return super().forward(x, functional.pad(clock, (0, CLOCK_BITS + COUNT - clock.shape[-1])), state)
+
+    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+        """See :meth:`octavoice.thesis.generator.OctaveGenerator.loss`."""
+        return super().loss(holding(batch), rng)
+
+    def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+        """See :meth:`octavoice.thesis.generator.OctaveGenerator.log_likelihood`."""
+        return super().log_likelihood(holding(batch), rng)
+
+
+def holding(batch: Tensors) -> Tensors:
+    """The batch with the classes that sound on after each step beside its clock: ``(time, batch, 18)``."""
+    if not len(batch.durations):
+        return batch
+    on = octaves((left_of(batch.durations)[HISTORY:] > 1).to(batch.clock.dtype)).amax(dim=-2)
+    return batch._replace(clock=torch.cat([batch.clock, on], dim=-1))
 
 
 class State(NamedTuple):

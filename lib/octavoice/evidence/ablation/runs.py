@@ -83,7 +83,7 @@ def train(run: Run, name: str, variant: Variant, key: str) -> tuple[Network, dic
     """The trained network and what it cost."""
     p, recipe = run.preset, variant.recipe(run.preset)
     network = seeded(variant.build, run.seed).to(run.device)
-    fragments = Fragments(run.splits["train"], p.fragment, p.stride)
+    fragments = Fragments(run.splits["train"], p.fragment, p.stride, network.hears_durations)
     pickups = pickups_of(fragments.pieces)
 
     def draw(rng: np.random.Generator) -> Batch:
@@ -132,7 +132,7 @@ def judged(run: Run, variant: Variant, network: Network) -> dict:
 def _nats(run: Run, variant: Variant, network: Network, pieces: Pieces, count: int, table: np.ndarray):
     """Of ``count`` fragments spread over ``pieces``: nats of the network and of the table, which steps are real, and
     how many classes are struck, each ``(time - 1, fragment)``."""
-    fragments = Fragments(pieces, run.preset.fragment, run.preset.stride)
+    fragments = Fragments(pieces, run.preset.fragment, run.preset.stride, network.hears_durations)
     which = np.unique(np.linspace(0, len(fragments) - 1, count).astype(int))
     judge = network_judge(network, **({"particles": PARTICLES} if network.kind == BOUND and network.space == CLASSES
                                       else {}))
@@ -147,9 +147,10 @@ def _nats(run: Run, variant: Variant, network: Network, pieces: Pieces, count: i
 def sampled(run: Run, network: Network) -> dict:
     """How dense and how repetitive continuations of held-out openings are, and the music that they are openings of.
 
-    Statistics as in :mod:`octavoice.evidence.likeness`, means over samples; nothing for keys given classes.
+    Statistics as in :mod:`octavoice.evidence.likeness`, means over samples. Nothing of keys given classes, nor of a
+    network that hears durations, since nothing here composes them.
     """
-    if network.space == GIVEN:
+    if network.space == GIVEN or network.hears_durations:
         return {}
     p = run.preset
     pieces, prime = samples.openings(samples.held_out_pieces(run), p.samples, p.prime, run.seed)

@@ -103,7 +103,7 @@ def density(folder: Path, corpus: str) -> pd.DataFrame:
     that the primes come from."""
     rows, music = {}, {}
     for name, seeds in stored(folder, corpus).items():
-        runs = [run for run in seeds.values() if run["space"] == CLASSES]
+        runs = [run for run in seeds.values() if run["space"] == CLASSES and "samples" in run]
         if runs:
             rows[VARIANTS[name].told] = {key: np.mean([run["samples"][key] for run in runs]) for key in SHOWN} | {
                 "iterations": runs[0]["cost"]["iterations"], "seeds": len(runs)}

@@ -7,7 +7,16 @@ from functools import partial
 import numpy as np
 
 from octavoice.corpus import Batch
-from octavoice.evidence.ablation.networks import Clockless, Headed, Joint, ManySteps, Rewired, SchemeOne, unattended
+from octavoice.evidence.ablation.networks import (
+    Clockless,
+    Headed,
+    Holding,
+    Joint,
+    ManySteps,
+    Rewired,
+    SchemeOne,
+    unattended,
+)
 from octavoice.model import GIVEN, Network, Recipe
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLASSES, KEYS, clock
@@ -102,6 +111,7 @@ VARIANTS: dict[str, Variant] = {
     "history-32": Variant("history", "the newest 32 steps before a fragment [published program]", OctaveGenerator,
                           newest(32)),
     "history-none": Variant("history", "nothing before a fragment", OctaveGenerator, newest(0)),
+    "hears-held": Variant("onsets", "told which classes are still held, beside the onsets", Holding),
     "not-transposed": Variant("transposition", "batches are not transposed", OctaveGenerator, shifted=False),
     **{f"voices-{count}": Variant("voices", f"{count} voice{'s' * (count > 1)}",
                                   partial(OctaveGenerator, voices=count)) for count in VOICES},

@@ -153,7 +153,7 @@ rule ablation:
     threads: lambda wildcards: of(wildcards).preset.threads
     resources:
         mem_mb=lambda wildcards: of(wildcards).memory_mb,
-        runtime=lambda wildcards: of(wildcards).minutes,
+        runtime=lambda wildcards: of(wildcards).minutes_of(wildcards.variant),
         gpu=lambda wildcards: int(of(wildcards).device == "cuda"),
     shell:
         "python -m octavoice relay --log {log:q} --copy {params.called:q}"

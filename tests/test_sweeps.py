@@ -181,6 +181,8 @@ def test_what_steps_are_told_reads_back_as_what_was_meant():
     assert overrides == json.loads(work.options()[-1]) == {"batch": 3, "epsilon": 1e-8 / 3}
     assert work.minutes == 30 + 0
     assert Work(presets.resolve("thesis"), "bach", 1).minutes > 5 * 60
+    ablation = Work(presets.resolve("ablation"), "bach", 1)
+    assert ablation.minutes_of("full") == 8 * ablation.minutes_of("quarter") == 8 * ablation.minutes
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

@@ -39,9 +39,10 @@ HIDDEN_PAST = 0.1
 UNTOLD = 0.5
 """Share of training fragments whose durations are not told."""
 MISTAKES = 0.2
-"""Share of sounding classes that training moves to another class before they are heard, with what is held of them, in
-half of the fragments: a sampled piece has wrong notes, and the network should learn to go on in key after one."""
-DROPOUT, PASSES = 0.3, 4.0
+"""Share of sounding classes that training moves to another class before they are heard, with what is held of them: of
+a fragment anything from none to twice as many. A sampled piece has wrong notes, and the network should learn to go on
+in key after one."""
+DROPOUT, PASSES = 0.3, 5.0
 """Share of the activations of both LSTMs, and of the net over keys, that training leaves out where it goes through the
 music more often than so many times: a small collection is learnt by heart otherwise."""
 RELATIVE = 1 + len(PERIODS) + len(RATES)
@@ -306,8 +307,8 @@ class ClassChain(Hearing):
     def _mistakes(self, line: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Which classes of ``line`` ``(time, batch, pitch_class)`` training makes wrong, and how far ``(…, 1)``."""
         u = uniforms(rng, *line.shape[:2], CLASSES + 1, device=line.device)
-        half = uniforms(rng, line.shape[1], device=line.device) < 0.5
-        wrong = (u[..., :CLASSES] < self.mistakes * half[:, None]).to(line.dtype)
+        often = uniforms(rng, line.shape[1], device=line.device)
+        wrong = (u[..., :CLASSES] < 2 * self.mistakes * often[:, None]).to(line.dtype)
         return wrong, (1 + (CLASSES - 1) * u[..., CLASSES:]).long()
 
     def _nats(self, batch: Tensors, held: Tensor, target: Tensor | None = None, drop: Drop = KEEP) -> Tensor:

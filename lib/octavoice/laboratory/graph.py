@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from octavoice import paths, provenance
+from octavoice.evidence.ablation.variants import VARIANTS
 from octavoice.provenance import imports, modules, reached
 from octavoice.training import models, presets
 from octavoice.training.presets import Preset
@@ -62,6 +63,10 @@ class Work:
     def minutes(self) -> int:
         """A generous time for any one step: at preset thesis about five times what training took."""
         return 30 + self.preset.iterations * self.preset.batch * self.preset.fragment // 250_000
+
+    def minutes_of(self, variant: str) -> int:
+        """The same for an ablation, which may train longer than the preset."""
+        return round(max(1, VARIANTS[variant].share) * self.minutes)
 
     @property
     def memory_mb(self) -> int:

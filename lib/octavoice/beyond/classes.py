@@ -39,10 +39,12 @@ HIDDEN_PAST = 0.1
 UNTOLD = 0.5
 """Share of training fragments whose durations are not told."""
 MISTAKES = 0.2
-"""Share of sounding classes that training moves to another class before they are heard, with what is held of them: of
-a fragment anything from none to twice as many. A sampled piece has wrong notes, and the network should learn to go on
-in key after one."""
-DROPOUT, PASSES = 0.3, 5.0
+"""Share of sounding classes that training moves to another class before they are heard, with what is held of them, in
+half of the fragments: a sampled piece has wrong notes, and the network should learn to go on in key after one."""
+ASTRAY, STRETCH = 1.0, (8, 64)
+"""Share of training fragments of which a stretch, so many steps long, is heard in another key: a sampled piece strays
+from its key without one wrong note, and the network should learn to come back."""
+DROPOUT, PASSES = 0.3, 4.0
 """Share of the activations of both LSTMs, and of the net over keys, that training leaves out where it goes through the
 music more often than so many times: a small collection is learnt by heart otherwise."""
 RELATIVE = 1 + len(PERIODS) + len(RATES)
@@ -248,7 +250,7 @@ class ClassChain(Hearing):
     """Two LSTMs under an exact chain over the twelve classes. ``(pitch classes, exact)``"""
 
     space, draw_size = IN_CLASSES, CLASSES
-    mistakes = MISTAKES
+    mistakes, astray = MISTAKES, ASTRAY
 
     def __init__(self, lower: int = 152, upper: int = 132, chain: int = 120):
         super().__init__()
@@ -305,11 +307,19 @@ class ClassChain(Hearing):
                            dropper(self.dropout, rng))
 
     def _mistakes(self, line: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Which classes of ``line`` ``(time, batch, pitch_class)`` training makes wrong, and how far ``(…, 1)``."""
+        """Which classes of ``line`` ``(time, batch, pitch_class)`` training makes wrong, and how far ``(…, 1)``: single
+        ones, and all of a stretch, which begins some steps into the fragment."""
         u = uniforms(rng, *line.shape[:2], CLASSES + 1, device=line.device)
-        often = uniforms(rng, line.shape[1], device=line.device)
-        wrong = (u[..., :CLASSES] < 2 * self.mistakes * often[:, None]).to(line.dtype)
-        return wrong, (1 + (CLASSES - 1) * u[..., CLASSES:]).long()
+        half = uniforms(rng, line.shape[1], device=line.device) < 0.5
+        wrong = (u[..., :CLASSES] < self.mistakes * half[:, None]).to(line.dtype)
+        away = (1 + (CLASSES - 1) * u[..., CLASSES:]).long()
+        where, (least, most) = uniforms(rng, 4, line.shape[1], device=line.device), STRETCH
+        first = HISTORY + least + (len(line) - HISTORY) * where[1]
+        time = torch.arange(len(line), device=line.device)[:, None]
+        stretch = (time >= first) & (time < first + least + (most - least) * where[2]) & (where[0] < self.astray)
+        shift = (1 + (CLASSES - 1) * where[3]).long()
+        return (torch.where(stretch[..., None], 1.0, wrong),
+                torch.where(stretch, shift, away[..., 0])[..., None])
 
     def _nats(self, batch: Tensors, held: Tensor, target: Tensor | None = None, drop: Drop = KEEP) -> Tensor:
         """log p of every step but the first ``(time - 1, batch)``, or of a ``target`` in their place.

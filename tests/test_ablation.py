@@ -378,6 +378,25 @@ def test_a_variant_is_set_beside_one_that_there_is(name):
     assert (VARIANTS[base].build().space == GIVEN) == (VARIANTS[name].build().space == GIVEN)
 
 
+def test_density_is_told_by_corpus_and_ends_with_its_music(tmp_path):
+    """Of what composes: keys given classes, and networks that hear durations, have no samples."""
+    def told(value):
+        return dict.fromkeys(table.SHOWN, value)
+    results = {"a/thesis/seed-1": (CLASSES, 0.2, 0.6), "a/thesis/seed-2": (CLASSES, 0.4, 0.8),
+               "a/hears-held/seed-1": (CLASSES, None, None), "b/chain/seed-1": (CLASSES, 0.1, 0.5),
+               "b/decoder/seed-1": (GIVEN, None, None), "c/decoder/seed-1": (GIVEN, None, None)}
+    for file, (space, sample, music) in results.items():
+        found = {"space": space, "cost": {"iterations": 3}} | (
+            {} if sample is None else {"samples": told(sample), "music": told(music)})
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{file}.json").write_text(json.dumps(found))
+    found, music = table.density(tmp_path), "the music that the primes come from"
+    assert found.index.tolist() == [("a", VARIANTS["thesis"].told), ("a", music), ("b", VARIANTS["chain"].told),
+                                    ("b", music)]
+    assert found["steps struck"].tolist() == [0.3, 0.7, 0.1, 0.5]
+    assert found["seeds"].tolist()[::2] == [2, 1]
+
+
 STORED = sorted(path.relative_to(table.committed()).as_posix() for path in table.committed().glob("*/*/seed-*.json"))
 
 

@@ -98,16 +98,18 @@ def _told(values: list[float], form: str = ".3f") -> str:
     return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
 
 
-def density(folder: Path, corpus: str) -> pd.DataFrame:
-    """How dense and repetitive samples are, a row per variant of classes, mean over seeds; the last row is the music
-    that the primes come from."""
-    rows, music = {}, {}
-    for name, seeds in stored(folder, corpus).items():
-        runs = [run for run in seeds.values() if run["space"] == CLASSES and "samples" in run]
-        if runs:
-            rows[VARIANTS[name].told] = {key: np.mean([run["samples"][key] for run in runs]) for key in SHOWN} | {
-                "iterations": runs[0]["cost"]["iterations"], "seeds": len(runs)}
-            music = {key: np.mean([run["music"][key] for run in runs]) for key in SHOWN}
-    if music:
-        rows["the music that the primes come from"] = music
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant").round(3)
+def density(folder: Path) -> pd.DataFrame:
+    """How dense and repetitive samples are, a row per corpus and variant of classes, mean over seeds; a corpus's last
+    row is the music that its primes come from."""
+    rows = {}
+    for corpus in sorted(path.name for path in folder.glob("*")):
+        found = [(name, run) for name, seeds in stored(folder, corpus).items() for run in seeds.values()
+                 if run["space"] == CLASSES and "samples" in run]
+        for name in dict.fromkeys(name for name, _ in found):
+            runs = [run for other, run in found if other == name]
+            rows[corpus, VARIANTS[name].told] = {key: np.mean([run["samples"][key] for run in runs]) for key in SHOWN
+                                                 } | {"iterations": runs[0]["cost"]["iterations"], "seeds": len(runs)}
+        if music := [run["music"] for _, run in found]:
+            rows[corpus, "the music that the primes come from"] = {key: np.mean([each[key] for each in music])
+                                                                 for key in SHOWN}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["corpus", "variant"]).round(3)

@@ -78,8 +78,8 @@ def _minutes(group: list[Path]) -> str:
              for folder in group]
     called = [stage.called for stage in models.named("beyond").stages]
     minutes = [sum(cost[f"training, {name}"]["seconds"] for name in called) / 60 for cost in costs]
-    span = f"{min(minutes):.0f}" if len(group) == 1 else f"{min(minutes):.0f} to {max(minutes):.0f}"
-    return f"{span} min; {trained_on(costs[0], called)}"
+    span = dict.fromkeys(f"{value:.0f}" for value in (min(minutes), max(minutes)))
+    return f"{' to '.join(span)} min; {trained_on(costs[0], called)}"
 
 
 def likeness() -> pd.DataFrame:

@@ -211,12 +211,12 @@ def test_the_reads_and_the_clock_are_where_they_should_be():
 
 def test_an_older_past_is_hidden():
     batch = drawn(seed=4)
-    heard = variants.newest(32)(batch, np.zeros(2, int))
+    heard = variants.newest(32)(batch)
     for before, after in ((batch.history, heard.history), (batch.past, heard.past)):
         assert before[:96].any()
         assert not after[:96].any()
         np.testing.assert_array_equal(after[96:], before[96:])
-    assert not variants.newest(0)(batch, np.zeros(2, int)).past.any()
+    assert not variants.newest(0)(batch).past.any()
     np.testing.assert_array_equal(heard.x, batch.x)
 
 
@@ -229,6 +229,19 @@ def test_the_clock_is_zero_on_a_bar_line():
     begins = variants.from_the_bar_line(replace(batch, position=np.zeros((1, 2), int)), np.array([4, 0])).clock
     assert not begins[4, 0].any()
     assert begins[3, 0].all()
+
+
+def test_samples_are_made_by_the_clock_that_was_learned():
+    """A step that is made later hears what a sequence with such a clock would tell it."""
+    network, begins = built("clock-from-bar-line").eval(), np.array([-3, 0])
+    line = tensors(drawn(9)).x12
+    ticks = torch.from_numpy(clock(begins + np.arange(9)[:, None]))
+    heard = []
+    forward = network.forward
+    network.forward = lambda x, clock, state: heard.append(clock) or forward(x, clock, state)
+    runs.continued(network, line, 4, 1, begins)
+    assert torch.equal(torch.cat(heard)[:9], ticks)
+    assert not torch.equal(ticks[:, 0], ticks[:, 1])
 
 
 @pytest.fixture(scope="module")

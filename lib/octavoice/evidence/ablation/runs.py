@@ -19,7 +19,7 @@ from octavoice.corpus import Batch, Fragments, Pieces
 from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
 from octavoice.evidence import baselines, likeness, mixture, samples
-from octavoice.evidence.ablation.variants import VARIANTS, Variant
+from octavoice.evidence.ablation.variants import VARIANTS, Variant, from_the_bar_line
 from octavoice.evidence.axis import network_judge
 from octavoice.model import BOUND, CLASSES, GIVEN, Network, uniforms
 from octavoice.music.roll import compress
@@ -72,7 +72,7 @@ def obtain(run: Run, name: str) -> dict:
     network, cost = train(run, name, variant, key)
     found = {"variant": name, "key": key, "kind": network.kind, "space": network.space, **run.facts(),
              "commit": provenance.commit(), "processor": provenance.processor(), "cost": cost,
-             **judged(run, variant, network), **sampled(run, network)}
+             **judged(run, variant, network), **sampled(run, variant, network)}
     found["cost"]["cpu_seconds"] = round(time.process_time() - began, 1)
     with paths.atomic(path) as temporary:
         temporary.write_text(json.dumps(found, indent=1) + "\n")
@@ -103,7 +103,8 @@ def pickups_of(pieces: Pieces) -> np.ndarray:
 
 def gathered(fragments: Fragments, pickups: np.ndarray, variant: Variant, which: np.ndarray, shift: int = 0) -> Batch:
     """Some fragments as a variant hears them."""
-    return variant.change(fragments.gather(which, shift), pickups[fragments.places(which)[:, 0]])
+    batch = variant.change(fragments.gather(which, shift))
+    return from_the_bar_line(batch, pickups[fragments.places(which)[:, 0]]) if variant.barred else batch
 
 
 def judged(run: Run, variant: Variant, network: Network) -> dict:
@@ -144,18 +145,20 @@ def _nats(run: Run, variant: Variant, network: Network, pieces: Pieces, count: i
     return (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
 
 
-def sampled(run: Run, network: Network) -> dict:
+def sampled(run: Run, variant: Variant, network: Network) -> dict:
     """How dense and how repetitive continuations of held-out openings are, and the music that they are openings of.
 
-    Statistics as in :mod:`octavoice.evidence.likeness`, means over samples. Nothing of keys given classes, nor of a
-    network that hears durations, since nothing here composes them.
+    Their clock counts as the variant's does. Statistics as in :mod:`octavoice.evidence.likeness`, means over samples.
+    Nothing of keys given classes, nor of a network that hears durations, since nothing here composes them.
     """
     if network.space == GIVEN or network.hears_durations:
         return {}
     p = run.preset
     pieces, prime = samples.openings(samples.held_out_pieces(run), p.samples, p.prime, run.seed)
     heard = compress(prime) if network.space == CLASSES else prime
-    made = continued(network, torch.from_numpy(heard).float().to(run.device), p.new_steps, run.seed).cpu().numpy()
+    begins = np.array([-piece.pickup for piece in pieces]) if variant.barred else 0
+    made = continued(network, torch.from_numpy(heard).float().to(run.device), p.new_steps, run.seed, begins)
+    made = made.cpu().numpy()
     real = [compress(piece.roll[p.prime:][:p.new_steps]) for piece in pieces if piece.steps > 2 * p.prime]
     made = made if network.space == CLASSES else compress(made.astype(np.uint8))
     return {"samples": described(list(made.swapaxes(0, 1))), "music": described(real)}
@@ -168,10 +171,14 @@ def described(rolls: list[np.ndarray]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def continued(network: Network, prime: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-    """New steps ``(time, sample, width)`` after ``prime`` ``(time, sample, width)``, all samples at once."""
+def continued(network: Network, prime: torch.Tensor, steps: int, seed: int,
+              position: int | np.ndarray = 0) -> torch.Tensor:
+    """New steps ``(time, sample, width)`` after ``prime`` ``(time, sample, width)``, all samples at once.
+
+    ``position`` is the number of the prime's first step, or one for each sample.
+    """
     rng, made = torch.Generator().manual_seed(seed), []
-    state = network.start(prime[0])
+    state = network.start(prime[0], position=position)
     for t in range(len(prime) - 1 + steps):
         heard = prime[t + 1] if t + 1 < len(prime) else None
         draws = uniforms(rng, prime.shape[1], network.draw_size, device=prime.device)

@@ -29,25 +29,26 @@ from octavoice.training.presets import Preset
 
 FEATURES = 130
 """F of the main module (§7.2)."""
-Change = Callable[[Batch, np.ndarray], Batch]
-"""A batch as a variant hears it, from the batch and its pieces' pickups ``(batch,)``, in steps."""
+Change = Callable[[Batch], Batch]
+"""A batch as a variant hears it."""
 
 
-def unchanged(batch: Batch, pickups: np.ndarray) -> Batch:
+def unchanged(batch: Batch) -> Batch:
     """As the thesis's networks hear it."""
     return batch
 
 
 def newest(steps: int) -> Change:
     """Before a fragment only the newest ``steps`` are heard, silence before them."""
-    def change(batch: Batch, pickups: np.ndarray) -> Batch:
+    def change(batch: Batch) -> Batch:
         heard = (np.arange(HISTORY) >= HISTORY - steps)[:, None, None]
         return replace(batch, history=batch.history * heard, past=batch.past * heard)
     return change
 
 
 def from_the_bar_line(batch: Batch, pickups: np.ndarray) -> Batch:
-    """The clock counts from the first bar line of the piece, not from the fragment's start."""
+    """The clock counts from the first bar line of each piece, not from the fragment's start; ``pickups`` ``(batch,)``
+    are the steps before that line."""
     step = batch.position[0] - pickups + np.arange(len(batch.x))[:, None]
     return replace(batch, clock=clock(step).astype(np.float32))
 
@@ -56,14 +57,16 @@ def from_the_bar_line(batch: Batch, pickups: np.ndarray) -> Batch:
 class Variant:
     """What is varied (``choice``), ``told`` in words, and how the network is built.
 
-    ``change`` is what it hears of a batch, ``shifted`` whether training transposes; ``share`` of the preset's
-    iterations; ``rate`` and ``epsilon`` of Adam where they are not the preset's.
+    ``change`` is what it hears of a batch, ``barred`` whether its clock counts from the bar line, ``shifted`` whether
+    training transposes; ``share`` of the preset's iterations; ``rate`` and ``epsilon`` of Adam where they are not the
+    preset's.
     """
 
     choice: str
     told: str
     build: Callable[[], Network]
     change: Change = unchanged
+    barred: bool = False
     shifted: bool = True
     share: float = 1.0
     rate: float | None = None
@@ -107,7 +110,7 @@ VARIANTS: dict[str, Variant] = {
     "reads-first": Variant("attention", "the read goes into the first LSTM", partial(Rewired, early=True)),
     "clock-off": Variant("clock", "no clock", Clockless),
     "clock-from-bar-line": Variant("clock", "counted from the piece's first bar line", OctaveGenerator,
-                                   from_the_bar_line),
+                                   barred=True),
     "history-32": Variant("history", "the newest 32 steps before a fragment [published program]", OctaveGenerator,
                           newest(32)),
     "history-none": Variant("history", "nothing before a fragment", OctaveGenerator, newest(0)),

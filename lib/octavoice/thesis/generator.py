@@ -13,8 +13,8 @@ from octavoice.thesis.voices import VOICES, VoiceSampler, objective
 
 
 class GeneratorState(NamedTuple):
-    """After a step was heard: the step ``x`` ``(batch, pitch_class)``, its number, one for all or for each of the batch,
-    and all recurrent states."""
+    """After a step was heard: the step ``x`` ``(batch, pitch_class)``, its number, one for all or one
+    each, and all recurrent states."""
 
     x: Tensor
     position: int

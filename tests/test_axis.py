@@ -53,6 +53,15 @@ def test_steps_that_one_cannot_make_are_left_out_for_all():
     assert sums["chain"].iloc[0] == pytest.approx(table.loc[~impossible, "chain"].sum())
 
 
+def test_a_bound_is_by_as_many_particles_as_a_headline_unless_fewer_are_asked_for(monkeypatch):
+    small, asked = seeded(lambda: OctaveGenerator(voices=1), 1).eval(), []
+    monkeypatch.setattr(OctaveGenerator, "log_likelihood", lambda self, t, _: asked.append(self.particles) or t.weight)
+    for settings in ({}, {"particles": 3}):
+        axis.network_judge(small, **settings)(to_tensors(Fragments(pieces((40,)), 40).gather(np.array([0]))))
+    assert asked == [axis.PARTICLES, 3]
+    assert small.particles not in asked
+
+
 def test_a_gain_is_paired():
     """Pieces differ widely, the two models by the same amount on each: the interval knows."""
     sums = pd.DataFrame({"steps": [100, 50, 10], "a": [-100.0, -200, -5], "b": [-110.0, -205, -6]})

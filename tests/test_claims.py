@@ -1,6 +1,7 @@
 """The table of claims is what the stored runs give, and no claim goes without evidence."""
 
 import json
+import math
 import shutil
 from types import SimpleNamespace
 
@@ -90,6 +91,32 @@ def test_a_verdict_is_computed_from_its_parts():
     told = part("less", lambda a, b: a.high < b.low, one, other)
     assert (told.found, told.holds) == ("1 (0.5 to 1.5) against 2 (1.6 to 2.2, seeds)", True)
     assert part("less", lambda a: True, None).holds is None
+
+
+def written(folder, seed, **numbers):
+    """A run's folder with one measured subject."""
+    (folder / f"bach/seed-{seed}").mkdir(parents=True)
+    (folder / f"bach/seed-{seed}/index.json").write_text("{}")
+    (folder / f"bach/seed-{seed}/claims_samples.json").write_text(json.dumps(numbers))
+
+
+def test_what_is_measured_of_several_seeds_has_a_range_that_covers_each(tmp_path):
+    written(tmp_path, 1, share={"value": 0.5, "low": 0.4, "high": 0.7, "units": 200}, p=0.04, rank=3)
+    stored = Stored(tmp_path)
+    assert str(stored.measured("samples", "share", corpus="bach")) == "0.5 (0.4 to 0.7, 95 %, n = 200, bach, seed 1)"
+    assert stored.tested("samples", "p", corpus="bach") == Value(pytest.approx(0.04), 0.04, 0.04, "bach, seed 1")
+    written(tmp_path, 2, share={"value": 0.7, "low": 0.6, "high": 0.8, "units": 200}, p=0.06, rank=5)
+    (tmp_path / "bach/seed-3").mkdir()
+    (tmp_path / "bach/seed-3/index.json").write_text("{}")
+    found = stored.measured("samples", "share", corpus="bach")
+    assert (found.value, found.low, found.high) == (pytest.approx(0.6), 0.4, 0.8)
+    assert found.over == "95 %, n = 200, bach, each of 2 seeds"
+    assert stored.measured("samples", "rank", corpus="bach") == Value(4, 3, 5, "bach, each of 2 seeds")
+    both = stored.tested("samples", "p", corpus="bach")
+    assert both.value == pytest.approx(0.0024 * (1 - math.log(0.0024)))
+    assert (both.low, both.high) == (0.04, 0.06)
+    assert {path.split("/")[1] for path in stored.read} == {"seed-1", "seed-2"}
+    assert stored.measured("nothing", "share", corpus="bach") is stored.tested("nothing", "p", corpus="bach") is None
 
 
 def test_choices_without_a_run_are_named():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from octavoice.corpus import Fragments
 from octavoice.evidence.measured import (
     attending,
     chords,
@@ -19,9 +20,12 @@ from octavoice.evidence.measured import (
     samples,
     voices,
 )
+from octavoice.model import uniforms
 from octavoice.music.piece import Piece
 from octavoice.thesis import model as thesis
 from octavoice.thesis.attention import MainModule
+from octavoice.thesis.generator import OctaveGenerator
+from octavoice.training.fit import Task, fit, seeded
 from octavoice.training.weights import Weights
 
 
@@ -59,6 +63,42 @@ def test_what_a_declined_voice_tells_of_later_ones():
     (struck,) = found["pairs on struck steps"]
     assert struck["sounds if declined"]["value"] == 1  # where nothing sounds at all, nothing is asked
     assert found["sounds"][0]["value"] == 0.5
+
+
+def all_or_nothing(steps=12, count=40):
+    """Steps that strike every class or none, at random: one declined class tells of all the others."""
+    rng = np.random.default_rng(3)
+    rolls = [np.repeat(rng.random((steps, 1)) < 0.5, 88, axis=1).astype(np.uint8) for _ in range(count)]
+    music = [Piece(str(i), roll, 1, ((4, 4),)) for i, roll in enumerate(rolls)]
+    return Fragments(music, steps).gather(np.arange(count))
+
+
+def test_what_was_declined_is_made_use_of_where_it_tells_something():
+    batch = all_or_nothing()
+    generator = seeded(lambda: OctaveGenerator(voices=3, sampler_hidden=16), 1)
+
+    def untrue(t, rng):
+        log_q = generator.log_q(t.x12, t.clock, t.history, uniforms(rng, 3, len(t.x12) - 1, t.x12.shape[1]))
+        return -voices._true(log_q, t.x12[1:]).mean()
+    fit(Task("toy", generator, untrue, lambda rng: batch), 40, 1)
+    found = voices.use_of_declined(generator.eval(), batch, 1)
+    assert set(found) == {"voice 2", "voice 3", "all later voices"}
+    for gains in found.values():
+        assert gains["hidden"]["low"] > 0.1
+        assert gains["another's"]["low"] > 0.1
+    with torch.no_grad():
+        generator.sampler.lstm.weight_ih_l0[:, -12:] = 0
+    for gains in voices.use_of_declined(generator, batch, 1).values():
+        assert {gain["value"] for gain in gains.values()} == {0.0}
+
+
+def test_a_voice_that_is_told_the_truth_is_the_samplers():
+    generator = OctaveGenerator()
+    features, decided = torch.randn(3, 2, 130), (torch.rand(2, 3, 2, 12) < 0.2).float()
+    sounds, silent = decided[0], decided[1] * (1 - decided[0])
+    with torch.no_grad():
+        told = voices._open(generator.sampler, features, sounds, silent, silent)
+        assert torch.equal(told, generator.sampler.voice(features, sounds, silent)[0])
 
 
 def test_triads_and_their_moves():

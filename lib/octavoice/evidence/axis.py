@@ -22,14 +22,18 @@ from octavoice.training.fit import to_tensors
 
 Judge = Callable[[Tensors], np.ndarray]
 """Nats of every step of a batch, ``(time - 1, batch)``."""
+PARTICLES = 128
+"""Of a bound by particle filter, unless a comparison asks for fewer."""
 
 
 def network_judge(network: Network, seed: int = DRAW_SEED, draws_on: torch.device | str = "cpu", **settings) -> Judge:
-    """A network's log-likelihood, with ``settings`` set on it (particles, chains).
+    """A network's log-likelihood, with ``settings`` set on it (particles, chains); :data:`PARTICLES` where it has any.
 
     Its draws are a CPU's and so the same on every device, unless they are made elsewhere for speed.
     """
     judged = copy(network)
+    if hasattr(network, "particles"):
+        settings = {"particles": PARTICLES} | settings
     for name, value in settings.items():
         setattr(judged, name, value)
     judged.precision, draws = "fp32", torch.Generator(draws_on).manual_seed(seed)

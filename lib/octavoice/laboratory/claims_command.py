@@ -18,7 +18,7 @@ from octavoice import corpus, paths, provenance
 from octavoice.errors import UserError
 from octavoice.evidence.claims import choices, deviations, table
 from octavoice.evidence.claims.stored import Stored
-from octavoice.evidence.measured import attending, cost, likelihoods, music, rivals, samples, sizes
+from octavoice.evidence.measured import attending, cost, likelihoods, music, rivals, samples, sizes, voices
 from octavoice.figures import claims as draw
 from octavoice.figures import style
 from octavoice.laboratory import published
@@ -44,6 +44,12 @@ def subject(measured: Callable[[str, int, Path], dict]) -> Callable[[str, int, P
 @subject
 def _samples(name: str, seed: int, folder: Path) -> dict:
     return samples.measure(weights.load(folder), corpus.load(name).splits(), seed)
+
+
+@subject
+def _declined(name: str, seed: int, folder: Path) -> dict:
+    panel = likelihoods.panel(corpus.load(name).splits()["test"])
+    return voices.use_of_declined(weights.load(folder).generator, panel, seed)
 
 
 @subject

@@ -39,8 +39,8 @@ def c12(stored: Stored) -> list[Part]:
     """Most active: voice 1 declines least, in every seed. Rarely: it declines on fewer than 5 % of steps that strike.
     Later ones too: after it declined voice 2 sounds less than a tenth of the time; and still less than half as often as
     otherwise on steps that strike, where silence cannot be the reason. No such effect of later voices: for none of
-    them does declining move a later voice by more than 0.1. Whether later voices use earlier bans would take decisions
-    drawn again with the bans hidden, which is not stored."""
+    them does declining move a later voice by more than 0.1. Use: a later voice's decision is truer where it is told
+    what earlier ones declined than where that is hidden from it, and than where it is told another fragment's."""
     return [part("voice 1 sounds more often than the next most active, by", lambda v: v.low > 0, _lead(stored)),
             part("voice 1 sounds on steps that strike", lambda v: v.low > 0.95,
                  _samples(stored, "voices", "sounds on struck steps", 0)),
@@ -49,7 +49,9 @@ def c12(stored: Stored) -> list[Part]:
                  _samples(stored, "voices", "pairs on struck steps", 0, "sounds if declined"),
                  _samples(stored, "voices", "pairs on struck steps", 0, "sounds if sounded")),
             part("largest effect of voices 2 to 4 on later ones", lambda v: v.high < 0.1, _later(stored)),
-            missing("later voices make use of what was decided to be silent")]
+            *[part(f"nats by which a later decision is truer, what was declined told and not {instead}",
+                   lambda v: v.low > 0, stored.measured("declined", "all later voices", instead))
+              for instead in ("hidden", "another's")]]
 
 
 def _lead(stored: Stored) -> Value | None:
@@ -94,11 +96,11 @@ def c13(stored: Stored) -> list[Part]:
 def c14(stored: Stored) -> list[Part]:
     """Random times: by χ² changes of key prefer none of the four bars of the clock's cycle, at 5 %. After a
     low-probability draw: the least likely draw near a change of key is less likely than near other bar lines, by a
-    permutation within samples, at 5 %."""
+    permutation within samples, at 5 %. Both of all seeds together."""
     return [part("p of a preferred bar of the cycle", lambda p: p.value > 0.05,
-                 _samples(stored, "modulations", "phase p")),
+                 stored.tested("samples", "modulations", "phase p")),
             part("p of less likely draws about changes", lambda p: p.value < 0.05,
-                 _samples(stored, "modulations", "p"))]
+                 stored.tested("samples", "modulations", "p"))]
 
 
 def c15(stored: Stored) -> list[Part]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import combine_pvalues
 
 from octavoice import paths
 from octavoice.evidence.ablation import table as ablations
@@ -80,13 +81,38 @@ class Stored:
         iterations = next(iter(results[variant].values()))["cost"]["iterations"]
         return Value(found["gain"], found["low"], found["high"], f"{found['over']}, {iterations} iterations")
 
-    def measured(self, subject: str, *keys: str | int, corpus: str = MAIN, seed: int = 1) -> Value | None:
-        """A number with its interval from a run's ``claims_<subject>.json``, by its keys; None if it is not stored."""
-        found = self.json(f"claims_{subject}", corpus, seed)
-        for key in keys:
-            found = None if found is None else found[key]
-        if found is None:
+    def measured(self, subject: str, *keys: str | int, corpus: str = MAIN) -> Value | None:
+        """A number from the ``claims_<subject>.json`` of every seed that has it, by its keys; None if none has.
+
+        Of one seed with its own interval. Of several their mean, and a range from the lowest end of their intervals to
+        the highest, so that what holds for the range holds for each seed.
+        """
+        found = self._measured(subject, keys, corpus)
+        if not found:
             return None
-        if not isinstance(found, dict):
-            return Value(found, found, found, f"{corpus}, seed {seed}")
-        return Value(found["value"], found["low"], found["high"], f"95 %, n = {found['units']}, {corpus}, seed {seed}")
+        values, lows, highs = ([each[name] for each in found.values()] for name in ("value", "low", "high"))
+        units = [each["units"] for each in found.values() if each["units"]]
+        told = f"95 %, n = {units[0]}, " if len(set(units)) == 1 else "95 %, " if units else ""
+        seeds = f"seed {next(iter(found))}" if len(found) == 1 else f"each of {len(found)} seeds"
+        return Value(float(np.mean(values)), min(lows), max(highs), f"{told}{corpus}, {seeds}")
+
+    def tested(self, subject: str, *keys: str | int, corpus: str = MAIN) -> Value | None:
+        """A p-value from the same files; those of several seeds are combined by Fisher's method, their range told."""
+        found = [each["value"] for each in self._measured(subject, keys, corpus).values()]
+        if not found:
+            return None
+        over = f"{corpus}, seed 1" if len(found) == 1 else f"{len(found)} seeds of {corpus} by Fisher's method"
+        return Value(float(combine_pvalues(found).pvalue), min(found), max(found), over)
+
+    def _measured(self, subject: str, keys: tuple, corpus: str) -> dict[int, dict]:
+        """A measured number by seed, with ``value``, ``low``, ``high`` and ``units``; 0 units where it has no interval.
+        """
+        found = {}
+        for seed in self.seeds(corpus):
+            number = self.json(f"claims_{subject}", corpus, seed)
+            for key in keys:
+                number = None if number is None else number[key]
+            if number is not None:
+                found[seed] = number if isinstance(number, dict) else {"value": number, "low": number, "high": number,
+                                                                       "units": 0}
+        return found

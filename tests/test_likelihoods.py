@@ -123,6 +123,9 @@ def test_the_bound_and_the_mixture_are_measured_of_a_generator(monkeypatch):
     generator = OctaveGenerator().eval()
     sides = {name: random_pieces(2, 40, seed) for seed, name in enumerate(("train", "valid", "test"))}
     found = likelihoods.looseness(generator, sides["valid"])
+    shown = likelihoods.bounds({4: found})
+    assert shown.loc[(4, 0), 8] == found["levels"]["8"][0]
+    assert shown.shape == (likelihoods.DRAWS, len(likelihoods.PARTICLES) + 1)
     assert list(found["levels"]) == ["1", "2", "4", "8"]
     assert all(len(draws) == likelihoods.DRAWS for draws in found["levels"].values())
     assert found["steps"] + found["left out"] == 2 * 39

@@ -3,6 +3,7 @@
 from copy import copy
 
 import numpy as np
+import pandas as pd
 import torch
 
 from octavoice.corpus import Batch, Fragments, Pieces
@@ -48,6 +49,14 @@ def looseness(generator: OctaveGenerator, pieces: Pieces) -> dict:
             "gap left": [gap_left(*(levels[n][i] for n in PARTICLES[1:])) for i in range(DRAWS)],
             "gap left of means": gap_left(*(float(np.mean(levels[n])) for n in PARTICLES[1:])),
             "fragments": t.x12.shape[1], "steps": int(possible.sum()), "left out": int(real.sum() - possible.sum())}
+
+
+def bounds(found: dict[int, dict]) -> pd.DataFrame:
+    """What :func:`looseness` gave of some seeds: a row per seed and filter, a column per number of particles and
+    ``gap left``."""
+    tables = {seed: pd.DataFrame({n: each["levels"][str(n)] for n in PARTICLES} | {"gap left": each["gap left"]})
+              for seed, each in found.items()}
+    return pd.concat(tables or {0: pd.DataFrame()}, names=["seed", "filter"])
 
 
 def gap_left(few: float, more: float, most: float) -> float:

@@ -93,6 +93,19 @@ def test_a_verdict_is_computed_from_its_parts():
     assert part("less", lambda a: True, None).holds is None
 
 
+def test_a_part_has_to_hold_in_every_seed_that_its_numbers_share():
+    """Each seed is below its own rival, though not below the other seed's."""
+    def over(**each):
+        values = {int(seed[1:]): Value(value, value, value, "seeds") for seed, value in each.items()}
+        return Value(0.0, min(each.values()), max(each.values()), "seeds", values)
+    less = lambda a, b: a.high < b.low  # noqa: E731
+    assert not less(over(s1=1, s2=5), over(s1=2, s2=6))
+    assert part("less", less, over(s1=1, s2=5), over(s1=2, s2=6)).holds
+    assert not part("less", less, over(s1=1, s2=7), over(s1=2, s2=6)).holds
+    assert part("less", less, over(s1=1, s2=7), over(s1=2, s3=6)).holds
+    assert not part("less", less, over(s1=1, s2=7), Value(2.0, 2.0, 2.0, "all")).holds
+
+
 def written(folder, seed, **numbers):
     """A run's folder with one measured subject."""
     (folder / f"bach/seed-{seed}").mkdir(parents=True)
@@ -100,7 +113,7 @@ def written(folder, seed, **numbers):
     (folder / f"bach/seed-{seed}/claims_samples.json").write_text(json.dumps(numbers))
 
 
-def test_what_is_measured_of_several_seeds_has_a_range_that_covers_each(tmp_path):
+def test_what_is_measured_of_several_seeds_has_a_range_that_covers_them(tmp_path):
     written(tmp_path, 1, share={"value": 0.5, "low": 0.4, "high": 0.7, "units": 200}, p=0.04, rank=3)
     stored = Stored(tmp_path)
     assert str(stored.measured("samples", "share", corpus="bach")) == "0.5 (0.4 to 0.7, 95 %, n = 200, bach, seed 1)"
@@ -111,6 +124,7 @@ def test_what_is_measured_of_several_seeds_has_a_range_that_covers_each(tmp_path
     found = stored.measured("samples", "share", corpus="bach")
     assert (found.value, found.low, found.high) == (pytest.approx(0.6), 0.4, 0.8)
     assert found.over == "95 %, n = 200, bach, each of 2 seeds"
+    assert {seed: each.low for seed, each in found.each.items()} == {1: 0.4, 2: 0.6}
     assert stored.measured("samples", "rank", corpus="bach") == Value(4, 3, 5, "bach, each of 2 seeds")
     both = stored.tested("samples", "p", corpus="bach")
     assert both.value == pytest.approx(0.0024 * (1 - math.log(0.0024)))

@@ -19,10 +19,13 @@ class Part:
 
 
 def part(what: str, holds: Callable[..., bool], *values: Value | None) -> Part:
-    """A part from numbers and a test of them; without one of the numbers nothing is tested."""
+    """A part from numbers and a test of them, which has to hold in every seed that all of them have; without one of the
+    numbers nothing is tested."""
     if any(value is None for value in values):
         return Part(what, "–", None)
-    return Part(what, _against(values), bool(holds(*values)))
+    seeds = set.intersection(*(set(value.each) for value in values))
+    tested = [tuple(value.each[seed] for value in values) for seed in sorted(seeds)] or [values]
+    return Part(what, _against(values), all(bool(holds(*each)) for each in tested))
 
 
 def _against(values: tuple[Value, ...]) -> str:

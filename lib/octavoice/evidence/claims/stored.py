@@ -19,12 +19,16 @@ MAIN = "open-keyboard"
 
 @dataclass(frozen=True)
 class Value:
-    """A number with its range ``low`` to ``high`` and what that range is ``over``: seeds, samples, pieces."""
+    """A number with its range ``low`` to ``high`` and what that range is ``over``: seeds, samples, pieces.
+
+    ``each`` holds it by seed, where a comparison has to be made seed by seed.
+    """
 
     value: float
     low: float
     high: float
     over: str
+    each: dict[int, "Value"] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         same = f"{self.low:.3g}" == f"{self.high:.3g}"
@@ -63,10 +67,12 @@ class Stored:
 
     def over_seeds(self, measured: Callable[[int], float | None], corpus: str = MAIN) -> Value | None:
         """Mean and range over the seeds of a corpus for which ``measured(seed)`` gives a number; None without any."""
-        found = [float(value) for seed in self.seeds(corpus) if (value := measured(seed)) is not None]
+        found = {seed: float(value) for seed in self.seeds(corpus) if (value := measured(seed)) is not None}
         if not found:
             return None
-        return Value(float(np.mean(found)), min(found), max(found), f"{len(found)} seeds of {corpus}")
+        over = f"{len(found)} seeds of {corpus}"
+        return Value(float(np.mean(list(found.values()))), min(found.values()), max(found.values()), over,
+                     {seed: Value(value, value, value, over) for seed, value in found.items()})
 
     def ablated(self, variant: str, base: str | None = None, corpus: str = MAIN) -> Value | None:
         """Nats per step by which the thesis's choice lies above a variant, from the ablations beside ``folder``."""
@@ -85,16 +91,17 @@ class Stored:
         """A number from the ``claims_<subject>.json`` of every seed that has it, by its keys; None if none has.
 
         Of one seed with its own interval. Of several their mean, and a range from the lowest end of their intervals to
-        the highest, so that what holds for the range holds for each seed.
+        the highest.
         """
         found = self._measured(subject, keys, corpus)
         if not found:
             return None
+        units = {each["units"] for each in found.values()} - {0}
+        over = ", ".join([*(["95 %"] if units else []), *(f"n = {n}" for n in units if len(units) == 1), corpus,
+                          f"seed {next(iter(found))}" if len(found) == 1 else f"each of {len(found)} seeds"])
         values, lows, highs = ([each[name] for each in found.values()] for name in ("value", "low", "high"))
-        units = [each["units"] for each in found.values() if each["units"]]
-        told = f"95 %, n = {units[0]}, " if len(set(units)) == 1 else "95 %, " if units else ""
-        seeds = f"seed {next(iter(found))}" if len(found) == 1 else f"each of {len(found)} seeds"
-        return Value(float(np.mean(values)), min(lows), max(highs), f"{told}{corpus}, {seeds}")
+        return Value(float(np.mean(values)), min(lows), max(highs), over,
+                     {seed: Value(each["value"], each["low"], each["high"], over) for seed, each in found.items()})
 
     def tested(self, subject: str, *keys: str | int, corpus: str = MAIN) -> Value | None:
         """A p-value from the same files; those of several seeds are combined by Fisher's method, their range told."""

@@ -225,7 +225,8 @@ def some_run(model, corpus, nats, kind="exact", seed=1, **more):
     """A result as a run leaves it, as far as tables and figures read it."""
     test = {"from the second": nats, "every frame": nats, "window seen": {"share": 0.0, "leaked": None, "clean": nats}}
     judged = {"test": test} if corpus in benchmarks.NAMES else {"level": -nats, "low": -nats - 1, "high": 1 - nats}
-    cost = {"seconds": 600, "cpu_seconds": 60.0, "iterations": 9, "selected_on": nats, "parameters": 5}
+    cost = {"seconds": 600, "cpu_seconds": 60.0, "iterations": 9, "selected_on": nats, "best_iteration": 7,
+            "parameters": 5}
     return {"model": model, "corpus": corpus, "seed": seed, "kind": kind, "cost": cost, "run": f"seed-{seed}",
             "processor": "some CPU", **judged, **more}
 
@@ -237,6 +238,15 @@ def test_the_best_run_on_validation_stands_for_a_model():
     panel = survey_runs.panels(found)["jsb, benchmark"]
     assert panel["nats"].to_dict() == {"lstm": 8.5, "rnn-rbm": 8.0}
     assert panel["kind"].to_dict() == {"lstm": "exact", "rnn-rbm": "estimate"}
+
+
+def test_what_was_tried_is_told_where_it_was_more_than_one_setting():
+    names = {9.0: "seed-1,rate=0.1", 8.5: "seed-1", 8.7: "seed-1,batch=4,rate=0.1"}
+    found = [some_run("lstm", NAME, nats, run=name) for nats, name in names.items()] + [some_run("gru", NAME, 8.0)]
+    table = survey_runs.tried(found)
+    assert table.index.tolist() == [("jsb", "lstm", name) for name in ("as listed", "batch=4,rate=0.1", "rate=0.1")]
+    assert table["test"].tolist() == table["validation"].tolist() == [8.5, 8.7, 9.0]
+    assert survey_runs.tried(found[-1:]).empty
 
 
 def test_open_music_is_told_over_seeds():

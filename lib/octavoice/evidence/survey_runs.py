@@ -201,6 +201,27 @@ def benchmark_table(found: list[dict]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis(["set", "model"]).fillna("–")
 
 
+def tried(found: list[dict]) -> pd.DataFrame:
+    """Every run of the models that have several on a benchmark set, nats per frame; of each model the chosen one first.
+    """
+    rows = {}
+    for corpus in NAMES:
+        for model in MODELS:
+            runs = [run for run in found if (run["corpus"], run["model"]) == (corpus, model.name)]
+            for run in sorted(runs, key=_score) if len(runs) > 1 else []:
+                rows[corpus.partition("/")[2], model.name, _settings(run)] = {
+                    "validation": run["cost"]["selected_on"], "test": run["test"]["from the second"],
+                    "best iteration": run["cost"]["best_iteration"], "minutes": f"{_minutes(run):.1f}",
+                    "on": _machine(run)}
+    names = ["set", "model", "settings"]
+    return pd.DataFrame(list(rows.values()), pd.MultiIndex.from_tuples(rows, names=names) if rows else None)
+
+
+def _settings(run: dict) -> str:
+    """The settings of a run that are not those of its set."""
+    return run["run"].partition(",")[2] or "as listed"
+
+
 def _benchmark_row(run: dict, tried: int) -> dict:
     test, seen = run["test"], run["test"]["window seen"]
     return {"kind": run["kind"], "nats per frame": f"{test['from the second']:.3f}",
@@ -208,7 +229,7 @@ def _benchmark_row(run: dict, tried: int) -> dict:
             "on these": f"{seen['leaked']:.3f}" if seen["leaked"] is not None else "–",
             "on the others": f"{seen['clean']:.3f}", "seed": run["seed"], "tried": tried,
             "minutes": f"{_minutes(run):.1f}", "on": _machine(run),
-            "settings": run["run"].partition(",")[2] or "as listed"}
+            "settings": _settings(run)}
 
 
 def _minutes(run: dict) -> float:

@@ -130,6 +130,8 @@ def test_what_is_measured_of_several_seeds_has_a_range_that_covers_them(tmp_path
     assert both.value == pytest.approx(0.0024 * (1 - math.log(0.0024)))
     assert (both.low, both.high) == (0.04, 0.06)
     assert {path.split("/")[1] for path in stored.read} == {"seed-1", "seed-2"}
+    (tmp_path / "bach/seed-1/claims_samples.json").unlink()
+    assert stored.tested("samples", "p", corpus="bach").over == "bach, seed 2"
     assert stored.measured("nothing", "share", corpus="bach") is stored.tested("nothing", "p", corpus="bach") is None
 
 

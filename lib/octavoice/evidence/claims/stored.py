@@ -105,11 +105,13 @@ class Stored:
 
     def tested(self, subject: str, *keys: str | int, corpus: str = MAIN) -> Value | None:
         """A p-value from the same files; those of several seeds are combined by Fisher's method, their range told."""
-        found = [each["value"] for each in self._measured(subject, keys, corpus).values()]
+        found = {seed: each["value"] for seed, each in self._measured(subject, keys, corpus).items()}
         if not found:
             return None
-        over = f"{corpus}, seed 1" if len(found) == 1 else f"{len(found)} seeds of {corpus} by Fisher's method"
-        return Value(float(combine_pvalues(found).pvalue), min(found), max(found), over)
+        over = f"{len(found)} seeds of {corpus} by Fisher's method" if len(found) > 1 else \
+            f"{corpus}, seed {next(iter(found))}"
+        values = list(found.values())
+        return Value(float(combine_pvalues(values).pvalue), min(values), max(values), over)
 
     def _measured(self, subject: str, keys: tuple, corpus: str) -> dict[int, dict]:
         """A measured number by seed, with ``value``, ``low``, ``high`` and ``units``; 0 units where it has no interval.

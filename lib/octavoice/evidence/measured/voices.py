@@ -53,23 +53,25 @@ def use_of_declined(generator: OctaveGenerator, batch: Batch, seed: int) -> dict
 
     Voices are fed the truth, as in training. A decision is as true as the log of the probability that it is a true
     one; told less ``hidden``, where the voice hears of no class declined, and less ``another's``, where it hears of
-    those of the next fragment at the same time. Which classes are still open to it stays the same. By voice, counted
-    from 2, and for all; intervals over fragments.
+    those of a fragment half the batch away, and so of another piece where fragments are spread over pieces, at the same
+    time. Which classes are still open to it stays the same. By voice, counted from 2, and for all, on steps that are
+    real in both fragments; intervals over fragments.
     """
     t, draws = to_tensors(batch), torch.Generator().manual_seed(seed)
     features, _, _ = generator(t.x12[:-1], t.clock[:-1], MainState(t.history))
-    sampler, truth = generator.sampler, t.x12[1:]
+    sampler, truth, away = generator.sampler, t.x12[1:], t.x12.shape[1] // 2
+    real = t.weight * t.weight.roll(away, dims=1)
     sounds = silent = torch.zeros_like(truth)
     gains = {"hidden": [], "another's": []}
     for v in range(sampler.voices):
         told = _open(sampler, features, sounds, silent, silent)
         if v:
-            for instead, heard in (("hidden", torch.zeros_like(silent)), ("another's", silent.roll(1, dims=1))):
+            for instead, heard in (("hidden", torch.zeros_like(silent)), ("another's", silent.roll(away, dims=1))):
                 other = _open(sampler, features, sounds, heard, silent)
-                gains[instead].append(((_true(told, truth) - _true(other, truth)) * t.weight).sum(dim=0).numpy())
+                gains[instead].append(((_true(told, truth) - _true(other, truth)) * real).sum(dim=0).numpy())
         choice = choose(told.flatten(-2), uniforms(draws, *truth.shape[:2]))
         sounds, silent = sampler.pass_on(sounds, silent, choice, truth)
-    steps = t.weight.sum(dim=0).numpy()
+    steps = real.sum(dim=0).numpy()
     found = {f"voice {v + 2}": {instead: intervals.ratio(nats[v], steps) for instead, nats in gains.items()}
              for v in range(sampler.voices - 1)}
     return found | {"all later voices": {instead: intervals.ratio(sum(nats), steps * len(nats))

@@ -31,6 +31,16 @@ def _chorales_are_looked_up_once():
 
 
 @pytest.fixture(scope="session")
+def bf16() -> str:
+    """The lower precision, where this processor can train at it; else the test is skipped and says why."""
+    from octavoice.training import precision
+
+    if not precision.possible():
+        pytest.skip("this processor has no LSTM in bfloat16")
+    return precision.LOWERED
+
+
+@pytest.fixture(scope="session")
 def checkout() -> Path:
     """The folder of the checkout these tests belong to."""
     return CHECKOUT

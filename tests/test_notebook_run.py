@@ -56,7 +56,8 @@ def test_a_user_error_shows_as_one_line_in_ipython():
     ({"batch": True}, "must be a int"), ({"learning_rate": True}, "must be a float of at least 0"),
     ({"learning_rate": -0.1}, "at least 0"), ({"epsilon": float("nan")}, "at least 0"),
     ({"learning_rate": float("inf")}, "must be a float"), ({"learning_rate": "0.1"}, "must be a float"),
-    ({"precision": "fp16"}, "must be one of fp32, bf16"), ({"precision": ["bf16"]}, "must be one of fp32, bf16")])
+    ({"precision": "fp16"}, "must be one of auto, fp32, bf16"),
+    ({"precision": ["bf16"]}, "must be one of auto, fp32, bf16")])
 def test_bad_overrides_get_one_sentence(overrides, message):
     with pytest.raises(UserError, match=message):
         presets.resolve("quick", **overrides)

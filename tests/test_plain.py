@@ -66,18 +66,18 @@ def test_the_decoder_over_sequences_gives_the_plain_values_and_gradients(tensors
 
 
 @pytest.mark.parametrize("build", [OctaveGenerator, Decoder])
-def test_bfloat16_is_the_same_loss_to_its_own_precision_and_no_more(build, tensors):
+def test_bfloat16_is_the_same_loss_to_its_own_precision_and_no_more(build, tensors, bf16):
     module = fit.seeded(build, 4)
     full, half = (networks.mean_loss(module, precision)(tensors, torch.Generator().manual_seed(2))
-                  for precision in ("fp32", "bf16"))
+                  for precision in ("fp32", bf16))
     assert half.dtype == torch.float32
     assert 0 < abs((half - full).item()) < 0.02 * max(1.0, abs(full.item()))
 
 
-def test_log_q_stays_normalised_to_float32_under_bfloat16(tensors):
+def test_log_q_stays_normalised_to_float32_under_bfloat16(tensors, bf16):
     generator = fit.seeded(OctaveGenerator, 4)
     u = torch.rand(generator.sampler.voices, TIME - 1, BATCH)
-    generator.precision = "bf16"
+    generator.precision = bf16
     with generator.lowered(torch.device("cpu")):
         log_q = generator.log_q(tensors.x12, tensors.clock, tensors.history, u)
     assert (torch.logsumexp(log_q.flatten(-2), dim=-1)).abs().max() < 1e-5

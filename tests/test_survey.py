@@ -308,12 +308,12 @@ def test_dropout_is_in_the_loss_alone():
 
 
 @every_model
-def test_a_loss_with_products_in_bfloat16_is_near_that_in_float32(name):
-    """As presets ablation and thesis train on a CPU: the trunk in bfloat16, the head in float32."""
+def test_a_loss_with_products_in_bfloat16_is_near_that_in_float32(name, bf16):
+    """As training goes on a processor that is faster so: the trunk in bfloat16, the head in float32."""
     network, t = built(name).float(), batch_of(music(12))
     t = t._replace(**{field: value.float() for field, value in t._asdict().items() if value.is_floating_point()})
     plain = network.loss(t, rng())
-    network.precision = "bf16"
+    network.precision = bf16
     lowered = network.loss(t, rng())
     assert lowered.dtype == torch.float32
     lowered.mean().backward()

@@ -53,12 +53,13 @@ def open_run(model: str, corpus: str, seed: int, device: str = "cpu") -> dict:
     began = time.process_time()
     path, run = benchmark_runs.result_path(corpus, model, seed), Run(presets.resolve(PRESET), corpus, seed,
                                                                      pick_device(device))
-    key = provenance.digest({stage.name: recipes.key(run, stage) for stage in models.named(model).stages})
-    if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
+    keys = [provenance.digest({stage.name: recipes.key(run, stage, precision) for stage in models.named(model).stages})
+            for precision in run.precisions]
+    if path.exists() and (found := json.loads(path.read_text())).get("key") in keys:
         return found
     trained = networks.obtain(run, model)
     cost = cost_of(run, trained) | benchmark_runs.core_seconds(began, run.device)
-    result = {"model": model, "seed": seed, "key": key, "kind": kind_of(trained.model.stages), **run.facts(),
+    result = {"model": model, "seed": seed, "key": keys[0], "kind": kind_of(trained.model.stages), **run.facts(),
               "commit": provenance.commit(), **machine(run.device), "cost": cost, **judged(run, trained.stages)}
     write_midi(continued(run, trained), path.with_suffix(".mid"))
     with paths.atomic(path) as temporary:

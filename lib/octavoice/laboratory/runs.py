@@ -23,6 +23,7 @@ from octavoice import paths, provenance
 from octavoice.errors import UserError
 from octavoice.laboratory import freshness, graph
 from octavoice.training import models, presets, recipes
+from octavoice.training.precision import AUTO
 
 Reader = Callable[[bytes], dict[str, float]]
 
@@ -109,8 +110,9 @@ def row(run: Found, music: dict[tuple[str, int], str]) -> dict:
     state, because, why = state_of(run, music)
     facts = [each for each in run.manifests.values() if "preset" in each]  # what claims measured has none of its own
     preset = facts[-1]["preset"]
-    changed = {name: value for name, value in preset.items() if name != "name" and preset["name"] in presets.PRESETS
-               and getattr(presets.PRESETS[preset["name"]], name, value) != value}
+    plain = presets.PRESETS.get(preset["name"])  # what a machine came to by itself is no change
+    changed = {name: value for name, value in preset.items() if name != "name"
+               and getattr(plain, name, value) not in (value, AUTO)}
     return {"state": state, "stale because": because, "why": why, "preset": preset["name"],
             "corpus": facts[-1]["corpus"], "seed": facts[-1]["seed"],
             "changed": json.dumps(changed, sort_keys=True) if changed else "", "steps": " ".join(run.manifests),

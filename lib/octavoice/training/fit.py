@@ -90,7 +90,8 @@ class Task:
     ``loss(tensors, rng)`` returns a scalar in nats per step, the mean over real steps; ``draw(rng)`` a training
     batch; ``evaluate()`` a dictionary of held-out numbers on a fixed panel with fixed draws. On ``threads`` of a
     CPU a batch is computed in as many parts, see :func:`gradients`. ``schedule(iteration)`` multiplies the
-    learning rate; gradients longer than ``clip`` are shortened to it (0: never).
+    learning rate; gradients longer than ``clip`` are shortened to it (0: never). ``precision`` is what the loss is
+    computed at, for the record.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Task:
     threads: int = 1
     schedule: Callable[[int], float] | None = None
     clip: float = 0.0
+    precision: str = "fp32"
 
 
 @functools.cache
@@ -281,11 +283,12 @@ class _Loop:
         self._streams = self._stream_states()
 
     def note_cost(self) -> None:
-        """Write ``<checkpoint>.cost.json``: the iterations that ended in a checkpoint, their seconds, the memory, and
-        the machine."""
+        """Write ``<checkpoint>.cost.json``: the iterations that ended in a checkpoint, their seconds, the memory, the
+        precision and the machine."""
         if self.checkpoint is not None:
             with atomic(self.checkpoint.with_suffix(".cost.json")) as temporary:
-                temporary.write_text(json.dumps(self.timed | {"machine": _machine(self.device)}) + "\n")
+                facts = {"precision": self.task.precision, "machine": _machine(self.device)}
+                temporary.write_text(json.dumps(self.timed | facts) + "\n")
 
 
 def _machine(device: torch.device) -> dict[str, str]:

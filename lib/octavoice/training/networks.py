@@ -52,7 +52,7 @@ def network_task(called: str, network: Network, fragments: Fragments, recipe: Re
         return {name: weighted_mean(per_step, held_out.weight).item() for name, per_step in numbers.items()}
     return Task(called, network, mean_loss(network, precision), lambda rng: fragments.draw(rng, recipe.batch),
                 evaluate if held_out else dict, recipe.learning_rate, recipe.epsilon, threads, schedule_of(recipe),
-                recipe.clip)
+                recipe.clip, precision)
 
 
 def mean_loss(network: Network, precision: str = "fp32") -> Callable[[Tensors, torch.Generator], Tensor]:
@@ -135,20 +135,20 @@ def _trained(run: Run, task: Task, stage: Stage) -> pd.DataFrame:
     results, checkpoint = run.dir / "results", run.dir / "checkpoints" / f"{stage.name}.pt"
     weights, table = results / f"{stage.name}.safetensors", results / f"{stage.name}_metrics.csv"
     stamp = checkpoint.with_suffix(".key")
-    key = recipes.key(run, stage)
-    if stamp.exists() and stamp.read_text() == key and weights.exists() and table.exists():
+    keys = recipes.keys(run, stage)
+    if stamp.exists() and stamp.read_text() in keys and weights.exists() and table.exists():
         load_module(task.module, weights)
         metrics = pd.read_csv(table, index_col="iteration")
         run.found.append(f"training, {task.name}")
     else:
         recipe, p = stage.recipe(run.preset), run.preset
         every = max(1, round(p.evaluate_every * p.batch / recipe.batch))  # as many fragments apart, whatever the batch
-        metrics = fit(task, recipe.iterations, run.seed, every, checkpoint, f"{key}-{run.device.type}")
+        metrics = fit(task, recipe.iterations, run.seed, every, checkpoint, f"{keys[0]}-{run.device.type}")
         save_module(task.module, weights)
         with atomic(table) as temporary:
             metrics.to_csv(temporary, lineterminator="\n")
         with atomic(stamp) as temporary:
-            temporary.write_text(key)
+            temporary.write_text(keys[0])
     run.adopt(weights)
     run.adopt(table)
     run.costs[f"training, {task.name}"] = json.loads(checkpoint.with_suffix(".cost.json").read_text())

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, fields, replace
 
 from octavoice.errors import UserError
+from octavoice.training.precision import AUTO, PRECISIONS
 
-PRECISIONS = ("fp32", "bf16")
 MAX_SEED = 2**31 - 1
 LEAST = {"files": 0, "fragment": 2, "study_fragment": 2, "samples": 3}
 """Least values of whole settings other than 1: a fragment holds a step and its next one, 07 shows three samples."""
@@ -37,7 +37,7 @@ class Preset:
     epsilon: float = 1e-8
     decoder_learning_rate: float = 0.1
     decoder_epsilon: float = 1e-4
-    precision: str = "fp32"  # or "bf16": matrix products of training in bfloat16, for processors that have it
+    precision: str = AUTO   # of training: "bf16" where this machine has it and is faster by it, else "fp32"
 
 
 PRESETS = {preset.name: preset for preset in (
@@ -52,11 +52,11 @@ PRESETS = {preset.name: preset for preset in (
     # for comparing variants: the thesis's batches and held-out panel, an eighth of its iterations
     Preset("ablation", files=0, fragment=256, batch=140, iterations=300, decoder_iterations=300, evaluate_every=25,
            panel=140, study_iterations=300, study_batch=32, study_fragment=128, study_seeds=3,
-           samples=48, new_steps=240, particles=16, threads=1, precision="bf16"),
+           samples=48, new_steps=240, particles=16, threads=1),
     # §7.2 as printed; one thread, so that runs of two seeds go side by side on two cores
     Preset("thesis", files=0, fragment=256, batch=140, iterations=2400, decoder_iterations=2400, evaluate_every=25,
            panel=140, study_iterations=600, study_batch=32, study_fragment=128, study_seeds=3,
-           samples=120, new_steps=240, particles=32, threads=1, precision="bf16"),
+           samples=120, new_steps=240, particles=32, threads=1),
     # for setting many models side by side: most networks of the survey train within ten minutes of one core
     Preset("survey", files=0, fragment=128, batch=16, iterations=1500, decoder_iterations=1500, evaluate_every=100,
            panel=48, study_iterations=120, study_batch=16, study_fragment=64, study_seeds=2,

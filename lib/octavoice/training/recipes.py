@@ -1,6 +1,7 @@
 """What a network's weights depend on: code, settings, music, seed. Its hash decides whether stored ones are still
 those that training would give. The machine, which only rounds them, is noted beside them instead
-(:func:`octavoice.training.run.machine`): a run trained on one, a GPU perhaps, can be carried to another."""
+(:func:`octavoice.training.run.machine`): a run trained on one, a GPU perhaps, can be carried to another. So can one
+whose precision was left to the machine, whatever that came to there (:func:`keys`)."""
 
 from dataclasses import asdict
 
@@ -20,9 +21,16 @@ def code_of(stage: Stage) -> list[str]:
     return sorted({*SHARED_CODE, *provenance.reached([stage.build.__module__])})
 
 
-def key(run: Run, stage: Stage) -> str:
-    """A hash of everything that the stored weights and metrics of a network depend on, the code included."""
+def key(run: Run, stage: Stage, precision: str = "") -> str:
+    """A hash of everything that the stored weights and metrics of a network depend on, the code included; at the run's
+    precision, unless another of its :attr:`~octavoice.training.run.Run.precisions` is named."""
+    settings = {field: getattr(run.preset, field) for field in SHARED_SETTINGS}
     return provenance.digest({
-        "settings": {field: getattr(run.preset, field) for field in SHARED_SETTINGS},
+        "settings": settings | {"precision": precision or run.preset.precision},
         "recipe": asdict(stage.recipe(run.preset)), "code": provenance.code_fingerprint(code_of(stage)),
         "corpus_sha256": run.corpus.sha256, "seed": run.seed})
+
+
+def keys(run: Run, stage: Stage) -> list[str]:
+    """The key under which this machine would store a network, then those of other machines' that are as good."""
+    return [key(run, stage, precision) for precision in run.precisions]

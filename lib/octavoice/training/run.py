@@ -1,7 +1,7 @@
 """A run: its parameters checked, its device, its corpus, the place where it works."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import torch
 from octavoice import corpus as corpora
 from octavoice import paths, provenance
 from octavoice.errors import UserError
-from octavoice.training import presets
+from octavoice.training import precision, presets
 
 PARAMETERS = {"preset": str, "corpus": str, "seed": int, "device": str, "overrides": dict}
 DEVICES = ("auto", "cpu", "cuda")
@@ -73,21 +73,23 @@ class Run:
     """One run at a preset, corpus and seed: what training and judging need to know of it, and what came of them.
 
     What sets it ``apart`` from the preset of that name (changed fields, other weights) gives it a folder of its own,
-    in which ``settings.json`` spells them out. ``files`` are those that it made, with their hashes; ``costs`` what it
-    took to make them, as plain facts; ``found`` names those of the costs that were not paid now, since their networks
-    were found trained.
+    in which ``settings.json`` spells them out. The preset's precision is what it came to on this machine;
+    ``left_to_machine`` tells that none was asked for by name. ``files`` are those that it made, with
+    their hashes; ``costs`` what it took to make them, as plain facts; ``found`` names those of the costs that were not
+    paid now, since their networks were found trained.
     """
 
     def __init__(self, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
                  apart: dict | None = None):
-        self.preset, self.corpus_name = preset, corpus
-        self.seed, self.device = seed, device
+        torch.set_num_threads(preset.threads)
+        self.preset = replace(preset, precision=precision.decided(preset.precision, device))
+        self.left_to_machine = preset.precision == precision.AUTO
+        self.corpus_name, self.seed, self.device = corpus, seed, device
         self.apart = presets.changed(preset) | (apart or {})
         self.dir = paths.run_dir(preset.name, corpus, seed, self.apart)
         self.files: dict[str, str] = {}
         self.costs: dict[str, dict] = {}
         self.found: list[str] = []
-        torch.set_num_threads(preset.threads)
         if self.apart:
             self._spell_out()
 
@@ -100,6 +102,13 @@ class Run:
     def splits(self) -> dict:
         """Pieces by side: train, valid, test."""
         return self.corpus.splits()
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Its precision, then any other at which another machine may have trained the very run that was asked for."""
+        own = self.preset.precision
+        others = (precision.FULL, precision.LOWERED) if self.left_to_machine else ()
+        return own, *(other for other in others if other != own)
 
     def _spell_out(self) -> None:
         settings = {"preset": self.preset.name, "corpus": self._music(), "seed": self.seed, "apart": self.apart}

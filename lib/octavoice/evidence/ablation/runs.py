@@ -26,7 +26,6 @@ from octavoice.music.roll import compress
 from octavoice.thesis.voices import VOICES
 from octavoice.training import networks, recipes
 from octavoice.training.fit import fit, seeded, to_tensors
-from octavoice.training.presets import PRESETS
 from octavoice.training.run import Run
 
 PRESET = "ablation"
@@ -40,7 +39,7 @@ AT_ONCE = 200
 def result_path(run: Run, name: str) -> Path:
     """Where a variant's result lies: that of another preset or of changed settings never among those that are
     compared."""
-    if run.preset != PRESETS[PRESET]:
+    if run.preset.name != PRESET or run.apart:
         return run.dir / "results" / "ablation" / f"{name}.json"
     return paths.home() / "results" / "ablation" / paths.slug(run.corpus_name) / name / f"seed-{run.seed}.json"
 
@@ -52,11 +51,13 @@ def variant_of(name: str) -> Variant:
     return VARIANTS[name]
 
 
-def key_of(run: Run, name: str) -> str:
-    """A hash of everything that a result depends on."""
+def key_of(run: Run, name: str, precision: str = "") -> str:
+    """A hash of everything that a result depends on, at the run's precision unless another is named."""
     code = sorted({*recipes.SHARED_CODE, *provenance.reached(["octavoice.evidence.ablation.runs"])})
+    facts = run.facts()
+    facts["preset"] |= {"precision": precision or run.preset.precision}
     return provenance.digest({"variant": name, "code": provenance.code_fingerprint(code),
-                              "processor": provenance.processor(), **run.facts()})
+                              "processor": provenance.processor(), **facts})
 
 
 def obtain(run: Run, name: str) -> dict:
@@ -65,8 +66,8 @@ def obtain(run: Run, name: str) -> dict:
     Training goes on from its checkpoint.
     """
     variant, path = variant_of(name), result_path(run, name)
-    key = key_of(run, name)
-    if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
+    key, *others = (key_of(run, name, precision) for precision in run.precisions)
+    if path.exists() and (found := json.loads(path.read_text())).get("key") in (key, *others):
         return found
     began = time.process_time()
     network, cost = train(run, name, variant, key)

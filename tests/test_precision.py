@@ -1,6 +1,9 @@
 """What precision `auto` comes to: decided once for a machine, both ways given; bf16 by name where it cannot be."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -140,6 +143,18 @@ def test_by_name_where_it_cannot_be_it_is_one_sentence(home, taking, capsys):
     assert status == 2
     assert said == ("octavoice: precision bf16 was asked for, but this processor has no LSTM in bfloat16; "
                     "leave precision out, or give fp32.")
+
+
+def test_every_preset_trains_where_newer_instructions_are_hidden(home):
+    """As on an ordinary laptop: oneDNN is told that the processor has AVX2 at most, which only a fresh process heeds."""
+    overrides = json.dumps({"files": 24, **TINY})
+    command = [sys.executable, "-m", "octavoice", "train", "--preset", "thesis", "--device", "cpu",
+               "--overrides", overrides]
+    limited = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "TQDM_DISABLE": "1"}
+    done = subprocess.run(command, env=limited, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (decision,) = (home / "runs").glob("precision-*.json")
+    assert json.loads(decision.read_text())["ONEDNN_MAX_CPU_ISA"] == "AVX2"
 
 
 def test_a_training_at_the_precision_that_this_machine_comes_to(home):

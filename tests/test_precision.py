@@ -146,7 +146,7 @@ def test_by_name_where_it_cannot_be_it_is_one_sentence(home, taking, capsys):
 
 
 def test_every_preset_trains_where_newer_instructions_are_hidden(home):
-    """As on an ordinary laptop: oneDNN is told that the processor has AVX2 at most, which only a fresh process heeds."""
+    """As on an ordinary laptop: oneDNN is told that there is AVX2 at most, which only a fresh process heeds."""
     overrides = json.dumps({"files": 24, **TINY})
     command = [sys.executable, "-m", "octavoice", "train", "--preset", "thesis", "--device", "cpu",
                "--overrides", overrides]

@@ -17,11 +17,11 @@ def part(name: str, argument: str = "") -> str:
     return PARTS[name](*([argument] if argument else []))
 
 
-def results() -> str:
-    """The tables of committed runs, as in the README, each with the first words of its place there."""
-    from octavoice.laboratory import published
+def levels() -> str:
+    """The small table of committed runs, as in the README."""
+    from octavoice.laboratory import compared, published
 
-    return "\n\n".join(published.sections().values())
+    return published.markdown(compared.headline())
 
 
 def map_of_the_thesis() -> str:
@@ -242,6 +242,6 @@ def player(argument: str) -> str:
 
 
 PARTS: dict[str, Callable[..., str]] = {
-    "results": results, "map": map_of_the_thesis, "claims": claims, "equations": all_equations, "glossary": glossary,
+    "levels": levels, "map": map_of_the_thesis, "claims": claims, "equations": all_equations, "glossary": glossary,
     "rooms": rooms, "presets": presets, "corpora": corpora, "verdicts": verdicts,
     "notebooks": notebooks, "diagram": diagram, "player": player}

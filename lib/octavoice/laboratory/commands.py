@@ -14,6 +14,7 @@ def add(commands) -> None:
     _add_around_a_run(commands)
     _add_steps(commands)
     runs = commands.add_parser("runs", help=list_runs.__doc__, description=list_runs.__doc__)
+    runs.add_argument("--wide", action="store_true", help="all that is worth a look, however wide")
     runs.add_argument("--csv", metavar="FILE", help="write all columns as CSV")
     runs.set_defaults(command=list_runs)
     more = runs.add_subparsers(metavar="diff A B")
@@ -216,7 +217,8 @@ def list_runs(arguments: argparse.Namespace) -> None:
             table.to_csv(temporary, lineterminator="\n")
         print(f"{arguments.csv}: {len(table)} runs, {len(table.columns)} columns")
     else:
-        print(runs.brief(table).to_string() if len(table) else "there is no run yet; `make reproduce` makes one.")
+        shown = runs.brief(table).to_string if arguments.wide else lambda: runs.told(table)
+        print(shown() if len(table) else "there is no run yet; `make reproduce` makes one.")
 
 
 def claims(arguments: argparse.Namespace) -> None:

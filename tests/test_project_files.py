@@ -1,5 +1,6 @@
 """Files around the code: hooks that `make test` runs too, the citation, `make help`, and the ways in without make."""
 
+import argparse
 import os
 import re
 import shlex
@@ -121,6 +122,38 @@ def test_make_calls_what_runs_without_make(checkout):
     assert {"reproduce", "sweep", "test", "notebooks", "publish"} <= set(called)
     done = subprocess.run([sys.executable, "-m", "octavoice", "--help"], capture_output=True, text=True, check=True)
     assert all(f"    {command}" in done.stdout for command in called)
+
+
+def parsers(parser=None):
+    """Every command that help lists, and their subcommands, as parsers."""
+    parser = parser or cli._parser()
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for told in action._choices_actions:
+                yield from parsers(action.choices[told.dest])
+
+
+@pytest.mark.parametrize("parser", [*parsers()], ids=lambda parser: parser.prog)
+def test_help_speaks_to_a_user(parser, monkeypatch):
+    """Every command says what it does and every argument what it is for, without a word of the code's."""
+    monkeypatch.setenv("COLUMNS", "100")
+    text = parser.format_help()
+    assert parser.description
+    assert all(action.help for action in parser._actions if not isinstance(action, argparse._SubParsersAction))
+    assert all(told.help for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+               for told in action._choices_actions)
+    for word in ("``", ":class:", "UserError", "rooms", "marker", "pickle", "state dict", "parser", "docstring"):
+        assert word not in text, word
+
+
+def test_commands_for_other_commands_are_not_listed_and_work():
+    """Snakemake's rules and the laboratory call them."""
+    listed = {parser.prog.removeprefix("octavoice ") for parser in parsers()}
+    assert not listed & {"check", "handover", "relay"}
+    assert {"compose", "reproduce", "runs", "runs diff", "corpus build"} <= listed
+    assert cli.main(["check", "--corpus", "bach"]) == 0
+    assert cli.main(["check", "--corpus", "no such music"]) == 2
 
 
 @pytest.mark.parametrize("words", [["corpus", "list"], ["compose", "--help"]])

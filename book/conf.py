@@ -27,6 +27,7 @@ suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]  # a notebook ma
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["book.css"]
+html_js_files = ["book.js"]
 html_favicon = "static/icon.svg"
 html_show_copyright = False
 html_show_sourcelink = False

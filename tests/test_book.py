@@ -180,15 +180,48 @@ def test_every_equation_is_known_and_every_row_is_an_equations(read, equations):
     used = set()
     for notebook in read.notebooks().values():
         for tex in notebook.equations:
-            names = equations.lines_of(tex, notebook.name)
-            assert names is not None, f"book/data/equations.toml lacks {tex} of {notebook.name}"
-            for path in names:
+            row = equations.row_of(tex, notebook.name)
+            assert row is not None, f"book/data/equations.toml lacks {tex} of {notebook.name}"
+            for path in row["code"]:
                 text, page, anchor = equations.link(path)
                 assert anchor in read.modules()[page.removeprefix("code/")].definitions
                 assert "line" in text
             used.add(next(row["tex"] for row in read.data("equations")["equation"]
                           if row["page"] == notebook.name and row["tex"] in tex))
     assert used == {row["tex"] for row in read.data("equations")["equation"]}
+
+
+WORDS = re.compile(r"\\(text|mathrm|mathbb|operatorname|tag)\{[^}]*\}")
+FOUND = re.compile(r"\\(theta|sigma|eta|tau|varepsilon)\b|\\[a-zA-Z]+|([A-Za-z])")
+EVERYWHERE = {"t", "e", "p"}
+"""A step, the number e, and a probability where nothing else is said."""
+
+
+def letters(tex):
+    """The letters of a formula that stand for something: no commands, no words."""
+    return {found[1] or found[2] for found in FOUND.finditer(WORDS.sub("", tex)) if found[1] or found[2]}
+
+
+def test_symbols_are_named_beside_every_equation(read, equations):
+    """Every letter of a formula is in some symbol that is explained, but for those that only count."""
+    assert letters(r"x_t = \mathrm{LSTM}(\tau)\,\sum_{h\in H} \text{none}") == {"x", "t", "tau", "h", "H"}
+    for notebook in read.notebooks().values():
+        for tex in notebook.equations:
+            said = equations.row_of(tex, notebook.name)["symbols"]
+            assert said.count("$") % 2 == 0
+            named = set().union(*(letters(symbol) for symbol in said.split("$")[1::2]))
+            assert letters(tex) - named <= EVERYWHERE, (tex, letters(tex) - named)
+
+
+@pytest.mark.parametrize(("forms", "stem"), [
+    ("голос голоса голосов голосами", "голос"), ("октава октавы октаву октавами", "октав"),
+    ("сжатие сжатия сжатием", "сжат"), ("затравка затравки затравку", "затравк"),
+    ("voice voices", "voic"), ("sampled samples sampling", "sampl")])
+def test_the_search_knows_words_in_all_their_forms(book, forms, stem):
+    search = importlib.import_module("binding.search").BothLanguages({})
+    assert {search.stem(form) for form in forms.split()} == {stem}
+    assert search.stem(stem.upper()) == search.stem(stem)
+    assert search.js_stemmer_code.count("var RussianStemmer") == search.js_stemmer_code.count("var EnglishStemmer") == 1
 
 
 def test_lines_are_those_of_the_definition(read):

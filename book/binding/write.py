@@ -145,10 +145,10 @@ def all_equations() -> str:
         if book.equations:
             found.append(f"## {book.title}")
         for tex in book.equations:
-            names = equations.lines_of(tex, book.name) or []
+            row = equations.row_of(tex, book.name)
             links = [f"[{text}]({page.replace('code/', 'code:')}#{anchor})" for text, page, anchor
-                     in map(equations.link, names)]
-            found += [f"$$\n{tex.strip()}\n$$", ", ".join(links) or
+                     in map(equations.link, row["code"])]
+            found += [f"$$\n{tex.strip()}\n$$", f"With {row['symbols']}.", ", ".join(links) or
                       f"Computed where it stands, in [{book.title}](page:{book.name})."]
     return "\n\n".join(re.sub(r"\\tag\{(\d)\}", r"\\qquad (\1)", line) for line in found)
 

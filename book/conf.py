@@ -16,6 +16,7 @@ nb_execution_mode = "off"
 nb_ipywidgets_js = {}  # live widgets need a kernel, and their script a network
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 2
 myst_url_schemes = {
     "http": None, "https": None, "mailto": None,
     "code": "code/{{path}}.html#{{fragment}}",           # code:octavoice.thesis.attention#read_past
@@ -26,6 +27,7 @@ suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]  # a notebook ma
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["book.css"]
+html_js_files = ["book.js"]
 html_favicon = "static/icon.svg"
 html_show_copyright = False
 html_show_sourcelink = False

@@ -85,7 +85,8 @@ def test_links_written_by_hand_lead_somewhere(texts, read, write, book):
             assert (book / path).exists(), path
 
 
-@pytest.mark.parametrize("part", ["map", "claims", "equations", "glossary", "rooms", "notebooks", "verdicts"])
+@pytest.mark.parametrize("part", ["map", "figures", "claims", "equations", "glossary", "rooms", "notebooks",
+                                  "verdicts"])
 def test_links_that_are_generated_lead_somewhere(part, write, read):
     text = write.part(part)
     assert len(links(text)) > 5
@@ -108,6 +109,40 @@ def test_every_section_with_a_page_is_on_the_map(write, read):
         assert f"§{number} " in text
     assert "(page:03_main_module)" in text.split("## §6.3")[1].split("## §")[0]
     assert "(code:octavoice.thesis.voices)" in text.split("## §6.4")[1].split("## §")[0]
+
+
+NUMBERS = [f"{chapter}.{part}" for chapter, parts in ((2, 2), (3, 4), (4, 6), (5, 8), (6, 4), (7, 4))
+           for part in range(1, parts + 1)] + ["8"]
+
+
+def test_every_section_of_the_thesis_has_a_row(write, read):
+    """With what belongs to it, or what is not built; §8 sums up."""
+    entries = dict(re.findall(r"^## §([\d.]+) (.*?)(?=^## |\Z)", write.part("map"), flags=re.M | re.S))
+    assert [number for number in entries if "." in number or number == "8"] == NUMBERS
+    for number in NUMBERS[:-1]:
+        left = read.sections()[number].get("not-built-yet", "")
+        assert "(page:" in entries[number] or "(code:" in entries[number] or left, number
+        assert (f"Not built yet\n: {left}" in entries[number]) == bool(left)
+    for number in ("4.5", "4.6", "5.4", "5.5", "5.7", "5.8"):
+        links = "(page:" in entries[number] or "(code:" in entries[number]
+        assert links != ("Not built yet" in entries[number]), f"§{number}: built, or not built yet?"
+
+
+def test_every_figure_of_the_thesis_has_a_row(write, read):
+    rows = dict(re.findall(r"^\| Fig\. (\d+) \| (.*)", write.part("figures"), flags=re.M))
+    assert list(rows) == [str(number) for number in range(1, 20)]
+    drawn = set().union(*(notebook.figures for notebook in read.notebooks().values()))
+    assert {int(number) for number, row in rows.items() if "(page:" in row} == drawn & set(range(1, 20))
+    assert all(("(page:" in row) != ("not built yet" in row) for row in rows.values())
+
+
+def test_the_glossary_says_what_is_not_built(write, read):
+    terms = read.data("glossary")["term"]
+    left = [term for term in terms if "code" not in term]
+    assert write.part("glossary").count("not built yet") == len(left)
+    for number in (number for number, section in read.sections().items() if "not-built-yet" in section):
+        assert number in {term["where"] for term in left}, number
+    assert len({term["where"] for term in terms} & set(NUMBERS)) == len(NUMBERS) - 1  # all but §8
 
 
 @pytest.mark.parametrize(("text", "sections", "figures", "claims"), [
@@ -145,15 +180,48 @@ def test_every_equation_is_known_and_every_row_is_an_equations(read, equations):
     used = set()
     for notebook in read.notebooks().values():
         for tex in notebook.equations:
-            names = equations.lines_of(tex, notebook.name)
-            assert names is not None, f"book/data/equations.toml lacks {tex} of {notebook.name}"
-            for path in names:
+            row = equations.row_of(tex, notebook.name)
+            assert row is not None, f"book/data/equations.toml lacks {tex} of {notebook.name}"
+            for path in row["code"]:
                 text, page, anchor = equations.link(path)
                 assert anchor in read.modules()[page.removeprefix("code/")].definitions
                 assert "line" in text
             used.add(next(row["tex"] for row in read.data("equations")["equation"]
                           if row["page"] == notebook.name and row["tex"] in tex))
     assert used == {row["tex"] for row in read.data("equations")["equation"]}
+
+
+WORDS = re.compile(r"\\(text|mathrm|mathbb|operatorname|tag)\{[^}]*\}")
+FOUND = re.compile(r"\\(theta|sigma|eta|tau|varepsilon)\b|\\[a-zA-Z]+|([A-Za-z])")
+EVERYWHERE = {"t", "e", "p"}
+"""A step, the number e, and a probability where nothing else is said."""
+
+
+def letters(tex):
+    """The letters of a formula that stand for something: no commands, no words."""
+    return {found[1] or found[2] for found in FOUND.finditer(WORDS.sub("", tex)) if found[1] or found[2]}
+
+
+def test_symbols_are_named_beside_every_equation(read, equations):
+    """Every letter of a formula is in some symbol that is explained, but for those that only count."""
+    assert letters(r"x_t = \mathrm{LSTM}(\tau)\,\sum_{h\in H} \text{none}") == {"x", "t", "tau", "h", "H"}
+    for notebook in read.notebooks().values():
+        for tex in notebook.equations:
+            said = equations.row_of(tex, notebook.name)["symbols"]
+            assert said.count("$") % 2 == 0
+            named = set().union(*(letters(symbol) for symbol in said.split("$")[1::2]))
+            assert letters(tex) - named <= EVERYWHERE, (tex, letters(tex) - named)
+
+
+@pytest.mark.parametrize(("forms", "stem"), [
+    ("голос голоса голосов голосами", "голос"), ("октава октавы октаву октавами", "октав"),
+    ("сжатие сжатия сжатием", "сжат"), ("затравка затравки затравку", "затравк"),
+    ("voice voices", "voic"), ("sampled samples sampling", "sampl")])
+def test_the_search_knows_words_in_all_their_forms(book, forms, stem):
+    search = importlib.import_module("binding.search").BothLanguages({})
+    assert {search.stem(form) for form in forms.split()} == {stem}
+    assert search.stem(stem.upper()) == search.stem(stem)
+    assert search.js_stemmer_code.count("var RussianStemmer") == search.js_stemmer_code.count("var EnglishStemmer") == 1
 
 
 def test_lines_are_those_of_the_definition(read):

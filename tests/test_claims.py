@@ -13,7 +13,7 @@ from octavoice.evidence.claims import choices, deviations, table
 from octavoice.evidence.claims.record import NOT, PARTLY, REPRODUCED, UNTESTABLE, Part, missing, part, verdict
 from octavoice.evidence.claims.stored import Stored, Value
 from octavoice.figures import claims as draw
-from octavoice.laboratory import claims_command
+from octavoice.laboratory import claims_command, published
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +27,10 @@ def test_the_committed_table_is_what_the_stored_runs_give(checkout):
     assert claims_command.stored_table() == written["claims"]
 
 
-def test_the_readmes_table_is_the_committed_one(checkout):
-    text = (checkout / "README.md").read_text(encoding="utf-8")
-    if claims_command.MARKS[0] not in text:
-        pytest.skip("the README has no table of claims yet")
-    assert claims_command.readme_section() in text
+def test_count_and_table_on_pages_are_the_committed_ones(checkout):
+    pages = [(checkout / page).read_text(encoding="utf-8") for page in published.PAGES]
+    for marks, section in claims_command.sections().items():
+        assert sum(page.count(published.between(marks, section)) for page in pages) == 1, marks
 
 
 def test_every_claim_is_there_with_words_test_and_rule(found):

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from octavoice import provenance
-from octavoice.laboratory import costs, handover, published
+from octavoice.laboratory import compared, costs, handover, published
 from octavoice.training import presets, weights
 
 
@@ -48,9 +48,36 @@ def test_running_times_were_measured_for_every_notebook():
     assert all(cost["seconds"] > 0 and cost["processor"] for scales in measured.values() for cost in scales.values())
 
 
-def test_the_readmes_table_is_the_committed_runs(checkout):
-    text = (checkout / "README.md").read_text()
-    assert all(section in text for section in published.sections().values())
+def test_tables_of_readme_and_book_are_the_committed_runs(checkout):
+    """Each stands on one page, as it would be written now."""
+    pages = [(checkout / page).read_text(encoding="utf-8") for page in published.PAGES]
+    for marks, section in published.sections().items():
+        assert sum(page.count(published.between(marks, section)) for page in pages) == 1, marks
+        assert sum(page.count(mark) for page in pages for mark in marks) == 2
+
+
+def test_a_table_is_written_between_its_marks_and_nothing_else_is_touched(tmp_path):
+    one, two = published.marks("one"), published.marks("two", "claims")
+    page = tmp_path / published.PAGES[0]
+    page.write_text(f"a\n{one[0]}\nold\n{one[1]}\nb\n", encoding="utf-8")
+    assert published.write_pages(tmp_path, {one: "new", two: "not here"}) == [page]
+    assert page.read_text(encoding="utf-8") == f"a\n{one[0]}\n\nnew\n\n{one[1]}\nb\n"
+    assert two[0] == "<!-- two: written by `octavoice claims`, do not edit -->"
+
+
+def test_numbers_of_one_row_are_of_the_same_seeds(checkout):
+    """The small table's rows are means over all seeds that they name; rows of the others are of one run."""
+    small, each = compared.headline(), compared.table()
+    assert (len(small), len(small.columns)) == (3, 3)
+    for name, row in small.iterrows():
+        corpus, seeds = re.fullmatch(r"([\w-]+), seeds? ([\d, ]+)", name).groups()
+        keys = each.loc[[(corpus, seed, "keys") for seed in seeds.split(", ")]]
+        assert set(each.loc[corpus].index.get_level_values("seed")) == set(seeds.split(", "))
+        for column, there in (("our model", "beyond, exact"), ("thesis, at least", "thesis, at least"),
+                              ("table of frequencies", "best table")):
+            assert float(row[column]) == pytest.approx(keys[there].astype(float).mean(), abs=0.001)
+    for row in each.itertuples():
+        assert float(row[4].split()[0]) == pytest.approx(float(row[1]) - float(row[2]), abs=0.0011), row
 
 
 def test_the_readmes_figure_draws_the_committed_runs(checkout):
@@ -97,15 +124,17 @@ def at_scale(tmp_path):
     return [run(1, -2.0), run(2, -2.2), run(3, -1.5)]
 
 
-def test_the_table_takes_the_mean_over_seeds_and_their_range(at_scale):
-    row = published.table(at_scale).loc["music"]
-    assert row["seeds"] == "1, 2, 3"
-    assert row["main module and sampler"] == "-1.900"
-    assert row["range over seeds"] == "-2.200 to -1.500"
-    assert row["95 % over pieces (first seed)"] == "-2.100 to -1.900"
-    assert row["one random batch, as in the thesis"] == "-2.400"
-    assert row["training of both networks"] == "7 to 11 min; 2.0 to 3.0 GiB; any, 1 thread(s)"
-    assert published.table(at_scale[:1]).loc["music", "training of both networks"] == "7 min; any, 1 thread(s)"
+def test_a_row_of_a_table_is_one_run(at_scale):
+    row = published.table(at_scale).loc[("music", 2)]
+    assert row["main module and sampler"] == "-2.200"
+    assert row["95 % over pieces"] == "-2.300 to -2.100"
+    assert row["one random batch, as in the thesis"] == "-2.700"
+    assert row["table of one bar before"] == "-3.000"
+    trained = published.trained(at_scale)
+    assert trained["thesis's networks, minutes"].tolist() == ["7", "9", "11"]
+    assert trained["largest memory, GiB"].tolist() == ["not noted", "2.0", "3.0"]
+    assert trained["beyond, minutes"].tolist() == ["–"] * 3
+    assert published.markdown(published.table([])) == "None is committed yet."
 
 
 def test_evidence_is_what_the_run_wrote(checkout, at_scale):

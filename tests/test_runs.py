@@ -163,6 +163,54 @@ def test_a_damaged_manifest_is_told(home):
         octavoice.runs()
 
 
+def lines_of(capsys, *words):
+    assert cli.main(["runs", *words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_what_is_printed_of_committed_runs_fits_100_columns_and_is_explained(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OCTAVOICE_HOME", str(tmp_path))
+    table, lines = octavoice.runs(), lines_of(capsys)
+    assert max(map(len, lines)) <= 100
+    assert {line.split()[0] for line in lines[1:len(table) + 1]} == set(table.index)
+    for state in set(table["state"]) & {"stale", "unknown"}:
+        assert any(line.startswith(f"{state}: ") for line in lines)
+    text = " ".join(" ".join(lines).split())
+    assert all(because in text for because in table["stale because"])
+
+
+@pytest.mark.parametrize(("facts", "means"), [
+    ({}, ""), ({"code": None}, "unknown: whether that code has changed cannot be told"),
+    ({"code": {"octavoice.thesis.voices": "0"}}, "stale: code that decides these numbers")])
+def test_a_state_is_explained_where_there_is_one(home, capsys, facts, means):
+    finish(**facts)
+    text = "\n".join(lines_of(capsys))
+    assert ("stale: " in text, "unknown: " in text) == (means.startswith("stale"), means.startswith("unknown"))
+    assert means in text
+
+
+def test_a_wide_table_and_long_names_fit_too_and_wide_shows_the_rest(home, capsys):
+    for seed, model in enumerate(("lstm", "gru", "tcn", "rnn-nade", "rnn-rbm"), start=1):
+        folder = finish(seed, preset=presets.resolve("smoke", iterations=3, decoder_iterations=4))
+        table = folder / "results" / f"levels_{model}.csv"
+        table.write_text(f"space,nats per step,level\nkeys,{model},-1\n")
+        finish(seed, preset=presets.resolve("smoke", iterations=3, decoder_iterations=4),
+               files={f"results/levels_{model}.csv": provenance.sha256(table)})
+    narrow, wide = lines_of(capsys), lines_of(capsys, "--wide")
+    assert max(map(len, narrow)) <= 100 < max(map(len, wide))
+    assert "rnn-rbm: keys" not in narrow[0]
+    assert "rnn-rbm: keys" in wide[0]
+    assert any("more columns" in line for line in narrow)
+
+
+def test_of_a_long_name_an_end_is_shown_that_finds_the_run():
+    name = "runs/thesis/folder-my-own-collection-of-waltzes-0123abcd/seed-1/with-0123456789"
+    shown = runs._shortened(name)
+    assert (len(shown) <= 48, shown) == (True, "…/seed-1/with-0123456789")
+    assert runs.find(shown.removeprefix("…/"), [name, "results/thesis/bach/seed-1"]) == name
+    assert runs._shortened("results/thesis/bach/seed-1") == "results/thesis/bach/seed-1"
+
+
 def test_csv_has_all_columns(home, capsys, tmp_path):
     finish()
     assert cli.main(["runs", "--csv", str(tmp_path / "all.csv")]) == 0

@@ -5,7 +5,7 @@ import re
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from binding import code, equations, write
+from binding import code, equations, pages, search, write
 
 MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", flags=re.M)
 
@@ -27,9 +27,13 @@ def hide_widgets(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def setup(app: Sphinx) -> dict:
+    app.add_search_language(search.BothLanguages)
     app.connect("source-read", generate)
+    app.connect("doctree-read", pages.fold)
     app.connect("doctree-resolved", equations.add)
     app.connect("doctree-resolved", equations.name_pages)
+    app.connect("doctree-resolved", pages.link_file)
     app.connect("doctree-resolved", hide_widgets)
     app.connect("html-collect-pages", code.pages)
+    app.connect("build-finished", pages.copy_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,14 +1,23 @@
-"""Under an equation of a notebook: links to the lines that implement it, found in the code by name."""
+"""Under an equation of a notebook: what its symbols stand for, and links to the lines that implement it, found in the
+code by name."""
+
+import re
+from functools import cache
 
 from docutils import nodes
 
 from binding import read
 
 
-def lines_of(tex: str, page: str) -> list[str] | None:
-    """Dotted names of what implements a display equation of a page; None if the table does not know it."""
-    found = [row for row in read.data("equations")["equation"] if row["page"] == page and row["tex"] in tex]
-    return found[0]["code"] if found else None
+def row_of(tex: str, page: str) -> dict | None:
+    """What the table knows of a display equation of a page: ``code``, dotted names of what implements it, and
+    ``symbols``, what they stand for; None if it does not know it."""
+    return next((row for row in _table() if row["page"] == page and row["tex"] in tex), None)
+
+
+@cache
+def _table() -> list[dict]:
+    return read.data("equations")["equation"]
 
 
 def link(path: str) -> tuple[str, str, str]:
@@ -24,16 +33,26 @@ def add(app, doctree: nodes.document, docname: str) -> None:
     if not docname.startswith("notebooks/"):
         return
     for block in list(doctree.findall(nodes.math_block)):
-        names = lines_of(block.astext(), docname.removeprefix("notebooks/"))
-        if not names:
-            continue
-        paragraph = nodes.paragraph("", "In code: ", classes=["in-code"])
-        for position, path in enumerate(names):
-            text, page, anchor = link(path)
-            uri = f"{app.builder.get_relative_uri(docname, page)}#{anchor}"
-            paragraph += nodes.Text(", ") if position else nodes.Text("")
-            paragraph += nodes.reference("", text, refuri=uri, internal=True)
-        block.parent.insert(block.parent.index(block) + 1, paragraph)
+        if row := row_of(block.astext(), docname.removeprefix("notebooks/")):
+            paragraph = nodes.paragraph("", "", *_symbols(row["symbols"]), classes=["in-code"])
+            paragraph += _places(app, docname, row["code"])
+            block.parent.insert(block.parent.index(block) + 1, paragraph)
+
+
+def _symbols(said: str) -> list[nodes.Node]:
+    """What symbols stand for, with what is between dollars set as mathematics."""
+    return [nodes.math("", part) if position % 2 else nodes.Text(part)
+            for position, part in enumerate(re.split(r"\$", f"With {said}."))]
+
+
+def _places(app, docname: str, names: list[str]) -> list[nodes.Node]:
+    """Links to the lines of some definitions."""
+    found = [nodes.Text(" In code: ")] if names else []
+    for position, path in enumerate(names):
+        text, page, anchor = link(path)
+        uri = f"{app.builder.get_relative_uri(docname, page)}#{anchor}"
+        found += [nodes.Text(", ")] * (position > 0) + [nodes.reference("", text, refuri=uri, internal=True)]
+    return found
 
 
 def name_pages(app, doctree: nodes.document, docname: str) -> None:

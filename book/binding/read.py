@@ -79,8 +79,15 @@ def data(name: str) -> dict:
 
 @cache
 def sections() -> dict[str, dict]:
-    """The thesis's sections by number, in order: ``ru`` and ``en``, its headings in Russian and in our English."""
+    """The thesis's sections by number, in order: ``ru`` and ``en``, its headings in Russian and in our English, what it
+    is ``about``, and what in it is ``not-built-yet``."""
     return data("thesis")["sections"]
+
+
+@cache
+def figures() -> dict[int, dict]:
+    """The thesis's figures by number: the ``section`` that each stands in, and what it ``shows``."""
+    return {int(number): row for number, row in data("thesis")["figures"].items()}
 
 
 def named(text: str) -> Named:

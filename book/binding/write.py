@@ -10,6 +10,7 @@ from binding import equations, read
 
 VERDICTS = "10_verdicts"
 """The notebook that has every claim."""
+NOT_BUILT = "not built yet"
 
 
 def part(name: str, argument: str = "") -> str:
@@ -17,51 +18,72 @@ def part(name: str, argument: str = "") -> str:
     return PARTS[name](*([argument] if argument else []))
 
 
-def results() -> str:
-    """The tables of committed runs, as in the README, each with the first words of its place there."""
-    from octavoice.laboratory import published
+def levels() -> str:
+    """The small table of committed runs, as in the README."""
+    from octavoice.laboratory import compared, published
 
-    return "\n\n".join(published.sections().values())
+    return published.markdown(compared.headline())
 
 
 def map_of_the_thesis() -> str:
-    """For every section that something here names: its pages, modules, figures and claims, all linked."""
-    return "\n\n".join(entry for number in read.sections() if (entry := _section(number)))
+    """For every section its pages, modules, figures and claims, all linked, and what of it is not built yet."""
+    return "\n\n".join(_section(number) for number in read.sections())
 
 
 def _section(number: str) -> str:
     pages = [f"[{book.title}](page:{book.name})" for book in read.notebooks().values()
              if number in book.opening.sections]
-    rows = {"Pages": pages, "Code": _code_of(number), "Figures": _figures_of(number), "Claims": _claims_of(number)}
-    if not pages and not rows["Code"]:
-        return ""
-    title = read.sections()[number]
-    lines = [f"## §{number} {title['en']}", "", f"*{title['ru']}*", ""]
+    section = read.sections()[number]
+    left = section.get(NOT_BUILT.replace(" ", "-"))
+    rows = {"Pages": pages, "Code": _code_of(number), "Figures": _figures_of(number), "Claims": _claims_of(number),
+            NOT_BUILT.capitalize(): [left] if left else []}
+    about = f"{section['about'][0].upper()}{section['about'][1:]}."
+    lines = [f"## §{number} {section['en']}", "", f"*{section['ru']}*", "", about, ""]
     return "\n".join([*lines, *(f"{name}\n: {', '.join(links)}\n" for name, links in rows.items() if links)])
 
 
+def figures() -> str:
+    """Every figure of the thesis: where it stands, what it shows, and where it is drawn here."""
+    rows = ["| figure | in | shows | drawn here |", "| --- | --- | --- | --- |"]
+    rows += [f"| Fig. {number} | §{figure['section']} | {figure['shows']} | {_drawn_as(number)} |"
+             for number, figure in read.figures().items()]
+    return "\n".join(rows)
+
+
+def _drawn_as(figure: int) -> str:
+    """A link to where a figure is drawn, with the function that does; or that it is not."""
+    drawn = {number: f"[{book.name}](page:{book.name}#{anchor})" for book in read.notebooks().values()
+             for number, anchor in book.figures.items()}
+    return f"{drawn[figure]}{_drawers(figure)}" if figure in drawn else NOT_BUILT
+
+
 def _code_of(number: str) -> list[str]:
-    """Modules whose docstring names a section; of other modules, the definitions that do."""
-    found = []
+    """Modules whose docstring names a section; of others the definitions that do; and what the glossary names."""
+    found = {}
     for module in read.modules().values():
-        short = module.name.removeprefix("octavoice.")
         if number in read.named(module.doc).sections:
-            found.append(f"[{short}](code:{module.name})")
+            found[module.name] = _code(module)
         else:
-            found += [f"[{short}.{one.name}](code:{module.name}#{one.name})" for one in read.public(module)
-                      if number in read.named(one.doc).sections]
-    return found
+            found |= {f"{module.name}.{one.name}": _code(module, one) for one in read.public(module)
+                      if number in read.named(one.doc).sections}
+    terms = [term["code"] for term in read.data("glossary")["term"] if term["where"] == number and "code" in term]
+    for path in terms:
+        module, definition = read.place(path)
+        if module.name not in found:
+            found.setdefault(path, _code(module, definition))
+    return list(found.values())
+
+
+def _code(module: read.Module, definition: read.Definition | None = None) -> str:
+    """A link to a module or a definition of it, by its name without the package's."""
+    name, anchor = (f".{definition.name}", f"#{definition.name}") if definition else ("", "")
+    return f"[{module.name.removeprefix('octavoice.')}{name}](code:{module.name}{anchor})"
 
 
 def _figures_of(number: str) -> list[str]:
-    """The thesis's figures of a section: linked where a notebook draws one, with the function that does."""
-    drawn = {figure: (book, anchor) for book in read.notebooks().values() for figure, anchor in book.figures.items()}
-    found = []
-    for figure, section in sorted((int(key), value) for key, value in read.data("thesis")["figures"].items()):
-        if section == number:
-            link = f"[Fig. {figure}](page:{drawn[figure][0].name}#{drawn[figure][1]})" if figure in drawn else ""
-            found.append((link or f"Fig. {figure} (not drawn here)") + _drawers(figure))
-    return found
+    """The thesis's figures of a section."""
+    return [f"Fig. {figure}: {_drawn_as(figure)}" for figure, row in read.figures().items()
+            if row["section"] == number]
 
 
 def _drawers(figure: int) -> str:
@@ -123,10 +145,10 @@ def all_equations() -> str:
         if book.equations:
             found.append(f"## {book.title}")
         for tex in book.equations:
-            names = equations.lines_of(tex, book.name) or []
+            row = equations.row_of(tex, book.name)
             links = [f"[{text}]({page.replace('code/', 'code:')}#{anchor})" for text, page, anchor
-                     in map(equations.link, names)]
-            found += [f"$$\n{tex.strip()}\n$$", ", ".join(links) or
+                     in map(equations.link, row["code"])]
+            found += [f"$$\n{tex.strip()}\n$$", f"With {row['symbols']}.", ", ".join(links) or
                       f"Computed where it stands, in [{book.title}](page:{book.name})."]
     return "\n\n".join(re.sub(r"\\tag\{(\d)\}", r"\\qquad (\1)", line) for line in found)
 
@@ -147,6 +169,7 @@ def _term(term: dict) -> str:
         name = f"{module.name.removeprefix('octavoice.')}{f'.{definition.name}' if definition else ''}"
         facts.append(f"[`{name}`](code:{module.name}#{definition.name if definition else ''})")
     facts += [f"${term['symbol']}$"] if term.get("symbol") else []
+    facts = facts if term.get("code") else [f"*{NOT_BUILT}*"]
     what = f"{term['what'][0].upper()}{term['what'][1:]} (§{term['where']})."
     return f"{term['ru']} – **{term['en']}**\n: {' '.join([what, ' · '.join(facts)])}"
 
@@ -242,6 +265,7 @@ def player(argument: str) -> str:
 
 
 PARTS: dict[str, Callable[..., str]] = {
-    "results": results, "map": map_of_the_thesis, "claims": claims, "equations": all_equations, "glossary": glossary,
+    "levels": levels, "map": map_of_the_thesis, "figures": figures, "claims": claims, "equations": all_equations,
+    "glossary": glossary,
     "rooms": rooms, "presets": presets, "corpora": corpora, "verdicts": verdicts,
     "notebooks": notebooks, "diagram": diagram, "player": player}

@@ -14,12 +14,18 @@ from octavoice.errors import UserError
 from octavoice.laboratory import commands
 from octavoice.training.presets import seed_number
 
+ABOUT = """Composes piano music with small neural networks, and trains and judges these as a thesis of 2018 did.
+
+  octavoice compose --prime "A minor" -o first.mid --audio first.mp3
+  octavoice COMMAND --help
+"""
+"""What ``octavoice --help`` opens with."""
 BACH = "Bach's chorales that come with music21"
 EXAMPLES = """{}
 
-  octavoice compose song.mid -o out.mid --audio out.mp3 --png out.png
-  octavoice compose --prime "A minor" -o out.mid --bars 8 --seed 2
-  octavoice compose song.musicxml -o out.mid --variations 8 --sheet out.png
+  octavoice compose --prime "A minor" -o first.mid --bars 8 --seed 2
+  octavoice compose first.mid -o longer.mid --audio longer.mp3 --png longer.png
+  octavoice compose first.mid -o more.mid --variations 8 --sheet more.png
 """
 """What ``octavoice compose --help`` opens with."""
 
@@ -49,12 +55,12 @@ def _run(argv: list[str] | None) -> int:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Raise :class:`UserError` unless preset, corpus and seed are ones that can be run."""
+    """Say whether preset, corpus and seed are ones that can be run, by the exit status."""
     commands.checked(arguments)
 
 
 def build_corpus(arguments: argparse.Namespace) -> None:
-    """Read and pack a corpus, say what was kept, and write a marker with its hash if asked to."""
+    """Read a corpus, say how many of its files were kept, and keep it packed for the commands that train."""
     from octavoice import corpus
     from octavoice.training import presets
 
@@ -97,14 +103,14 @@ def show_corpus(arguments: argparse.Namespace) -> None:
 
 
 def hand_over(arguments: argparse.Namespace) -> None:
-    """Copy a finished run's figures and results to where a reader looks for them."""
+    """Copy a finished run's figures and results to where a reader looks for them; `reproduce` ends so."""
     from octavoice.laboratory import handover
 
     print(handover.hand_over(arguments.preset, arguments.corpus, seed_number(arguments.seed)))
 
 
 def publish(arguments: argparse.Namespace) -> None:
-    """Copy a finished run to where it is committed, and say how."""
+    """Copy a finished run to where it can be committed, take it into the tables of README and book, and say how."""
     from octavoice.laboratory import handover
 
     notebooks = tuple(arguments.only) or handover.NOTEBOOKS
@@ -115,14 +121,14 @@ def publish(arguments: argparse.Namespace) -> None:
 
 
 def import_author(arguments: argparse.Namespace) -> None:
-    """Convert the author's published weights, two pickled state dicts, without executing a pickle's code."""
+    """Make a folder for `compose --weights` of the thesis's author's own networks. No code in his files is run."""
     from octavoice.training import author
 
     print(author.import_author(arguments.model, arguments.decoder, arguments.output))
 
 
 def compose(arguments: argparse.Namespace) -> None:
-    """Continue a music file of your own, a named chord, or silence, with trained networks."""
+    """Continue a music file of your own, or begin in a key that you name, or from silence."""
     from octavoice import composing
     from octavoice.music import sound
 
@@ -150,7 +156,7 @@ def compose(arguments: argparse.Namespace) -> None:
 
 
 def hour(arguments: argparse.Namespace) -> None:
-    """Compose an hour of music as the thesis's author submitted it: 120 fragments, primes dropped."""
+    """Compose an hour of music in the form in which the thesis's author submitted his: 120 fragments."""
     from octavoice import composing, corpus
     from octavoice.music.formats.midi import write_midi
 
@@ -208,56 +214,59 @@ def _bar(steps):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="octavoice", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="octavoice", description=ABOUT,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"octavoice {__version__}")
-    parsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, command in (("check", check), ("handover", hand_over), ("publish", publish)):
-        run = parsers.add_parser(name, help=command.__doc__.splitlines()[0])
-        commands.add_run(run)
-        run.set_defaults(command=command)
-        if command is publish:
-            run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help="what these notebooks wrote")
-            run.add_argument("--ship", action="store_true", help="its networks become those that come with the package")
-            run.add_argument("--no-weights", action="store_true", help="leave the networks out")
-    build = parsers.add_parser("corpus", help="work on a corpus").add_subparsers(metavar="COMMAND", required=True)
-    build.add_parser("list", help=list_corpora.__doc__).set_defaults(command=list_corpora)
-    for name, command in (("fetch", fetch_corpus), ("show", show_corpus)):
-        named = build.add_parser(name, help=command.__doc__)
-        named.add_argument("name", help="a name from `octavoice corpus list`")
-        named.set_defaults(command=command)
-    named.add_argument("--pieces", action="store_true", help="list its pieces: path, licence, time, key, title")
-    build = build.add_parser("build", help=build_corpus.__doc__.splitlines()[0])
-    build.add_argument("name", help="bach, folder:PATH, or a name from `octavoice corpus list`")
-    build.add_argument("--preset", default="quick", help="which decides how many files are read")
-    build.add_argument("--files", type=int, metavar="N", help="or so many, 0 for all")
-    build.add_argument("--manifest", metavar="PATH", help="where to write the corpus's hash")
-    build.set_defaults(command=build_corpus)
-    author = parsers.add_parser("import-author", help=import_author.__doc__)
-    author.add_argument("model", metavar="MODEL.pt", help="state dict of the main module and sampler")
-    author.add_argument("decoder", metavar="DECODER.pt", help="state dict of the decoder")
-    author.add_argument("-o", "--output", metavar="DIR", required=True, help="a new folder for the weights")
-    author.set_defaults(command=import_author)
+    parsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     _add_compose(parsers)
+    _add_corpus(parsers)
     commands.add(parsers)
+    run = commands.told(parsers, "publish", publish)
+    commands.add_run(run)
+    run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help="what these notebooks wrote [all]")
+    run.add_argument("--ship", action="store_true", help="its networks become those that come with the package")
+    run.add_argument("--no-weights", action="store_true", help="leave the networks out")
+    author = commands.told(parsers, "import-author", import_author)
+    author.add_argument("model", metavar="MODEL.pt", help="his file with the main module and the sampler")
+    author.add_argument("decoder", metavar="DECODER.pt", help="his file with the decoder")
+    author.add_argument("-o", "--output", metavar="DIR", required=True, help="a new folder for the networks")
+    for name, command in (("check", check), ("handover", hand_over)):
+        commands.add_run(commands.told(parsers, name, command, hidden=True))
     return parser
+
+
+def _add_corpus(parsers) -> None:
+    """The commands ``corpus list``, ``fetch``, ``show`` and ``build``."""
+    words = "List the collections of music that there are; download, show or read one."
+    corpora = parsers.add_parser("corpus", help=words, description=words)
+    corpora = corpora.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    commands.told(corpora, "list", list_corpora)
+    for name, command in (("fetch", fetch_corpus), ("show", show_corpus)):
+        named = commands.told(corpora, name, command)
+        named.add_argument("name", help="a name from `octavoice corpus list`")
+    named.add_argument("--pieces", action="store_true", help="list its pieces: path, licence, time, key, title")
+    build = commands.told(corpora, "build", build_corpus)
+    build.add_argument("name", help="bach, folder:PATH, or a name from `octavoice corpus list`")
+    build.add_argument("--preset", default="quick", help="which decides how many files are read [%(default)s]")
+    build.add_argument("--files", type=int, metavar="N", help="or so many, 0 for all")
+    build.add_argument("--manifest", metavar="PATH", help="write down which music it came to: its name, size and hash")
 
 
 def _add_compose(parsers) -> None:
     """The commands ``compose`` and ``hour``."""
     piece = parsers.add_parser("compose", help=compose.__doc__, description=EXAMPLES.format(compose.__doc__),
-                                usage="octavoice compose [PRIME] -o OUT.mid [OPTION ...]",
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+                               usage="octavoice compose [PRIME] -o OUT.mid [OPTION ...]",
+                               formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_what_and_how_much(piece)
     _add_how(piece).add_argument(
         "--search-transpositions", action="store_true",
         help="compose in the transposition of the prime that the networks know best, and move it back")
     _add_files(piece)
     piece.set_defaults(command=compose)
-    long = parsers.add_parser("hour", help=hour.__doc__, description=hour.__doc__)
-    long.add_argument("--corpus", default="bach", help="whose held-out pieces give the primes [%(default)s]")
+    long = commands.told(parsers, "hour", hour)
+    long.add_argument("--corpus", default="bach", help="whose held-out pieces the fragments begin with [%(default)s]")
     _add_midi(long, "MIDI file to write")
     _add_how(long)
-    long.set_defaults(command=hour)
 
 
 def _add_what_and_how_much(parser: argparse.ArgumentParser) -> None:
@@ -276,16 +285,18 @@ def _add_how(parser: argparse.ArgumentParser):
     how = parser.add_argument_group("how")
     how.add_argument("--seed", metavar="N", default="1", help="other seeds, other music [%(default)s]")
     how.add_argument("--temperature", metavar="T", default="1",
-                     help="of the pitch classes; above 1 is more adventurous [%(default)s]")
-    how.add_argument("--decoder-temperature", metavar="T", default="1", help="of the octaves [%(default)s]")
+                     help="how adventurous the choice of notes is: below 1 tamer, above 1 wilder [%(default)s]")
+    how.add_argument("--decoder-temperature", metavar="T", default="1", help="the same of their octaves [%(default)s]")
     how.add_argument("--model", metavar="NAME", default="",
                      help="beyond, this project's own, or thesis, the replicated one [beyond if it is there]")
     how.add_argument("--gibbs-steps", metavar="K",
-                     help="with --model thesis, for each step's octaves: 1 as printed; 8 lose fewer notes [1]")
+                     help="with --model thesis, how often the octaves are drawn anew: once in the thesis; 8 times "
+                          "lose fewer notes [1]")
     how.add_argument("--durations", metavar="WORD", default="held",
                      help="held: notes last as in the prime's file and as the model says; thesis: each until the next "
                           "onset [%(default)s]")
-    how.add_argument("--weights", metavar="DIR", default="", help="networks other than those that come along")
+    how.add_argument("--weights", metavar="DIR", default="",
+                     help="a folder with other networks than those that come along")
     return how
 
 

@@ -1,9 +1,9 @@
 """``octavoice claims``: the table of verdicts from what is stored, and the measurements that it stores.
 
-``octavoice claims`` writes ``results/thesis/claims.json`` and the figure of choices, and fills the README's table if it
-has the marks for it. ``octavoice claims measure`` works on a published run at preset ``thesis`` whose networks lie
-beside its results. What it finds becomes part of that run: a JSON beside the others, named in its index with where it
-comes from.
+``octavoice claims`` writes ``results/thesis/claims.json`` and the figure of choices, and fills the pages that have the
+marks for its count and its table. ``octavoice claims measure`` works on a published run at preset ``thesis`` whose
+networks lie beside its results. What it finds becomes part of that run: a JSON beside the others, named in its index
+with where it comes from.
 """
 
 import json
@@ -26,7 +26,7 @@ from octavoice.training import presets, weights
 from octavoice.training.run import Run
 
 PRESET = "thesis"
-MARKS = "<!-- claims: written by `octavoice claims`, do not edit -->", "<!-- end of claims -->"
+COUNT, MARKS = published.marks("count", "claims"), published.marks("claims", "claims")
 TABLE = Path("results") / PRESET / "claims.json"
 FIGURE = Path("figures") / "claims_choices.png"
 STUDY = {"study_iterations": 240, "study_batch": 16, "panel": 60}
@@ -109,9 +109,12 @@ def computed() -> dict:
                    "deviations": json.loads(deviations.table().to_json(orient="index", force_ascii=False))})
 
 
-def readme_section() -> str:
-    """The short table between its marks, as a README shows it."""
-    return published.markdown(table.readme_table(table.records()), MARKS)
+def sections() -> dict[tuple[str, str], str]:
+    """What a page shows between each pair of marks: how many claims came to which verdict, and the short table."""
+    records = table.records()
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in table.counted(records).items())
+    return {COUNT: f"Of {len(records)} claims: {counted}.",
+            MARKS: published.markdown(table.readme_table(records))}
 
 
 def choices_figure():
@@ -121,19 +124,16 @@ def choices_figure():
 
 
 def write_table() -> str:
-    """Write the table and the figure of choices, fill the README between the marks; return what to tell the user."""
+    """Write the table and the figure of choices, fill the pages between their marks; return what to tell the user."""
     home = paths.checkout()
     write_json(home / TABLE, computed())
     style.use()
     with paths.atomic(home / FIGURE) as temporary:
         temporary.write_bytes(style.render(choices_figure())["png"])
-    readme = home / "README.md"
-    if readme.exists() and all(mark in (text := readme.read_text(encoding="utf-8")) for mark in MARKS):
-        before, rest = text.split(MARKS[0], 1)
-        with paths.atomic(readme) as temporary:
-            temporary.write_text(before + readme_section() + rest.split(MARKS[1], 1)[1], encoding="utf-8")
+    pages = published.write_pages(home, sections())
     told = table.counted(table.records())
-    return "; ".join(f"{count} {verdict}" for verdict, count in told.items()) + f"\n{TABLE}\n{FIGURE}"
+    return "; ".join(f"{count} {verdict}" for verdict, count in told.items()) + "\n".join(
+        ["", str(TABLE), str(FIGURE), *(page.relative_to(home).as_posix() for page in pages)])
 
 
 def measure(name: str, seed: int, subjects: list[str]) -> str:

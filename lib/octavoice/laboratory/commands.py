@@ -13,67 +13,72 @@ def add(commands) -> None:
     """Add them to the parsers of ``octavoice``."""
     _add_around_a_run(commands)
     _add_steps(commands)
-    runs = commands.add_parser("runs", help=list_runs.__doc__, description=list_runs.__doc__)
+    runs = told(commands, "runs", list_runs)
+    runs.add_argument("--wide", action="store_true", help="all that is worth a look, however wide")
     runs.add_argument("--csv", metavar="FILE", help="write all columns as CSV")
-    runs.set_defaults(command=list_runs)
-    more = runs.add_subparsers(metavar="diff A B")
-    pair = more.add_parser("diff", help=diff.__doc__, description=diff.__doc__)
+    pair = told(runs.add_subparsers(metavar="[diff A B]", title="commands"), "diff", diff)
     pair.add_argument("first", metavar="A", help="a run as `octavoice runs` names it, or an end of its name")
-    pair.add_argument("second", metavar="B")
-    pair.set_defaults(command=diff)
-    verdicts = commands.add_parser("claims", help=claims.__doc__)
-    verdicts.add_argument("action", nargs="?", choices=["table", "measure"], default="table")
+    pair.add_argument("second", metavar="B", help="another")
+    verdicts = told(commands, "claims", claims)
+    verdicts.add_argument("action", nargs="?", choices=["table", "measure"], default="table",
+                          help="write the table of verdicts, or measure of one run what it rests on [%(default)s]")
     verdicts.add_argument("--corpus", default="open-keyboard", help="of a published run to measure [%(default)s]")
     verdicts.add_argument("--seed", default="1", help="of that run [%(default)s]")
     verdicts.add_argument("--only", nargs="+", default=[], metavar="SUBJECT", help="what to measure [everything]")
-    verdicts.set_defaults(command=claims)
 
 
 def _add_around_a_run(commands) -> None:
     """``reproduce`` and ``sweep``, which let Snakemake do what is out of date; ``test`` and ``notebooks``."""
-    run, many = (commands.add_parser(name, help=command.__doc__.splitlines()[0])
-                 for name, command in (("reproduce", reproduce), ("sweep", sweep)))
-    run.set_defaults(command=reproduce)
+    run, many = told(commands, "reproduce", reproduce), told(commands, "sweep", sweep)
     add_run(run)
     run.add_argument("--only-training", action="store_true", help="train and compose only, notebooks 06 and 07")
-    many.set_defaults(command=sweep)
     many.add_argument("name", help="a name in sweeps/, or the path of a .yaml file")
     many.add_argument("--check", action="store_true", help="say what it asks for and what of it is there; run nothing")
     for parser in (run, many):
         parser.add_argument("--cores", default="2", help="of this machine; with a profile, jobs at once [%(default)s]")
         parser.add_argument("--profile", default="", help="a Snakemake profile, profiles/slurm for a cluster")
-    commands.add_parser("test", help=test.__doc__.splitlines()[0]).set_defaults(command=test)
-    pages = commands.add_parser("notebooks", help=notebooks.__doc__.splitlines()[0], description=notebooks.__doc__)
+    told(commands, "test", test)
+    pages = told(commands, "notebooks", notebooks)
     pages.add_argument("names", nargs="*", metavar="NAME", help="only these, for instance 08_beyond")
-    pages.set_defaults(command=notebooks)
 
 
 def _add_steps(commands) -> None:
     """The steps that the graph is made of: ``train``, ``levels``, ``ablate``, ``relay``."""
     for name, command in (("train", train), ("levels", levels), ("ablate", ablate)):
-        step = commands.add_parser(name, help=command.__doc__.splitlines()[0])
+        step = told(commands, name, command)
         add_run(step)
         step.add_argument("--device", default="auto", help="auto, cpu or cuda [%(default)s]")
-        step.add_argument("--overrides", default="{}", metavar="JSON", help="fields of the preset to change")
-        step.set_defaults(command=command)
+        step.add_argument("--overrides", default="{}", metavar="JSON", 
+                          help="settings of the preset to change, for instance '{\"iterations\": 100}'")
         if command is ablate:
-            step.add_argument("variants", nargs="*", metavar="VARIANT", help="without one: list them")
+            step.add_argument("variants", nargs="*", metavar="VARIANT",
+                              help="what to make otherwise; without one: list them")
             step.set_defaults(preset="ablation", corpus="open-keyboard")
         else:
-            step.add_argument("--model", default="thesis", help="or MODEL-STAGE: one of its networks [%(default)s]")
-    passer = commands.add_parser("relay", help=relay.__doc__.splitlines()[0])
+            step.add_argument("--model", default="thesis", 
+                              help="which model, or one of its networks: thesis, beyond, thesis-decoder [%(default)s]")
+    passer = told(commands, "relay", relay, hidden=True)
     passer.add_argument("--log", metavar="PATH", help="where to look if it fails")
     passer.add_argument("--copy", action="store_true", help="write what it says there too")
     passer.add_argument("name")
     passer.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER)
-    passer.set_defaults(command=relay)
+
+
+def told(parsers, name: str, command, hidden: bool = False) -> argparse.ArgumentParser:
+    """A parser for a command, whose docstring says what it does; a hidden one is called by others, not by people."""
+    words = " ".join(command.__doc__.split()).replace("%", "%%")
+    parser = parsers.add_parser(name, description=words, **({} if hidden else {"help": words}))
+    parser.set_defaults(command=command)
+    return parser
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The options that name a run."""
-    parser.add_argument("--preset", default="quick")
-    parser.add_argument("--corpus", default="bach")
-    parser.add_argument("--seed", default="1")
+    parser.add_argument("--preset", default="quick", help="how much to do: smoke (seconds, learns nothing), quick, "
+                                                          "ablation, survey or thesis [%(default)s]")
+    parser.add_argument("--corpus", default="bach", help="the music: bach, folder:PATH, or a name from `octavoice "
+                                                         "corpus list` [%(default)s]")
+    parser.add_argument("--seed", default="1", help="another number gives other draws throughout [%(default)s]")
 
 
 def checked(arguments: argparse.Namespace) -> tuple[str, str, int]:
@@ -87,7 +92,7 @@ def checked(arguments: argparse.Namespace) -> tuple[str, str, int]:
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
-    """Run all notebooks of one run, as far as they are out of date, and hand on what they made."""
+    """Train the models, run all notebooks, and leave figures and results; what is up to date is not done again."""
     from octavoice.laboratory import drive
 
     target = "train" if arguments.only_training else "all"
@@ -95,7 +100,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
 
 
 def sweep(arguments: argparse.Namespace) -> int:
-    """Run a sweep: all that it asks for and is not there yet, then a notebook that sums it up."""
+    """Do many runs, as a file of a few lines asks: what is not there yet, then a notebook that sums it up."""
     from octavoice.laboratory import drive, summary, sweeps
 
     if arguments.check:
@@ -106,21 +111,21 @@ def sweep(arguments: argparse.Namespace) -> int:
 
 
 def test(arguments: argparse.Namespace) -> int:
-    """Everything CI runs: lint, tests, and the notebooks at preset smoke."""
+    """Test everything, as CI does: lint, tests, and the notebooks at preset smoke."""
     from octavoice.laboratory import drive
 
     return drive.test()
 
 
 def notebooks(arguments: argparse.Namespace) -> int:
-    """Make the notebooks' stored pages again from the committed run that they show, which is read and not trained."""
+    """Make the stored notebooks again from the committed run that they show; nothing is trained."""
     from octavoice.laboratory import drive
 
     return drive.notebooks(tuple(arguments.names))
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train the networks of a run without a notebook: go on where that was interrupted, or find them trained."""
+    """Train networks without a notebook; an interrupted training goes on where it was."""
     run = _run(arguments)
     from octavoice.laboratory import freshness
     from octavoice.training import networks
@@ -133,7 +138,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def levels(arguments: argparse.Namespace) -> None:
-    """Judge a trained model on the test pieces without a notebook: nats per step, beside tables of frequencies."""
+    """Say how probable a trained model finds the test pieces, in nats per step, beside tables of frequencies."""
     run = _run(arguments)
     import torch
     from tqdm import tqdm
@@ -151,7 +156,7 @@ def levels(arguments: argparse.Namespace) -> None:
 
 
 def ablate(arguments: argparse.Namespace) -> None:
-    """Train, judge and let sample the thesis's networks with one choice made otherwise; without a name list them."""
+    """Train and judge the thesis's networks with one of their choices made otherwise; without a name list these."""
     from octavoice import paths
     from octavoice.evidence.ablation import runs, variants
     from octavoice.laboratory import freshness, graph
@@ -206,7 +211,7 @@ def relay(arguments: argparse.Namespace) -> int:
 
 
 def list_runs(arguments: argparse.Namespace) -> None:
-    """Every run that is here, finished or committed, in one table; stale ones are marked."""
+    """List every run that is here in one table, and say which were made by other code than there is now."""
     from octavoice import paths
     from octavoice.laboratory import runs
 
@@ -216,11 +221,12 @@ def list_runs(arguments: argparse.Namespace) -> None:
             table.to_csv(temporary, lineterminator="\n")
         print(f"{arguments.csv}: {len(table)} runs, {len(table.columns)} columns")
     else:
-        print(runs.brief(table).to_string() if len(table) else "there is no run yet; `make reproduce` makes one.")
+        shown = runs.brief(table).to_string if arguments.wide else lambda: runs.told(table)
+        print(shown() if len(table) else "there is no run yet; `make reproduce` makes one.")
 
 
 def claims(arguments: argparse.Namespace) -> None:
-    """Give every claim of the thesis its verdict from stored runs; or measure of a run what is stored for that."""
+    """Give every claim of the thesis its verdict, from what was measured of the committed runs."""
     from octavoice.laboratory import claims_command
     from octavoice.training import presets
 
@@ -231,7 +237,7 @@ def claims(arguments: argparse.Namespace) -> None:
 
 
 def diff(arguments: argparse.Namespace) -> None:
-    """What differs between two runs: settings, versions and code, and results."""
+    """Say in what two runs differ: settings, versions, code and results."""
     from octavoice.laboratory import runs
 
     table = runs.diff(arguments.first, arguments.second)

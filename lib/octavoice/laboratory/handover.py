@@ -76,7 +76,7 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
 
 
 def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS, weights: bool = True) -> str:
-    """Copy a finished run to where it is committed; the README's tables, Fig. 14 and sounds take it in.
+    """Copy a finished run to where it is committed; the tables of README and book, Fig. 14 and sounds take it in.
 
     Only what ``notebooks`` wrote is published, and nothing that they marked as a corpus's music; ``weights=False``
     leaves the networks out, where one seed's are enough. Returns the command that stages it. Raises
@@ -93,9 +93,9 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
     if (readme := paths.home() / "README.md").exists():
         from octavoice.laboratory import published
 
-        published.write_readme(readme)
         figures = readme.parent / "figures"
-        staged += [readme, *published.write_figure(figures), *published.write_sounds(figures)]
+        staged += [*published.write_pages(readme.parent, published.sections()), *published.write_figure(figures),
+                   *published.write_sounds(figures)]
     return f"published; {_staging(staged)}"
 
 

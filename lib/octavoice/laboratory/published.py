@@ -1,5 +1,5 @@
-"""Thesis-scale runs that are committed under ``results/thesis``: their curves, their table, its place in the README,
-and the sound beside the README's picture."""
+"""Thesis-scale runs that are committed under ``results/thesis``: their curves, their tables and where these stand, and
+the sound beside the README's picture."""
 
 import json
 import math
@@ -18,9 +18,14 @@ from octavoice.music.formats.midi import read_midi
 from octavoice.thesis import model as thesis
 from octavoice.thesis import values
 
-MARKS = "<!-- results: written by `octavoice publish`, do not edit -->", "<!-- end of results -->"
-AXIS = "<!-- one axis: written by `octavoice publish`, do not edit -->", "<!-- end of one axis -->"
-HELD = "<!-- durations: written by `octavoice publish`, do not edit -->", "<!-- end of durations -->"
+
+def marks(name: str, command: str = "publish") -> tuple[str, str]:
+    """Between what a command writes on a page."""
+    return f"<!-- {name}: written by `octavoice {command}`, do not edit -->", f"<!-- end of {name} -->"
+
+
+PAGES = "README.md", "book/results.md"
+"""Where what commands write stands between marks, seen from the checkout."""
 LINES = {"main module": "main module and sampler", "marginal": "marginal frequency", "first order": "first-order table",
          "one bar before": "table of one bar before"}
 SOUNDS = {"front_page_thesis.mp3": "sample_1.mid", "front_page_beyond.mp3": "sample_beyond_1.mid"}
@@ -92,37 +97,32 @@ def by_corpus(found: list[Published]) -> dict[str, list[Published]]:
 
 
 def table(found: list[Published]) -> pd.DataFrame:
-    """Held-out nats per step on each corpus's whole test set: a row per corpus.
+    """Held-out nats per step on each corpus's whole test set by the thesis's own objective: a row per run.
 
-    The main module's levels are means over seeds; baselines are the same for all seeds.
+    All numbers of a row are that run's; tables of frequencies are the same whatever the seed.
     """
     rows = {}
-    for corpus, group in by_corpus(found).items():
-        ours = [run.levels.loc["main module", "level"] for run in group]
-        first = group[0].levels
-        spread = first.loc["main module", ["low", "high"]]
-        rows[corpus] = {
-            "seeds": ", ".join(str(run.seed) for run in group),
-            LINES["main module"]: f"{sum(ours) / len(ours):.3f}",
-            "range over seeds": _range(ours, ".3f") if len(ours) > 1 else "one seed",
-            "95 % over pieces (first seed)": f"{spread['low']:.3f} to {spread['high']:.3f}",
-            "one random batch, as in the thesis": f"{sum(run.random_batch for run in group) / len(group):.3f}",
-            **{LINES[name]: f"{first.loc[name, 'level']:.3f}" for name in LINES if name != "main module"},
-            "training of both networks": _cost(group)}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("corpus")
+    for run in found:
+        ours = run.levels.loc["main module"]
+        rows[run.corpus, run.seed] = {
+            LINES["main module"]: f"{ours['level']:.3f}",
+            "95 % over pieces": f"{ours['low']:.3f} to {ours['high']:.3f}",
+            "one random batch, as in the thesis": f"{run.random_batch:.3f}",
+            **{LINES[name]: f"{run.levels.loc[name, 'level']:.3f}" for name in LINES if name != "main module"}}
+    return compared.indexed(rows, ["corpus", "seed"])
 
 
-def _range(values: list[float], form: str) -> str:
-    low, high = format(min(values), form), format(max(values), form)
-    return low if low == high else f"{low} to {high}"
-
-
-def _cost(group: list[Published]) -> str:
-    """Minutes, memory and machine of some runs; memory of those that noted it."""
-    memory = [run.memory for run in group if not math.isnan(run.memory)]
-    return "; ".join([f"{_range([run.minutes for run in group], '.0f')} min",
-                      *([f"{_range(memory, '.1f')} GiB"] if memory else []),
-                      *dict.fromkeys(run.processor for run in group)])
+def trained(found: list[Published]) -> pd.DataFrame:
+    """What training cost, a row per run: minutes and memory of the thesis's two networks, minutes of the model beyond,
+    and the machines."""
+    rows = {}
+    for run in found:
+        minutes, machine = compared.minutes(run.folder)
+        rows[run.corpus, run.seed] = {
+            "thesis's networks, minutes": f"{run.minutes:.0f}", "on": run.processor,
+            "largest memory, GiB": "not noted" if math.isnan(run.memory) else f"{run.memory:.1f}",
+            "beyond, minutes": minutes, "beyond on": machine}
+    return compared.indexed(rows, ["corpus", "seed"])
 
 
 def course(found: list[Published], thesis_curve: list[tuple[int, float]]) -> pd.DataFrame:
@@ -236,29 +236,39 @@ def write_sounds(folder: Path) -> list[Path]:
     return [*(folder / name for name in found), facts]
 
 
-def markdown(cells: pd.DataFrame, marks: tuple[str, str]) -> str:
-    """A table as Markdown, between its marks."""
+def markdown(cells: pd.DataFrame) -> str:
+    """A table as Markdown, its index first."""
     if not len(cells):
-        return "\n".join([marks[0], "", "None is committed yet.", "", marks[1]])
+        return "None is committed yet."
     cells = cells.reset_index()
-    lines = ["| " + " | ".join(row) + " |" for row in [list(cells.columns), ["---"] * len(cells.columns),
-                                                         *cells.astype(str).to_numpy().tolist()]]
-    return "\n".join([marks[0], "", *lines, "", marks[1]])
+    return "\n".join("| " + " | ".join(row) + " |" for row in [list(cells.columns), ["---"] * len(cells.columns),
+                                                                *cells.astype(str).to_numpy().tolist()])
 
 
 def sections() -> dict[tuple[str, str], str]:
-    """What a README shows between each pair of marks."""
-    return {MARKS: markdown(table(runs()), MARKS), AXIS: markdown(compared.table(), AXIS),
-            HELD: markdown(compared.held(), HELD)}
+    """What a page shows between each pair of marks."""
+    found = runs()
+    tables = {"levels": compared.headline(), "results": table(found), "one axis": compared.table(),
+              "durations": compared.held(), "training": trained(found)}
+    return {marks(name): markdown(cells) for name, cells in tables.items()}
 
 
-def write_readme(readme: Path) -> None:
-    """Put the tables of committed runs between the marks of a README; a pair of marks that is not there is passed over.
-    """
-    text = readme.read_text(encoding="utf-8")
-    for marks, section in sections().items():
-        if all(mark in text for mark in marks):
-            before, rest = text.split(marks[0], 1)
-            text = before + section + rest.split(marks[1], 1)[1]
-    with paths.atomic(readme) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def between(pair: tuple[str, str], section: str) -> str:
+    """A section with its marks, as it stands on a page."""
+    return f"{pair[0]}\n\n{section}\n\n{pair[1]}"
+
+
+def write_pages(home: Path, found: dict[tuple[str, str], str]) -> list[Path]:
+    """Put sections between their marks, on those of :data:`PAGES` that have them; return these pages."""
+    written = []
+    for page in (home / name for name in PAGES):
+        text = page.read_text(encoding="utf-8") if page.exists() else ""
+        if not (here := {pair: section for pair, section in found.items() if all(mark in text for mark in pair)}):
+            continue
+        for pair, section in here.items():
+            before, rest = text.split(pair[0], 1)
+            text = before + between(pair, section) + rest.split(pair[1], 1)[1]
+        with paths.atomic(page) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        written.append(page)
+    return written

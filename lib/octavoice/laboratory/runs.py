@@ -12,6 +12,7 @@ bytes are the ones that were written. A run is
 import hashlib
 import io
 import json
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -297,10 +298,66 @@ def code(run: Found) -> dict[str, str]:
             for name, sha in facts.get("code", {}).items()}
 
 
+# --- what is printed --------------------------------------------------------------------------------------------------
+
+
 def brief(runs: pd.DataFrame) -> pd.DataFrame:
-    """The columns of :func:`table` that fit a terminal: what state a run is in, how long it took, what it reached."""
+    """The columns of :func:`table` that are printed: what state a run is in, how long it took, what it reached."""
     plain = "state", "stale because", "memory, MiB", "objective on test pieces"
     shown = [name for name in runs.columns if name in plain
              or name.endswith((": classes", ": keys given classes", ": keys", ": keys, in 08"))]
     minutes = runs[[name for name in runs.columns if name.endswith(", minutes")]].sum(axis=1).round(1)
-    return runs[shown].assign(minutes=minutes).round(3).fillna("")
+    return runs[shown].assign(minutes=minutes).round(3).astype(object).fillna("")
+
+
+WIDTH = 100
+"""Columns of a terminal that :func:`told` keeps to."""
+SAID = {
+    "stale": "stale: code that decides these numbers, or the music, has changed since the run was made. The numbers "
+             "are what it found; that this code would find the same is not known until it is made again. Any change "
+             "of that code counts, one that moves a function as much as one that computes otherwise. What has changed:",
+    "unknown": "unknown: whether that code has changed cannot be told; it was not recorded, or this checkout lacks the "
+               "commit."}
+"""What a state means, for whoever reads the table."""
+
+
+def told(runs: pd.DataFrame) -> str:
+    """What :func:`brief` shows within :data:`WIDTH` columns, and in words what the states mean and what changed."""
+    reasons = {because: str(number) for number, because in enumerate(dict.fromkeys(filter(None, runs["stale because"])),
+                                                                     start=1)}
+    shown = brief(runs).drop(columns=["memory, MiB", "stale because"], errors="ignore")
+    minutes = shown.pop("minutes")
+    shown["state"] = [" ".join(filter(None, [state, reasons.get(because)]))
+                      for state, because in zip(runs["state"], runs["stale because"], strict=True)]
+    short = {name: name.removesuffix(", in 08").removesuffix(" on test pieces") for name in shown.columns}
+    shown = shown.rename(columns={name: new for name, new in short.items() if list(short.values()).count(new) == 1})
+    shown.insert(1, "minutes", minutes)
+    shown.index = [_shortened(name) for name in shown.index]
+    order = list(shown.columns)
+    while len(order) > 2 and _width(shown[order]) > WIDTH:
+        order.pop()
+    left = len(shown.columns) - len(order)
+    more = f" and {left} more columns" if left else ""
+    said = [_text(shown[order]), "", textwrap.fill(
+        f"Levels in nats per step, higher is better. `--wide` shows memory{more} too, `--csv FILE` writes all.", WIDTH)]
+    for state, words in SAID.items():
+        if state in set(runs["state"]):
+            said += ["", textwrap.fill(words, WIDTH)]
+            said += [textwrap.fill(f"{number}  {because}", WIDTH, initial_indent="  ", subsequent_indent="     ")
+                     for because, number in reasons.items() if state == "stale"]
+    return "\n".join(said)
+
+
+def _text(shown: pd.DataFrame) -> str:
+    return shown.to_string(float_format="{:.3f}".format, formatters={"minutes": "{:.1f}".format})
+
+
+def _width(shown: pd.DataFrame) -> int:
+    return max(map(len, _text(shown).splitlines()))
+
+
+def _shortened(name: str, limit: int = 48) -> str:
+    """A run's name, or so much of its end as can be given to `octavoice runs diff`."""
+    while len(name) > limit and "/" in name.removeprefix("…/"):
+        name = "…/" + name.removeprefix("…/").partition("/")[2]
+    return name

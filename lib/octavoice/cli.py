@@ -61,6 +61,9 @@ def build_corpus(arguments: argparse.Namespace) -> None:
     limit = presets.resolve(arguments.preset, **({} if arguments.files is None else {"files": arguments.files})).files
     built = corpus.load(arguments.name, limit=limit or None)
     print(f"{arguments.name}: {len(built.pieces)} of {len(built.report)} files kept", file=sys.stderr)
+    if arguments.manifest and not built.splits()["test"]:
+        print("octavoice: two pieces train and validate, and none is left to test, so where pieces are tested the "
+              "validation piece is; add files for a test.", file=sys.stderr)
     if arguments.manifest:
         facts = {"corpus": arguments.name, "pieces": len(built.pieces), "sha256": built.sha256}
         with paths.atomic(Path(arguments.manifest)) as temporary:

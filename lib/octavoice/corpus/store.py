@@ -72,8 +72,8 @@ class Corpus:
                       hashlib.sha256((self.sha256 + STRICT).encode()).hexdigest())
 
     def splits(self) -> dict[str, Pieces]:
-        """Pieces by side. Raises :class:`UserError` where fewer than two pieces are left."""
-        if len(self.pieces) < 2:
+        """Pieces by side; of two different pieces none is left for ``test``. Raises :class:`UserError` for fewer."""
+        if len(set(self.contents)) < 2:
             raise UserError(f"corpus {self.name} keeps fewer than two different pieces; "
                             "add files, since one must train and another validate.")
         return {side: self.pieces.subset(np.flatnonzero(np.array(self.sides) == side)) for side in SHARES}

@@ -94,6 +94,14 @@ def _source(name: str, file: Path, sha256: str = "", merge: bool = False, **fact
     return Source(name, file, READERS[file.suffix.lower()], sha256, merge, facts)
 
 
+def in_full(corpus: str, base: Path | None = None) -> str:
+    """A corpus's name, the path of a folder as seen from ``base`` (else the working directory) in full."""
+    if not corpus.startswith("folder:"):
+        return corpus
+    strict = STRICT if corpus.endswith(STRICT) else ""
+    return f"folder:{(base or Path.cwd()) / _folder(corpus.removesuffix(STRICT))}{strict}"
+
+
 def _folder(corpus: str) -> Path:
     return Path(corpus.removeprefix("folder:")).expanduser()
 

@@ -14,7 +14,8 @@ import symusic
 
 from octavoice.errors import UserError
 from octavoice.music.durations import next_onset, sounding
-from octavoice.music.notes import bounded_bytes, from_notes, key_name, title_of
+from octavoice.music.formats.midi_events import unended
+from octavoice.music.notes import LOST, bounded_bytes, from_notes, key_name, title_of
 from octavoice.music.piece import PLAYED, UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import LOWEST_MIDI, STEPS_PER_QUARTER
 from octavoice.paths import atomic
@@ -39,7 +40,7 @@ def read_midi(path: Path) -> Piece:
 
     Drum tracks count as tracks but their notes are not pitches and are left out. The roll ends
     where the last note ends. Of a key pressed twice the first release ends the first note; a note that is never
-    released is left out; one still held after ``STUCK`` steps is mended (:func:`from_notes`). Whether ends are
+    released, or still held after ``STUCK`` steps, is mended (:func:`from_notes`). Whether ends are
     written, played or untold :func:`note_ends_of` says. The title is what :func:`_title` finds; of the key signature
     that a file says is major only the accidentals are kept, since most programs say so whatever the mode.
     Raises :class:`UserError` for a file that is not MIDI, is damaged, holds more than ``MAX_BYTES``
@@ -52,11 +53,17 @@ def read_midi(path: Path) -> Piece:
     pitched = [track.notes.numpy() for track in tracks if not track.is_drum]
     onset, duration, pitch = (np.concatenate([np.zeros(0, np.int64), *(notes[field] for notes in pitched)])
                               for field in ("time", "duration", "pitch"))
-    rows = np.stack([onset, onset + duration, pitch, np.ones_like(onset)], axis=1)
+    others = unended(data)
+    added = [(note.onset, LOST if note.end is None else note.end, note.pitch, 1) for note in others]
+    rows = np.concatenate([np.stack([onset, onset + duration, pitch, np.ones_like(onset)], axis=1),
+                           np.array(added, np.int64).reshape(-1, 4)])
     signatures = tuple((s.numerator, s.denominator) for s in score.time_signatures) or ((4, 4),)
     key = next((key_name(s.key, "minor" if s.tonality else None) for s in score.key_signatures), None)
     ends = note_ends_of(onset, duration, score.ticks_per_quarter)
-    return from_notes(path, rows, score.ticks_per_quarter, ends, STUCK, tracks=len(tracks), time_signatures=signatures,
+    if sum(note.end is None for note in others) >= UNTOLD_SHARE * len(rows):
+        ends = UNTOLD
+    parts = len(tracks) + sum(note.alone for note in others)
+    return from_notes(path, rows, score.ticks_per_quarter, ends, STUCK, tracks=parts, time_signatures=signatures,
                       key=key, title=_title(data, {track.name.strip() for track in tracks}))
 
 

@@ -26,6 +26,9 @@ EXAMPLES = """{}
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; return the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C, 141 if nobody reads on."""
+    for stream in (sys.stdout, sys.stderr):  # a name that cannot be written there is shown as far as it can
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         try:
             return _run(argv)

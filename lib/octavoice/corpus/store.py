@@ -156,7 +156,7 @@ def _read_one(source: Source) -> Reading:
     try:
         piece = source.read(source.file)
     except UserError as error:
-        return Reading(Verdict(source.name, "unreadable", str(error).replace(str(source.file), source.name)))
+        return Reading(Verdict(source.name, "unreadable", str(error).replace(paths.shown(source.file), source.name)))
     piece = cut_silence(replace(piece, name=source.name, reduction=piece.reduction or source.merge, **source.facts))
     verdict = judge(piece)
     if verdict.reason != "kept":

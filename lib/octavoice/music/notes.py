@@ -14,6 +14,7 @@ from octavoice.errors import UserError
 from octavoice.music.durations import LONGEST, clipped, joined, until_next
 from octavoice.music.piece import UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_QUARTER
+from octavoice.paths import shown
 
 MAX_STEPS = 200_000
 """Longest piece read, in steps: about seven hours at 120 quarters a minute."""
@@ -82,7 +83,7 @@ def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: in
     mended = int((end <= onset).sum() + stuck.sum())
     stuck[step[inside & lost], key[inside & lost]] = True
     grid = np.where(stuck, until_next(roll), grid) if stuck.any() else grid
-    return Piece(path.stem, roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()),
+    return Piece(shown(path.stem), roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()),
                  durations=None if note_ends == UNTOLD else grid[roll > 0], note_ends=note_ends,
                  mended=mended, **facts)
 

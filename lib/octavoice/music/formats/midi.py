@@ -14,7 +14,7 @@ import symusic
 
 from octavoice.errors import UserError
 from octavoice.music.durations import next_onset, sounding
-from octavoice.music.formats.midi_events import unended
+from octavoice.music.formats.midi_events import unended, unwrapped
 from octavoice.music.notes import LOST, bounded_bytes, from_notes, key_name, title_of
 from octavoice.music.piece import PLAYED, UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import LOWEST_MIDI, STEPS_PER_QUARTER
@@ -30,13 +30,15 @@ PLAYED_SHARE = 0.4
 Mozart variation 0.60; of the 2257 files of piano-midi.de, Nottingham and POP909 none has more than 0.19."""
 UNTOLD_SHARE, UNTOLD_NOTES = 0.95, 32
 """A file of so many notes, this share of which last equally long whatever follows, says nothing of their ends."""
-NO_TITLE = re.compile(r"(untitled|unnamed|((new|midi|tempo|control|conductor|master) ?)*"
+SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+"""Of MIDI files; ``.kar`` has the words of a song too, ``.rmi`` is wrapped in RIFF."""
+NO_TITLE = re.compile(r"(untitled|unnamed|soft karaoke|((new|midi|tempo|control|conductor|master) ?)*"
                       r"(track|sequence|score|song)?)[ #\d]*", re.IGNORECASE)
 """What programs write for the title where nobody gave one."""
 
 
 def read_midi(path: Path) -> Piece:
-    """Read a MIDI file into a :class:`Piece`; step 0 is tick 0.
+    """Read a MIDI file, wrapped in RIFF or not, into a :class:`Piece`; step 0 is tick 0.
 
     Drum tracks count as tracks but their notes are not pitches and are left out. The roll ends
     where the last note ends. Of a key pressed twice the first release ends the first note; a note that is never
@@ -47,7 +49,7 @@ def read_midi(path: Path) -> Piece:
     or no notes, or is longer than ``MAX_STEPS``.
     """
     path = Path(path)
-    data = bounded_bytes(path, MAX_BYTES)
+    data = unwrapped(bounded_bytes(path, MAX_BYTES))
     score = _parse(path, data)
     tracks = [track for track in score.tracks if len(track.notes)]
     pitched = [track.notes.numpy() for track in tracks if not track.is_drum]

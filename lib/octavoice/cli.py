@@ -27,7 +27,7 @@ EXAMPLES = """{}
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; return the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C, 141 if nobody reads on."""
     for stream in (sys.stdout, sys.stderr):  # a name that cannot be written there is shown as far as it can
-        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+        if getattr(stream, "errors", "") in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
         try:
@@ -57,13 +57,15 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def build_corpus(arguments: argparse.Namespace) -> None:
-    """Read and pack a corpus, say what was kept, and write a marker with its hash if asked to."""
+    """Read and pack a corpus, say what was kept and what not, and write a marker with its hash if asked to."""
     from octavoice import corpus
+    from octavoice.corpus import report
     from octavoice.training import presets
 
     limit = presets.resolve(arguments.preset, **({} if arguments.files is None else {"files": arguments.files})).files
     built = corpus.load(arguments.name, limit=limit or None)
-    print(f"{arguments.name}: {len(built.pieces)} of {len(built.report)} files kept", file=sys.stderr)
+    whole = report.write(built.report, paths.corpus_report(arguments.name, limit))
+    print(*report.told(arguments.name, built.report, whole), sep="\n", file=sys.stderr)
     if arguments.manifest and not built.splits()["test"]:
         print("octavoice: two pieces train and validate, and none is left to test, so where pieces are tested the "
               "validation piece is; add files for a test.", file=sys.stderr)
@@ -92,14 +94,24 @@ def fetch_corpus(arguments: argparse.Namespace) -> None:
 
 
 def show_corpus(arguments: argparse.Namespace) -> None:
-    """Say where a corpus comes from and under which licence, or list the pieces that are kept of it."""
+    """Say where a corpus comes from and under which licence, and of a folder what is kept; or list its pieces."""
     from octavoice import corpus
-    from octavoice.corpus import catalogue
+    from octavoice.corpus import catalogue, report
+    from octavoice.corpus.sources import STRICT
+    from octavoice.corpus.splits import SHARES
 
+    name = arguments.name
+    corpus.check(name)
     if arguments.pieces:
-        print(corpus.load(arguments.name).pieces.listed())
+        print(corpus.load(name).pieces.listed())
+    elif name.startswith("folder:"):
+        loaded = corpus.load(name)
+        whole = report.write(loaded.report, paths.corpus_report(name, 0))
+        print(*report.told(name, loaded.report, whole), f"steps kept: {loaded.pieces.lengths.sum()}",
+              "pieces by side: " + ", ".join(f"{side} {loaded.sides.count(side)}" for side in SHARES), sep="\n")
     else:
-        print(f"bach: {BACH}" if arguments.name == "bach" else catalogue.describe(arguments.name))
+        plain = name.removesuffix(STRICT)
+        print(f"bach: {BACH}" if plain == "bach" else catalogue.describe(plain))
 
 
 def hand_over(arguments: argparse.Namespace) -> None:
@@ -229,7 +241,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_parser("list", help=list_corpora.__doc__).set_defaults(command=list_corpora)
     for name, command in (("fetch", fetch_corpus), ("show", show_corpus)):
         named = build.add_parser(name, help=command.__doc__)
-        named.add_argument("name", help="a name from `octavoice corpus list`")
+        named.add_argument("name", help="a name from `octavoice corpus list`" + ", or folder:PATH" * (name == "show"))
         named.set_defaults(command=command)
     named.add_argument("--pieces", action="store_true", help="list its pieces: path, licence, time, key, title")
     build = build.add_parser("build", help=build_corpus.__doc__.splitlines()[0])

@@ -80,6 +80,11 @@ def music_marker(corpus: str, files: int) -> Path:
     return store_dir() / f"{slug(corpus)}-{files or 'all'}.json"
 
 
+def corpus_report(corpus: str, files: int) -> Path:
+    """The table that tells what became of each of a corpus's first ``files`` files, 0 for all."""
+    return music_marker(corpus, files).with_suffix(".csv")
+
+
 def sweeps_dir() -> Path:
     """Where the sweeps that come with the checkout are described."""
     return checkout() / "sweeps"

@@ -112,7 +112,9 @@ def load(name: str, limit: int | None = None) -> Corpus:
         corpus = corpus.strict()
     if not len(corpus.pieces):
         reasons = ", ".join(f"{count} stopped by {reason}" for reason, count in corpus.funnel().items() if count)
-        raise UserError(f"corpus {name}: none of its {len(files)} files survives the filters of §7.1 ({reasons}); "
+        first = corpus.report[0]
+        raise UserError(f"corpus {name}: none of its {len(files)} files survives the filters of §7.1 ({reasons}; "
+                        f"{first.name}: {first.detail.removeprefix(f'{first.name}: ').removesuffix('.')}); "
                         "add pieces in 4/4 on at most two tracks.")
     return corpus
 

@@ -166,6 +166,15 @@ def test_a_silenced_channel_ends_its_notes_and_drums_are_no_notes(tmp_path):
     assert (piece.mended, piece.tracks) == (2, 2)
 
 
+def test_notes_beyond_what_a_file_says_is_a_tracks_end_are_read(tmp_path):
+    """One ends there, one lies there whole; a running status ends with the event that is none of a channel."""
+    track = bytes.fromhex("00903c40 00ff2f00 08903c00 00904040 044000")
+    head = b"MThd" + bytes.fromhex("00000006 0000 0001 0004")
+    (tmp_path / "a.mid").write_bytes(head + b"MTrk" + len(track).to_bytes(4, "big") + track)
+    piece = read_midi(tmp_path / "a.mid")
+    assert (said(piece), piece.mended, piece.tracks) == ({(0, 60): 8, (8, 64): 4}, 0, 1)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(60, 63), st.sampled_from([ON, ON, OFF, 0])), max_size=14))
 def test_no_struck_note_is_lost_whatever_ends_it_or_does_not(tmp_path_factory, steps):

@@ -38,7 +38,7 @@ export PRESET CORPUS SEED SWEEP PROFILE
 WHERE := --cores "$(CORES)" --profile "$$PROFILE"
 RUN := --preset "$$PRESET" --corpus "$$CORPUS" --seed "$$SEED"
 
-.PHONY: environment reproduce train sweep test book clean-room publish notebooks lock unlock help conda moved
+.PHONY: environment reproduce train sweep test book clean-room publish notebooks lock help conda moved
 
 environment: $(READY)  ## only make .venv, which all the others make too: TORCH_INDEX=URL PYTHON=python3.12
 
@@ -83,9 +83,6 @@ lock:  ## write requirements.lock again from pyproject.toml (remove the file fir
 	@# GPU libraries are left to torch, whose own metadata brings them to the machines that want them.
 	@grep -vE '^(nvidia|cuda|triton)' requirements.lock > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
-
-unlock: $(READY)  ## after a crash or a power cut: lift the lock that a killed `make reproduce` left behind
-	@XDG_CACHE_HOME="$(ENV)/cache" "$(BIN)/python" -m snakemake --unlock
 
 help:
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1	\2/p' Makefile

@@ -17,6 +17,10 @@ from octavoice.laboratory import graph, handover, sweeps
 CHATTER = ("Building DAG", "Using shell", "Select jobs", "Execute ", "Job rate limit", "Complete log", "Elapsed time")
 logger.addFilter(lambda record: not record.getMessage().startswith(CHATTER))
 
+# What Snakemake remembers of a home's steps lies there too.
+workdir: str(paths.home())
+
+
 try:
     ASKED = sweeps.asked(config)
 except UserError as error:
@@ -24,7 +28,7 @@ except UserError as error:
 
 
 def near(path):
-    """A path relative where possible: shorter messages, and a checkout that is moved stays up to date."""
+    """A path relative to the home where possible: shorter messages, and what is moved stays up to date."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -48,8 +52,14 @@ def called(wildcards, step):
 
 WORKS = {str(near(work.folder)): work for work in ASKED}
 MUSIC = {str(near(work.music)): work for work in ASKED}
-IMPORTS = {name: graph.notebook_imports(Path("notebooks") / f"{name}.ipynb") for name in handover.NOTEBOOKS}
+NOTEBOOKS = near(paths.checkout() / "notebooks")
+IMPORTS = {name: graph.notebook_imports(NOTEBOOKS / f"{name}.ipynb") for name in handover.NOTEBOOKS}
 RUN = ASKED[0].preset.name, ASKED[0].corpus, ASKED[0].seed
+
+
+# The checkout's own notebooks are no run's.
+wildcard_constraints:
+    run="runs/.+",
 
 
 # On a cluster these stay where Snakemake runs, which often is the one place that reaches the net.
@@ -63,7 +73,7 @@ localrules:
 rule all:
     input:
         [manifest for work in ASKED for manifest in manifests(work, work.steps)],
-        [] if "sweep" in config else handover.indexes(*RUN),
+        [] if "sweep" in config else [near(index) for index in handover.indexes(*RUN)],
 
 
 rule train:
@@ -166,7 +176,7 @@ rule notebook:
         lambda wildcards: files(IMPORTS[wildcards.notebook]),
         lambda wildcards: near(of(wildcards).music),
         lambda wildcards: manifests(of(wildcards), of(wildcards).trainings(wildcards.notebook + wildcards.on)),
-        notebook="notebooks/{notebook}.ipynb",
+        notebook=lambda wildcards: NOTEBOOKS / f"{wildcards.notebook}.ipynb",
     output:
         "{run}/manifests/{notebook}{on}.json",
     log:
@@ -193,7 +203,7 @@ rule hand_over:
     input:
         manifests(ASKED[0], handover.NOTEBOOKS),
     output:
-        handover.indexes(*RUN),
+        [near(index) for index in handover.indexes(*RUN)],
     params:
         preset=RUN[0],
         corpus=lambda wildcards: RUN[1],

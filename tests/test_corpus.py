@@ -1,5 +1,6 @@
 """Corpora, filters, splits, the store and fragments (§7.1)."""
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -212,14 +213,43 @@ def test_the_side_depends_on_the_notes_whatever_the_key():
     assert splits.content_hash(original.roll) == splits.content_hash(copy.roll) != splits.content_hash(piece().roll)
 
 
-def test_tiny_corpora_still_have_a_validation_piece(folder):
-    for count in range(2, 9):
-        sides = splits.sides_of([splits.content_hash(piece(seed=i).roll) for i in range(count)])
-        assert {"train", "valid"} <= set(sides)
-    for path in sorted(folder.glob("piece*"))[1:]:
+def test_every_side_holds_a_piece_from_three_pieces_on():
+    for count in range(3, 25):
+        for first in range(0, 400, 20):
+            hashes = [sha256(f"{first + i}") for i in range(count)]
+            sides = splits.sides_of(hashes)
+            assert set(sides) == {"train", "valid", "test"}, (count, first)
+            assert splits.sides_of(hashes[::-1]) == sides[::-1]
+
+
+def test_two_pieces_train_and_validate_and_one_alone_trains():
+    """Wherever their hashes lie; copies of one piece are one."""
+    for first in range(0, 400, 2):
+        one, two = sha256(f"{first}"), sha256(f"{first + 1}")
+        assert sorted(splits.sides_of([one, two])) == ["train", "valid"]
+        assert splits.sides_of([one, one]) == ["train", "train"]
+        assert len(set(splits.sides_of([one, two, one])[::2])) == 1
+    assert splits.sides_of([]) == []
+
+
+def test_splits_of_corpora_that_fill_every_side_are_what_they_were():
+    """Committed results depend on them: a digest of the sides of a thousand hashes, and those of the first chorales."""
+    assert sha256(" ".join(splits.sides_of([sha256(f"{i}") for i in range(1000)])))[:16] == "a5cc86bbab0af6dd"
+    sides = corpus.load("bach", limit=24).sides
+    assert [i for i, side in enumerate(sides) if side == "valid"] == [3, 5, 13]
+    assert [i for i, side in enumerate(sides) if side == "test"] == [6, 15]
+
+
+def test_fewer_than_two_different_pieces_are_not_split(folder):
+    paths = sorted(folder.glob("piece*"))
+    for path in paths[1:]:
         path.unlink()
-    with pytest.raises(UserError, match="fewer than two"):
+    with pytest.raises(UserError, match="fewer than two different"):
         corpus.load(f"folder:{folder}").splits()
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 # --- sources and views -----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octavoice.corpus.sources import read_score
@@ -137,13 +137,53 @@ ON, OFF = 64, "off"
     ([(0, 60, ON), (5, 60, ON), (7, 60, OFF), (9, 60, OFF)], {(0, 60): 5, (5, 60): 4}, 0),  # struck again while held
     ([(0, None, 127), (0, 60, ON), (2, 60, OFF), (8, 62, ON), (9, 62, OFF)], {(0, 60): 2, (8, 62): 1}, 0),  # pedal
     ([(0, 60, ON), (0, 60, OFF), (4, 62, ON), (6, 62, OFF)], {(0, 60): 1, (4, 62): 2}, 1),  # no length
-    ([(0, 60, ON), (0, 62, ON), (3, 62, OFF)], {(0, 62): 3}, 0),  # never released: left out
+    ([(0, 60, ON), (0, 62, ON), (3, 62, OFF)], {(0, 60): 3, (0, 62): 3}, 1),  # never released
+    ([(0, 60, ON), (4, 62, ON), (8, 64, ON), (10, 64, OFF)], {(0, 60): 4, (4, 62): 4, (8, 64): 2}, 2),  # nor these
+    ([(0, 60, ON), (4, 60, ON), (9, 60, OFF)], {(0, 60): 4, (4, 60): 5}, 0),  # one release for two strikes
     ([(0, 60, ON), (8, 62, ON), (10, 62, OFF), (600, 60, OFF)], {(0, 60): 8, (8, 62): 2}, 1),  # stuck
     ([(0, 60, ON), (8, 62, ON), (10, 62, OFF), (511, 60, OFF)], {(0, 60): 511, (8, 62): 2}, 0)])
 def test_midi_by_hand(tmp_path, track, expected, mended):
     piece = read_midi(messages(tmp_path / "a.mid", track))
     assert (said(piece), piece.mended, piece.note_ends) == (expected, mended, WRITTEN)
     assert piece.steps == max(at for at, _, velocity in track if velocity in (OFF, 0))
+
+
+def test_a_file_of_notes_without_note_offs_is_read_by_the_thesiss_rule(tmp_path):
+    piece = read_midi(messages(tmp_path / "a.mid", [(0, 60, ON), (4, 62, ON), (4, 65, ON)], [(8, 48, ON)]))
+    assert np.argwhere(piece.roll).tolist() == [[0, 60 - 21], [4, 62 - 21], [4, 65 - 21], [8, 48 - 21]]
+    assert (piece.note_ends, piece.mended, piece.tracks, piece.durations) == (UNTOLD, 4, 2, None)
+    assert piece.held[piece.roll > 0].tolist() == [4, 4, 4, 1]
+
+
+def test_a_silenced_channel_ends_its_notes_and_drums_are_no_notes(tmp_path):
+    file = mido.MidiFile(ticks_per_beat=4)
+    on = [mido.Message("note_on", note=note, channel=channel) for note, channel in ((60, 0), (62, 1), (36, 9))]
+    silence = mido.Message("control_change", control=123, value=0, channel=1, time=6)
+    file.tracks.append(mido.MidiTrack([*on, silence, mido.Message("note_on", note=64, time=2)]))
+    file.save(tmp_path / "a.mid")
+    piece = read_midi(tmp_path / "a.mid")
+    assert said(piece) == {(0, 60): 8, (0, 62): 6, (8, 64): 1}
+    assert (piece.mended, piece.tracks) == (2, 2)
+
+
+def test_notes_beyond_what_a_file_says_is_a_tracks_end_are_read(tmp_path):
+    """One ends there, one lies there whole; a running status ends with the event that is none of a channel."""
+    track = bytes.fromhex("00903c40 00ff2f00 08903c00 00904040 044000")
+    head = b"MThd" + bytes.fromhex("00000006 0000 0001 0004")
+    (tmp_path / "a.mid").write_bytes(head + b"MTrk" + len(track).to_bytes(4, "big") + track)
+    piece = read_midi(tmp_path / "a.mid")
+    assert (said(piece), piece.mended, piece.tracks) == ({(0, 60): 8, (8, 64): 4}, 0, 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(60, 63), st.sampled_from([ON, ON, OFF, 0])), max_size=14))
+def test_no_struck_note_is_lost_whatever_ends_it_or_does_not(tmp_path_factory, steps):
+    ticks = np.cumsum([wait for wait, _, _ in steps]).tolist()
+    track = [(tick, pitch, kind) for tick, (_, pitch, kind) in zip(ticks, steps, strict=True)]
+    struck = {(tick, pitch) for tick, pitch, kind in track if kind == ON}
+    if struck:
+        piece = read_midi(messages(tmp_path_factory.mktemp("midi") / "a.mid", track))
+        assert {(t, k + 21) for t, k in np.argwhere(piece.roll).tolist()} == struck
 
 
 def test_a_key_that_two_tracks_strike_at_once_is_held_as_the_longer_says(tmp_path):

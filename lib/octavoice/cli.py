@@ -32,6 +32,9 @@ EXAMPLES = """{}
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; return the exit status: 0, 2 for a user's mistake, 130 for Ctrl-C, 141 if nobody reads on."""
+    for stream in (sys.stdout, sys.stderr):  # a name that cannot be written there is shown as far as it can
+        if getattr(stream, "errors", "") in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         try:
             return _run(argv)
@@ -60,13 +63,18 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def build_corpus(arguments: argparse.Namespace) -> None:
-    """Read a corpus, say how many of its files were kept, and keep it packed for the commands that train."""
+    """Read a corpus, say what was kept of it and what not, and keep it packed for the commands that train."""
     from octavoice import corpus
+    from octavoice.corpus import report
     from octavoice.training import presets
 
     limit = presets.resolve(arguments.preset, **({} if arguments.files is None else {"files": arguments.files})).files
     built = corpus.load(arguments.name, limit=limit or None)
-    print(f"{arguments.name}: {len(built.pieces)} of {len(built.report)} files kept", file=sys.stderr)
+    whole = report.write(built.report, paths.corpus_report(arguments.name, limit))
+    print(*report.told(arguments.name, built.report, whole), sep="\n", file=sys.stderr)
+    if arguments.manifest and not built.splits()["test"]:
+        print("octavoice: two pieces train and validate, and none is left to test, so where pieces are tested the "
+              "validation piece is; add files for a test.", file=sys.stderr)
     if arguments.manifest:
         facts = {"corpus": arguments.name, "pieces": len(built.pieces), "sha256": built.sha256}
         with paths.atomic(Path(arguments.manifest)) as temporary:
@@ -92,14 +100,24 @@ def fetch_corpus(arguments: argparse.Namespace) -> None:
 
 
 def show_corpus(arguments: argparse.Namespace) -> None:
-    """Say where a corpus comes from and under which licence, or list the pieces that are kept of it."""
+    """Say where a corpus comes from and under which licence, and of a folder what is kept; or list its pieces."""
     from octavoice import corpus
-    from octavoice.corpus import catalogue
+    from octavoice.corpus import catalogue, report
+    from octavoice.corpus.sources import STRICT
+    from octavoice.corpus.splits import SHARES
 
+    name = arguments.name
+    corpus.check(name)
     if arguments.pieces:
-        print(corpus.load(arguments.name).pieces.listed())
+        print(corpus.load(name).pieces.listed())
+    elif name.startswith("folder:"):
+        loaded = corpus.load(name)
+        whole = report.write(loaded.report, paths.corpus_report(name, 0))
+        print(*report.told(name, loaded.report, whole), f"steps kept: {loaded.pieces.lengths.sum()}",
+              "pieces by side: " + ", ".join(f"{side} {loaded.sides.count(side)}" for side in SHARES), sep="\n")
     else:
-        print(f"bach: {BACH}" if arguments.name == "bach" else catalogue.describe(arguments.name))
+        plain = name.removesuffix(STRICT)
+        print(f"bach: {BACH}" if plain == "bach" else catalogue.describe(plain))
 
 
 def hand_over(arguments: argparse.Namespace) -> None:
@@ -243,7 +261,7 @@ def _add_corpus(parsers) -> None:
     commands.told(corpora, "list", list_corpora)
     for name, command in (("fetch", fetch_corpus), ("show", show_corpus)):
         named = commands.told(corpora, name, command)
-        named.add_argument("name", help="a name from `octavoice corpus list`")
+        named.add_argument("name", help="a name from `octavoice corpus list`" + ", or folder:PATH" * (name == "show"))
     named.add_argument("--pieces", action="store_true", help="list its pieces: path, licence, time, key, title")
     build = commands.told(corpora, "build", build_corpus)
     build.add_argument("name", help="bach, folder:PATH, or a name from `octavoice corpus list`")

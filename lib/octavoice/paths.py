@@ -28,6 +28,14 @@ def checkout() -> Path:
     return PACKAGE.parents[1] if (PACKAGE.parents[1] / "pyproject.toml").exists() else Path.cwd()
 
 
+def shown(name: str | Path, unknown: str = "replace") -> str:
+    """A file's name as text that can be written anywhere: bytes that are no UTF-8 are replaced.
+
+    With ``unknown="backslashreplace"`` two names stay two.
+    """
+    return os.fsencode(name).decode("utf-8", unknown)
+
+
 def slug(corpus: str) -> str:
     """A folder name for a corpus: ``bach``, or ``folder-NAME-1a2b3c4d`` for ``folder:PATH``."""
     corpus, strict = corpus.removesuffix("@strict"), corpus.endswith("@strict") * "-strict"
@@ -35,7 +43,7 @@ def slug(corpus: str) -> str:
         return corpus.replace("/", "-") + strict
     path = Path(corpus.removeprefix("folder:")).expanduser().resolve()
     name = re.sub(r"[^A-Za-z0-9]+", "-", path.name).strip("-").lower() or "root"
-    return f"folder-{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}{strict}"
+    return f"folder-{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}{strict}"
 
 
 def run_dir(preset: str, corpus: str, seed: int, apart: dict | None = None) -> Path:
@@ -70,6 +78,11 @@ def store_dir() -> Path:
 def music_marker(corpus: str, files: int) -> Path:
     """The small file that tells which music a corpus last gave: its first ``files`` files, 0 for all."""
     return store_dir() / f"{slug(corpus)}-{files or 'all'}.json"
+
+
+def corpus_report(corpus: str, files: int) -> Path:
+    """The table that tells what became of each of a corpus's first ``files`` files, 0 for all."""
+    return music_marker(corpus, files).with_suffix(".csv")
 
 
 def sweeps_dir() -> Path:

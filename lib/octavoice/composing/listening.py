@@ -28,7 +28,7 @@ from octavoice.composing.continuation import load_weights
 from octavoice.errors import UserError
 from octavoice.evidence import samples
 from octavoice.music import sound
-from octavoice.music.formats.midi import read_midi
+from octavoice.music.formats.midi import SUFFIXES, read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, trim
 from octavoice.training import networks
@@ -126,7 +126,7 @@ def table_clips(pieces: list[Piece], count: int, steps: int, seed: int) -> np.nd
 
 def _midi_rolls(place: Path) -> list[np.ndarray]:
     files = place.parent.glob(place.name) if "*" in place.name else place.rglob("*")
-    rolls = [trim(read_midi(path).roll) for path in sorted(files) if path.suffix.lower() in (".mid", ".midi")]
+    rolls = [trim(read_midi(path).roll) for path in sorted(files) if path.suffix.lower() in SUFFIXES]
     if not rolls:
         raise UserError(f"{place}: there are no MIDI files; give a folder with some.")
     return rolls

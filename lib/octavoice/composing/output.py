@@ -16,7 +16,7 @@ from octavoice.evidence.harmony import key_of
 from octavoice.music import score, sound
 from octavoice.music.formats.midi import to_pretty_midi
 from octavoice.music.roll import CLOCK_BITS, compress
-from octavoice.paths import atomic
+from octavoice.paths import atomic, shown
 from octavoice.thesis.attention import HISTORY
 
 SUFFIXES = {"midi": (".mid", ".midi"), "musicxml": (".musicxml", ".xml"), "svg": (".svg",), "png": (".png",),
@@ -69,7 +69,7 @@ def write(pieces: list[Continuation], places: dict[str, Path], soundfont: Path |
         files = ((path, _rendered(_shown(piece, kind, whole), kind, path, soundfont)) for kind, path in names.items())
         made.append(dict(page for path, pages in files for page in _paged(path, pages)))
     if "sheet" in places:
-        titles = [next(iter(names.values()), places["sheet"]).name for names in named]
+        titles = [shown(next(iter(names.values()), places["sheet"]).name) for names in named]
         made.append(dict(_paged(places["sheet"], sheet(pieces, titles, places["sheet"].suffix.lower()[1:]))))
     return _saved(made)
 

@@ -17,8 +17,10 @@ from octavoice.corpus.sources import READERS, read_score
 from octavoice.errors import UserError
 from octavoice.music.durations import until_next
 from octavoice.music.formats import musicxml
+from octavoice.music.formats.midi_events import unwrapped
 from octavoice.music.piece import Piece, bar_steps
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
+from octavoice.paths import shown
 
 TEMPO, VELOCITY = 120.0, 80
 """Quarters per minute and MIDI loudness where the prime tells none (scores tell no loudness here)."""
@@ -122,18 +124,18 @@ def read(path: Path) -> Prime:
     metre, line, tempo, velocity = _from_midi(path, piece) if midi else _from_score(path, piece)
     roll = trim(piece.roll)
     lead = (piece.steps - len(roll) - line) % bar_steps(metre)
-    return Prime(path.name, roll, lead, metre, tempo, velocity, _remark(path.name, piece, metre, midi),
+    return Prime(shown(path.name), roll, lead, metre, tempo, velocity, _remark(shown(path.name), piece, metre, midi),
                  piece.held[-len(roll):])
 
 
 def _from_midi(path: Path, piece: Piece) -> tuple[tuple[int, int], int, float, int]:
     """Time signature at the end of a MIDI file, a step with a bar line, the tempo there, and the mean velocity."""
-    score = symusic.Score.from_midi(path.read_bytes())
+    score = symusic.Score.from_midi(unwrapped(path.read_bytes()))
     notes = [track.notes.numpy() for track in score.tracks if len(track.notes) and not track.is_drum]
-    last = max(int(part["time"].max()) for part in notes)
+    last = max((int(part["time"].max()) for part in notes), default=score.end())  # else nothing ends a note in it
     signature = max((s for s in score.time_signatures if s.time <= last), key=lambda s: s.time, default=None)
     tempo = max((t for t in score.tempos if t.time <= last), key=lambda t: t.time, default=None)
-    loudness = np.concatenate([part["velocity"] for part in notes]).mean()
+    loudness = np.concatenate([part["velocity"] for part in notes] or [[VELOCITY]]).mean()
     line = round(STEPS_PER_QUARTER * signature.time / score.ticks_per_quarter) if signature else 0
     return (_metre((signature.numerator, signature.denominator) if signature else (4, 4)), line,
             _tempo(tempo.qpm if tempo else TEMPO), int(np.clip(round(float(loudness)), 1, 127)))

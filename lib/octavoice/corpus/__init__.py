@@ -3,7 +3,7 @@
 from octavoice.corpus.filters import Verdict, judge
 from octavoice.corpus.fragments import Batch, Fragments
 from octavoice.corpus.pieces import Pieces
-from octavoice.corpus.sources import check
+from octavoice.corpus.sources import check, in_full
 from octavoice.corpus.store import Corpus, load
 
-__all__ = ["Batch", "Corpus", "Fragments", "Pieces", "Verdict", "check", "judge", "load"]
+__all__ = ["Batch", "Corpus", "Fragments", "Pieces", "Verdict", "check", "in_full", "judge", "load"]

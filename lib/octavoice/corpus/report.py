@@ -1,7 +1,9 @@
 """What became of a corpus's files, as tables: the funnel of both views, and ours beside an independent count (§7.1)."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,36 @@ import pandas as pd
 from octavoice.corpus import catalogue
 from octavoice.corpus.filters import REASONS, Verdict, judge_strictly
 from octavoice.music.piece import Piece
+from octavoice.paths import atomic
+
+LISTED = 12
+"""Files that a message lists at most."""
+
+
+def told(name: str, report: Sequence[Verdict], whole: Path | None = None) -> list[str]:
+    """What became of a corpus's files, in lines: how many were kept, how many were left out by reason, and which.
+
+    A long list is cut short; ``whole`` is where the rest of it can be read.
+    """
+    out = [verdict for verdict in report if verdict.reason != "kept"]
+    counts = Counter(verdict.reason for verdict in out)
+    reasons = ", ".join(f"{counts[reason]} {reason}" for reason in REASONS if counts[reason])
+    first = f"{name}: {len(report) - len(out)} of {len(report)} files kept" + (f"; left out: {reasons}" if out else "")
+    listed = [f"  {verdict.name}: {verdict.reason}{', ' * bool(why := _why(verdict))}{why}" for verdict in out[:LISTED]]
+    more = [f"  and {len(out) - LISTED} more{f'; all of them: {whole}' if whole else ''}"] if len(out) > LISTED else []
+    return [first, *listed, *more]
+
+
+def _why(verdict: Verdict) -> str:
+    """A verdict's detail without the file's name, which stands before it."""
+    return verdict.detail.removeprefix(f"{verdict.name}: ").removesuffix(".")
+
+
+def write(report: Iterable[Verdict], path: Path) -> Path:
+    """Write :func:`file_table` as CSV, atomically."""
+    with atomic(path) as temporary:
+        file_table(report).to_csv(temporary, lineterminator="\n")
+    return path
 
 
 def file_table(report: Iterable[Verdict]) -> pd.DataFrame:

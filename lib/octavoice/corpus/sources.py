@@ -17,12 +17,13 @@ from octavoice.corpus import catalogue
 from octavoice.errors import UserError
 from octavoice.music.formats.abc import read_abc
 from octavoice.music.formats.kern import read_kern
-from octavoice.music.formats.midi import read_midi
+from octavoice.music.formats.midi import SUFFIXES, read_midi
 from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.notes import from_notes, key_name, title_of, to_step
 from octavoice.music.piece import Piece
+from octavoice.paths import shown
 
-READERS = {".mid": read_midi, ".midi": read_midi, ".mxl": read_musicxml, ".musicxml": read_musicxml,
+READERS = {**dict.fromkeys(SUFFIXES, read_midi), ".mxl": read_musicxml, ".musicxml": read_musicxml,
            ".xml": read_musicxml, ".krn": read_kern, ".abc": read_abc}
 STRICT = "@strict"
 MUSIC21 = "as music21"
@@ -80,7 +81,8 @@ def sources(corpus: str) -> list[Source]:
         return _chorales()
     if name.startswith("folder:"):
         folder = _folder(name)
-        return [_source(path.relative_to(folder).as_posix(), path) for path in _music_files(folder)]
+        return [_source(shown(path.relative_to(folder).as_posix(), "backslashreplace"), path)
+                for path in _music_files(folder)]
     from octavoice.corpus import fetch
 
     several = bool(catalogue.entry(name).parts)
@@ -92,6 +94,14 @@ def sources(corpus: str) -> list[Source]:
 
 def _source(name: str, file: Path, sha256: str = "", merge: bool = False, **facts) -> Source:
     return Source(name, file, READERS[file.suffix.lower()], sha256, merge, facts)
+
+
+def in_full(corpus: str, base: Path | None = None) -> str:
+    """A corpus's name, the path of a folder as seen from ``base`` (else the working directory) in full."""
+    if not corpus.startswith("folder:"):
+        return corpus
+    strict = STRICT if corpus.endswith(STRICT) else ""
+    return f"folder:{(base or Path.cwd()) / _folder(corpus.removesuffix(STRICT))}{strict}"
 
 
 def _folder(corpus: str) -> Path:

@@ -6,6 +6,7 @@ are added.
 """
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 
@@ -21,14 +22,20 @@ def content_hash(roll: np.ndarray) -> str:
 def sides_of(hashes: list[str]) -> list[str]:
     """The side of each piece, train, valid or test, from the pieces' content hashes.
 
-    In a corpus so small that training or validation would be empty, the piece whose hash lies
-    nearest moves there.
+    In a corpus so small that a side would be empty, the piece whose hash lies nearest moves there: with three
+    different pieces every side has one, with two nothing tests, and one alone trains. Pieces of the same content
+    share a side.
     """
     place = {digest: int(digest[:8], 16) / 2**32 for digest in hashes}
     side = {digest: _side(u) for digest, u in place.items()}
-    for needed, end in (("train", min), ("valid", max)):
-        if place and needed not in side.values():
+    for needed, end in (("train", min), ("valid", max))[:len(place)]:
+        if needed not in side.values():
             side[end(place, key=place.get)] = needed
+    if "test" not in side.values():
+        sizes = Counter(side.values())
+        spare = [digest for digest in place if sizes[side[digest]] > 1]
+        if spare:
+            side[max(spare, key=place.get)] = "test"
     return [side[digest] for digest in hashes]
 
 

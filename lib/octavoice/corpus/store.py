@@ -25,10 +25,10 @@ from octavoice.corpus.splits import SHARES, content_hash, sides_of
 from octavoice.errors import UserError
 from octavoice.music.piece import Piece
 
-CODE = ("music/formats/midi.py", "music/formats/musicxml.py", "music/formats/humdrum.py", "music/formats/kern.py",
-        "music/formats/abc.py", "music/notes.py", "music/durations.py", "music/piece.py", "music/roll.py",
-        "corpus/sources.py", "corpus/filters.py", "corpus/duplicates.py", "corpus/splits.py", "corpus/pieces.py",
-        "corpus/store.py")
+CODE = ("music/formats/midi.py", "music/formats/midi_events.py", "music/formats/musicxml.py",
+        "music/formats/humdrum.py", "music/formats/kern.py", "music/formats/abc.py", "music/notes.py",
+        "music/durations.py", "music/piece.py", "music/roll.py", "corpus/sources.py", "corpus/filters.py",
+        "corpus/duplicates.py", "corpus/splits.py", "corpus/pieces.py", "corpus/store.py")
 """What decides how files become pieces: a store made by other code is made again."""
 BITS, DURATIONS, FACTS = "onsets.bits", "durations.u16", "facts.jsonl"
 COLUMNS = tuple(field.name for field in fields(Verdict))
@@ -72,8 +72,8 @@ class Corpus:
                       hashlib.sha256((self.sha256 + STRICT).encode()).hexdigest())
 
     def splits(self) -> dict[str, Pieces]:
-        """Pieces by side. Raises :class:`UserError` where fewer than two pieces are left."""
-        if len(self.pieces) < 2:
+        """Pieces by side; of two different pieces none is left for ``test``. Raises :class:`UserError` for fewer."""
+        if len(set(self.contents)) < 2:
             raise UserError(f"corpus {self.name} keeps fewer than two different pieces; "
                             "add files, since one must train and another validate.")
         return {side: self.pieces.subset(np.flatnonzero(np.array(self.sides) == side)) for side in SHARES}
@@ -112,7 +112,9 @@ def load(name: str, limit: int | None = None) -> Corpus:
         corpus = corpus.strict()
     if not len(corpus.pieces):
         reasons = ", ".join(f"{count} stopped by {reason}" for reason, count in corpus.funnel().items() if count)
-        raise UserError(f"corpus {name}: none of its {len(files)} files survives the filters of §7.1 ({reasons}); "
+        first = corpus.report[0]
+        raise UserError(f"corpus {name}: none of its {len(files)} files survives the filters of §7.1 ({reasons}; "
+                        f"{first.name}: {first.detail.removeprefix(f'{first.name}: ').removesuffix('.')}); "
                         "add pieces in 4/4 on at most two tracks.")
     return corpus
 
@@ -156,7 +158,7 @@ def _read_one(source: Source) -> Reading:
     try:
         piece = source.read(source.file)
     except UserError as error:
-        return Reading(Verdict(source.name, "unreadable", str(error).replace(str(source.file), source.name)))
+        return Reading(Verdict(source.name, "unreadable", str(error).replace(paths.shown(source.file), source.name)))
     piece = cut_silence(replace(piece, name=source.name, reduction=piece.reduction or source.merge, **source.facts))
     verdict = judge(piece)
     if verdict.reason != "kept":

@@ -12,9 +12,10 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from octavoice import corpus as corpora
 from octavoice import paths
 from octavoice.errors import UserError
-from octavoice.laboratory import pages, relay, runs, summary, sweeps
+from octavoice.laboratory import lock, pages, relay, runs, summary, sweeps
 
 
 def surroundings() -> dict[str, str]:
@@ -27,9 +28,9 @@ def surroundings() -> dict[str, str]:
 
 
 def tool(module: str, *words: str, **settings: str) -> int:
-    """Run a module of this environment in the checkout; return its exit status."""
+    """Run a module of this environment in the checkout; return its exit status. It holds the locks held here."""
     command = [sys.executable, "-m", module, *words]
-    return relay.wait(subprocess.Popen(command, cwd=checkout(), env=surroundings() | settings))
+    return relay.wait(subprocess.Popen(command, cwd=checkout(), env=surroundings() | settings, close_fds=False))
 
 
 def checkout() -> Path:
@@ -42,7 +43,9 @@ def checkout() -> Path:
 def graph_of_runs(config: dict, cores: str, profile: str = "", targets: tuple[str, ...] = (), *more: str) -> int:
     """Let Snakemake do what is out of date; return its exit status.
 
-    With a ``profile`` (a folder with ``config.yaml``) it submits steps to a cluster, ``cores`` of them at a time.
+    It works in the home and keeps its notes there; its own lock, which outlives a kill, gives way to ours. With a
+    ``profile`` (a folder with ``config.yaml``) it submits steps to a cluster, ``cores`` of them at a time. Raises
+    :class:`UserError` for settings that are none, and while another run is at work in the home.
     """
     if not (cores.isascii() and cores.isdigit() and int(cores)):
         raise UserError(f"cores {cores!r} is not a whole number of at least 1.")
@@ -50,16 +53,21 @@ def graph_of_runs(config: dict, cores: str, profile: str = "", targets: tuple[st
         raise UserError(f"profile {profile}: has no config.yaml; give a folder that has, for instance profiles/slurm.")
     settings = [f"{name}={json.dumps(value)}" for name, value in config.items()]
     where = ["--jobs", cores, "--profile", profile] if profile else ["--cores", cores]
-    words = [*targets, *where, *more, "--config", *settings]
-    status = tool("snakemake", *words, XDG_CACHE_HOME=str(Path(sys.prefix) / "cache"))
-    if status and any(checkout().glob(".snakemake/locks/*")):
-        print("octavoice: if no other run is going on here, lift the lock with: make unlock", file=sys.stderr)
-    return status
+    words = [*targets, *where, *more, "--nolock", "--config", *settings]
+    with lock.run():
+        return tool("snakemake", *words, XDG_CACHE_HOME=str(Path(sys.prefix) / "cache"), **_folders())
+
+
+def _folders() -> dict[str, str]:
+    """The folders that the environment names, in full, for tools that work elsewhere."""
+    given = {name: os.environ[name] for name in ("OCTAVOICE_DATA", "OCTAVOICE_CACHE") if os.environ.get(name)}
+    full = {name: str(Path(folder).expanduser().resolve()) for name, folder in given.items()}
+    return {"OCTAVOICE_HOME": str(paths.home()), **full}
 
 
 def reproduce(preset: str, corpus: str, seed: int, cores: str, profile: str = "", target: str = "all") -> int:
     """All notebooks of one run, or with target ``train`` training and composing only."""
-    config = {"preset": preset, "corpus": [corpus], "seed": seed}
+    config = {"preset": preset, "corpus": [corpora.in_full(corpus)], "seed": seed}
     return graph_of_runs(config, cores, profile, (target,))
 
 

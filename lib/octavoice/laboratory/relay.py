@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from octavoice.laboratory import lock
+
 QUIET = 10.0
 """Seconds between two passed-on states of one progress bar."""
 CHATTER = ("[IPKernelApp] WARNING | Kernel is running over TCP", "[IPKernelApp] ERROR | KeyboardInterrupt caught")
@@ -25,9 +27,10 @@ def run(name: str, command: list[str], log: Path | None = None, copy: bool = Fal
         log.parent.mkdir(parents=True, exist_ok=True)
         sinks.append(open(log, "w", encoding="utf-8"))  # noqa: SIM115 (closed with the process, which it serves)
     print(f"{name} | started", flush=True)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    with answering(process):
-        relay(name, process.stdout.fileno(), *sinks)
+    with lock.step():
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, close_fds=False)
+        with answering(process):
+            relay(name, process.stdout.fileno(), *sinks)
     status, taken = process.wait(), time.monotonic() - began
     print(f"{name} | done in {taken:.0f} s" if not status else
           f"{name} | failed" + (f"; what there is of it: {log}" if log else ""), flush=True)

@@ -97,7 +97,8 @@ def points(arm: dict) -> Iterator[Work]:
     sides = {key: _side(key, arm.get(key, default), GRID[key])
              for key, default in (("preset", "quick"), ("corpus", "bach"), ("seed", 1))}
     changes = {field: value if isinstance(value, list) else [value] for field, value in arm["overrides"].items()}
-    for preset, corpus, seed in itertools.product(*sides.values()):
+    for preset, named, seed in itertools.product(*sides.values()):
+        corpus = corpora.in_full(named, paths.checkout())
         corpora.check(corpus)
         presets.seed_number(str(seed))
         for values in itertools.product(*changes.values()):

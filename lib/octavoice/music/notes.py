@@ -14,9 +14,12 @@ from octavoice.errors import UserError
 from octavoice.music.durations import LONGEST, clipped, joined, until_next
 from octavoice.music.piece import UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_QUARTER
+from octavoice.paths import shown
 
 MAX_STEPS = 200_000
 """Longest piece read, in steps: about seven hours at 120 quarters a minute."""
+LOST = -1
+"""The end of a note that its source does not end."""
 MAX_TITLE = 200
 """Longest title kept, in characters."""
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -59,9 +62,9 @@ def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: in
     A note that is not struck (tied to one before) only lengthens that one, and the piece; the roll ends where the
     last note ends. A note's duration runs from the step of its onset to that of its end, at least one step; struck
     twice in one step it has the longer, struck again while held it ends there. Two repairs are counted as ``mended``:
-    a note that ends where or before it begins has one step, and one still held after ``longest`` steps has lost its
-    end and is held to the next onset of any key (§2.2). ``facts`` are further fields of the piece. Raises
-    :class:`UserError` without struck notes, with one before the beginning, or beyond ``MAX_STEPS``.
+    a note that ends where or before it begins has one step, and one whose end is ``LOST``, or that is still held after
+    ``longest`` steps and so has lost it, is held to the next onset of any key (§2.2). ``facts`` are further fields of
+    the piece. Raises :class:`UserError` without struck notes, with one before the beginning, or beyond ``MAX_STEPS``.
     """
     ends = np.asarray(rows, dtype=np.int64).reshape(-1, 4)[:, 1]
     onset, end, pitch = joined(rows)
@@ -76,11 +79,13 @@ def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: in
     grid = np.zeros((steps, KEYS), dtype=np.uint16)
     np.maximum.at(grid, (step[inside], key[inside]), np.clip(lasting[inside], 1, LONGEST))
     roll, grid = (grid > 0).astype(np.uint8), clipped(grid)
-    stuck = grid >= longest
+    stuck, lost = grid >= longest, end == LOST
+    mended = int((end <= onset).sum() + stuck.sum())
+    stuck[step[inside & lost], key[inside & lost]] = True
     grid = np.where(stuck, until_next(roll), grid) if stuck.any() else grid
-    return Piece(path.stem, roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()),
+    return Piece(shown(path.stem), roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()),
                  durations=None if note_ends == UNTOLD else grid[roll > 0], note_ends=note_ends,
-                 mended=int((end <= onset).sum() + stuck.sum()), **facts)
+                 mended=mended, **facts)
 
 
 def key_name(sharps: int, mode: str | None = None) -> str | None:

@@ -14,7 +14,8 @@ import symusic
 
 from octavoice.errors import UserError
 from octavoice.music.durations import next_onset, sounding
-from octavoice.music.notes import bounded_bytes, from_notes, key_name, title_of
+from octavoice.music.formats.midi_events import unended, unwrapped
+from octavoice.music.notes import LOST, bounded_bytes, from_notes, key_name, title_of
 from octavoice.music.piece import PLAYED, UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import LOWEST_MIDI, STEPS_PER_QUARTER
 from octavoice.paths import atomic
@@ -29,34 +30,42 @@ PLAYED_SHARE = 0.4
 Mozart variation 0.60; of the 2257 files of piano-midi.de, Nottingham and POP909 none has more than 0.19."""
 UNTOLD_SHARE, UNTOLD_NOTES = 0.95, 32
 """A file of so many notes, this share of which last equally long whatever follows, says nothing of their ends."""
-NO_TITLE = re.compile(r"(untitled|unnamed|((new|midi|tempo|control|conductor|master) ?)*"
+SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+"""Of MIDI files; ``.kar`` has the words of a song too, ``.rmi`` is wrapped in RIFF."""
+NO_TITLE = re.compile(r"(untitled|unnamed|soft karaoke|((new|midi|tempo|control|conductor|master) ?)*"
                       r"(track|sequence|score|song)?)[ #\d]*", re.IGNORECASE)
 """What programs write for the title where nobody gave one."""
 
 
 def read_midi(path: Path) -> Piece:
-    """Read a MIDI file into a :class:`Piece`; step 0 is tick 0.
+    """Read a MIDI file, wrapped in RIFF or not, into a :class:`Piece`; step 0 is tick 0.
 
     Drum tracks count as tracks but their notes are not pitches and are left out. The roll ends
     where the last note ends. Of a key pressed twice the first release ends the first note; a note that is never
-    released is left out; one still held after ``STUCK`` steps is mended (:func:`from_notes`). Whether ends are
+    released, or still held after ``STUCK`` steps, is mended (:func:`from_notes`). Whether ends are
     written, played or untold :func:`note_ends_of` says. The title is what :func:`_title` finds; of the key signature
     that a file says is major only the accidentals are kept, since most programs say so whatever the mode.
     Raises :class:`UserError` for a file that is not MIDI, is damaged, holds more than ``MAX_BYTES``
     or no notes, or is longer than ``MAX_STEPS``.
     """
     path = Path(path)
-    data = bounded_bytes(path, MAX_BYTES)
+    data = unwrapped(bounded_bytes(path, MAX_BYTES))
     score = _parse(path, data)
     tracks = [track for track in score.tracks if len(track.notes)]
     pitched = [track.notes.numpy() for track in tracks if not track.is_drum]
     onset, duration, pitch = (np.concatenate([np.zeros(0, np.int64), *(notes[field] for notes in pitched)])
                               for field in ("time", "duration", "pitch"))
-    rows = np.stack([onset, onset + duration, pitch, np.ones_like(onset)], axis=1)
+    others = unended(data)
+    added = [(note.onset, LOST if note.end is None else note.end, note.pitch, 1) for note in others]
+    rows = np.concatenate([np.stack([onset, onset + duration, pitch, np.ones_like(onset)], axis=1),
+                           np.array(added, np.int64).reshape(-1, 4)])
     signatures = tuple((s.numerator, s.denominator) for s in score.time_signatures) or ((4, 4),)
     key = next((key_name(s.key, "minor" if s.tonality else None) for s in score.key_signatures), None)
     ends = note_ends_of(onset, duration, score.ticks_per_quarter)
-    return from_notes(path, rows, score.ticks_per_quarter, ends, STUCK, tracks=len(tracks), time_signatures=signatures,
+    if sum(note.end is None for note in others) >= UNTOLD_SHARE * len(rows):
+        ends = UNTOLD
+    parts = len(tracks) + sum(note.alone for note in others)
+    return from_notes(path, rows, score.ticks_per_quarter, ends, STUCK, tracks=parts, time_signatures=signatures,
                       key=key, title=_title(data, {track.name.strip() for track in tracks}))
 
 

@@ -90,7 +90,9 @@ def test_metre_and_the_unit_length_it_implies(read, header, signatures, step):
 @pytest.mark.parametrize(("text", "words"), [
     (b"", "no key field"), (b"MThd\0\0\0\6", "no key field"), (b"X:1\nK:C\n", "no notes"),
     (b"X:1\nK:C\nz4|\n", "no notes"), (b"X:1\nK:C\nC\n\nX:2\nK:C\nD\n", "2 tunes; save each"),
-    (b"X:1\nK:C\nC & E|\n", "'&' is a notation"), (b"X:1\nK:C\nC Z4 E|\n", "'Z' is a notation"),
+    (b"X:1\nK:C\n+CEG+|\n", "'\\+' is a notation"), (b"X:1\nK:C\n(0CDE|\n", "is no tuplet"),
+    (b"X:1\nL:1/0\nK:C\nC|\n", "no length"),
+    (b"X:1\nK:C\nZ9999|Z9999|C|\n", "longer than 200000 steps"),
     (b"X:1\nK:C\nC =20D|\n", "accidental without a note"), (b"X:1\nM:1234/8\nK:C\nC|\n", "no metre"),
     (b"X:1\nK:C\nC999999|\n", "longer than 200000 steps"), (b"X:1\nK:C\nC1/0|\n", "cannot be read as ABC"),
     (b"X:1\nK:C\n" + b"C" * 200_000, "larger than"), (b"X:1\nL:1/997\nK:C\nC[L:1/1009]C[L:1/1013]C\n", "finer|absurd")])
@@ -132,7 +134,7 @@ def test_random_tunes_agree_with_abc2midi(tmp_path, seed):
     second = symusic.Score.from_abc(path.read_text())
     theirs = sorted(((note.time - 1) * 24 // second.ticks_per_quarter, note.pitch)
                     for track in second.tracks for note in track.notes)
-    voices = [abc._read_voice(voice) for voice in abc._voices(path.read_text())]
+    voices = map(abc._played, abc._voices(path.read_text()))
     ours = sorted((int(row[0] * 24), row[2]) for rows, *_ in voices for row in rows if row[3])
     assert ours == theirs
     assert read_abc(path).roll.sum() == len({(int(4 * Fraction(at, 24) + Fraction(1, 2)), pitch) for at, pitch in ours})

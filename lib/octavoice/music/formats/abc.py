@@ -32,10 +32,14 @@ MAX_BYTES = 2**17
 KEY = re.compile(r"\s*([A-G])([#b]?)\s*([A-Za-z]{0,12})(?![A-Za-z=])")
 """What a ``K:`` field begins with that names a key; others are bagpipes', clefs or accidentals alone."""
 ALTERS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
+SHIFTS = re.compile(r"\b(?:(?:treble|bass|alto|tenor)\d?([+-]8)|octave=([+-]?\d)|transpose=([+-]?\d{1,2}))(?!\d)", re.A)
+"""What of a ``K:`` or ``V:`` field shifts pitch: by an octave, octaves, semitones."""
 FIELD = re.compile(r"([A-Zmrsw+]):(?![|:])(.*)")
-DROPPED = re.compile(r'"[^"\n]*"|\[[A-Za-z]:[^\]\n]{0,200}\]|\{[^}\n]{0,200}\}|![^!|\s]{1,20}!|\+[a-z.]{2,20}\+')
+DROPPED = re.compile(r'"[^"\n]*"|\[[A-Za-z]:[^\]\n]{0,200}\]|\{[^}\n]{0,200}\}|![^!|\s]{1,20}!'
+                     r'|\+(?![a-g]*\+)[a-z.]{2,20}\+')
 """In music: chord symbols and annotations, fields without effect, grace notes, decorations."""
-ORNAMENTS = re.compile(r"y\d*|\((?!\d)|[^A-Ga-gxzXZ\d/,'^_=|\[\](<>:\s&+-]", re.A)
+OLD_CHORD = re.compile(r"\+([A-Ga-g\d/,'^_=-]{1,200})\+", re.A)
+ORNAMENTS = re.compile(r"y\d*|\((?!\d)|[^A-Ga-gxzXZ\d/,'^_=|\[\](<>:\s&-]", re.A)
 """In music: spacing, slurs, bows, dots, one-letter ornaments, and whatever else is no notation of a note."""
 ENDING = re.compile(r"(?<=[\[|])\s*\d[\d,.-]*", re.A)
 """The numbers of an ending, such as ``[1``, ``|2``, ``[1-3``, ``[1,3``."""
@@ -52,10 +56,10 @@ def read_abc(path: Path) -> Piece:
     """Read an ABC file that holds one tune into a :class:`Piece`.
 
     ``tracks`` counts the voices that hold notes, so a tune on one staff has one; more than two are a reduction. Chord
-    symbols and grace notes are left out, repeats are not expanded, pitch is as written (clefs and ``transpose=``
-    shift nothing). The pickup is what stands before the first bar line if that is less than a bar.
-    Raises :class:`UserError` for a file that is not ABC, holds several tunes, no notes, a notation
-    that is not read (chords as ``+CEG+``, quarter tones), or is longer than ``MAX_STEPS`` or ``MAX_BYTES``.
+    symbols and grace notes are left out, repeats are not expanded; clefs with an eight, ``octave=`` and ``transpose=``
+    shift what is written, as players of ABC do (standard §4.6), program's directives do not. The pickup is what stands before the first bar line if that is less than a bar.
+    Raises :class:`UserError` for a file that is not ABC, holds several tunes, no notes, accidentals without
+    a note or quarter tones, or is longer than ``MAX_STEPS`` or ``MAX_BYTES``.
     """
     path = Path(path)
     text = bounded_bytes(path, MAX_BYTES).decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
@@ -158,9 +162,7 @@ def _without_comments(text: str) -> str:
 
 def _clean(line: str) -> str:
     """A line of music without what is no note."""
-    line = ENDING.sub("", ORNAMENTS.sub("", DROPPED.sub("", line)))
-    if "+" in line:
-        raise ValueError("'+' is a notation that is not read here")
+    line = ENDING.sub("", ORNAMENTS.sub("", OLD_CHORD.sub(r"[\1]", DROPPED.sub("", line))))
     if re.search("[_^=](?![_^=A-Ga-g])", line):
         raise ValueError("it has an accidental without a note")
     return line
@@ -175,6 +177,7 @@ def _voices(text: str) -> list[list[tuple]]:
     if not key:
         raise ValueError("it has no key field K:")
     start, voices, name = _Voice(), {}, None
+    said = {number: text for number, text in re.findall(r"^V:\s*(\S+)(.*)$", text[:key.start()], re.M)}
     for field in re.findall(r"^([LM]):(.*)$", text[:key.start()], re.M):
         start.take(*field)
     start.unit = start.unit or Fraction(1, 4 if start.metre and 4 * start.metre[0] < 3 * start.metre[1] else 2)
@@ -183,12 +186,14 @@ def _voices(text: str) -> list[list[tuple]]:
     for line in re.sub(r"\[([KLMV]:[^\]\n]{0,200})\]", r"\n\1\n", tune).split("\n"):
         field = FIELD.match(line)
         if field and field[1] == "V":
-            name = (field[2].split() or [""])[0]
+            name, *more = field[2].split() or [""]
+            said[name] = " ".join([said.get(name, ""), *more])
         elif field and name is None:
             start.take(*field.groups())
         elif field or (line := _clean(line).strip()):
             name = name or ""
             voice = voices[name] = voices.get(name) or _Voice(start)
+            voice.move(said.pop(name, ""))
             voice.take(*field.groups()) if field else voice.read(line)
     return [voice.events for voice in voices.values()]
 
@@ -197,12 +202,12 @@ class _Voice:
     """A voice while its text is read: ``events``, and what holds for the next note.
 
     Events are lists ``[kind, quarters, value]``: a "note" (or chord, or rest) has its notes
-    ``(sign, letter, octaves, holds)``, "key" the accidentals by letter, "metre" a pair, "bars" how many of rest;
+    ``(sign, letter, semitones, holds)``, "key" the accidentals by letter, "metre" a pair, "bars" how many of rest;
     "bar" and "overlay" nothing.
     """
 
     def __init__(self, start: "_Voice | None" = None):
-        self.unit, self.metre = (start.unit, start.metre) if start else (None, None)
+        self.unit, self.metre, self.shift = (start.unit, start.metre, start.shift) if start else (None, None, 0)
         self.events = [list(event) for event in start.events] if start else []
         self.last, self.written, self.share, self.left, self.factor = None, Fraction(0), 1, 0, Fraction(1)
 
@@ -213,8 +218,16 @@ class _Voice:
         elif letter == "M":
             self.metre = _metre(text)
             self.events.append(["metre", 0, self.metre])
-        elif letter == "K" and (alters := _accidentals(text)) is not None:
-            self.events.append(["key", 0, alters])
+        elif letter == "K":
+            self.move(text)
+            alters = _accidentals(text)
+            self.events += [["key", 0, alters]] if alters is not None else []
+
+    def move(self, text: str) -> None:
+        """Take in what a field says of octaves and transposition."""
+        if found := SHIFTS.findall(text):
+            self.shift = sum(12 * (int(clef or 0) // 8 + int(octave or 0)) + int(steps or 0)
+                             for clef, octave, steps in found)
 
     def read(self, line: str) -> None:
         """Read a clean line of music."""
@@ -236,8 +249,8 @@ class _Voice:
         found = NOTE.findall(text)
         self.written = self.unit * _multiple(length) * (_multiple(found[0][3]) if found else 1)
         self.written *= self.factor if self.left else 1
-        self.last = ["note", self.written * self.share, [(sign, name, marks.count("'") - marks.count(","), tie == "-")
-                                                         for sign, name, marks, _, tie in found]]
+        self.last = ["note", self.written * self.share, [(sign, name, self.shift + 12 * (marks.count("'") - marks.count(",")),
+                                                         tie == "-") for sign, name, marks, _, tie in found]]
         self.events.append(self.last)
         self.left, self.share = max(self.left - 1, 0), 1
 
@@ -295,14 +308,14 @@ def _pitches(notes: list[tuple], onset: Fraction, end: Fraction, key: dict, in_b
     ``tied`` has of each written note with a tie, and of each pitch, where it ends and its alteration.
     """
     found, held = [], dict(tied)
-    for sign, name, octaves, holds in notes:
-        letter, (until, alter) = name.upper(), held.get((name, octaves), (None, 0))
+    for sign, name, shift, holds in notes:
+        letter, (until, alter) = name.upper(), held.get((name, shift), (None, 0))
         if sign:
             in_bar[letter] = ALTERS[sign]
         if letter in in_bar or until != onset:
             alter = in_bar.get(letter, key.get(letter, 0))
-        pitch = 60 + 12 * (name.islower() + octaves) + SEMITONES[letter] + alter
+        pitch = 60 + 12 * name.islower() + shift + SEMITONES[letter] + alter
         found.append((pitch, held.get(pitch, (None, 0))[0] != onset))
         if holds:
-            tied[name, octaves] = tied[pitch] = end, alter
+            tied[name, shift] = tied[pitch] = end, alter
     return found

@@ -57,7 +57,8 @@ def read_abc(path: Path) -> Piece:
 
     ``tracks`` counts the voices that hold notes, so a tune on one staff has one; more than two are a reduction. Chord
     symbols and grace notes are left out, repeats are not expanded; clefs with an eight, ``octave=`` and ``transpose=``
-    shift what is written, as players of ABC do (standard §4.6), program's directives do not. The pickup is what stands before the first bar line if that is less than a bar.
+    shift what is written, as players of ABC do (standard §4.6), programs' directives do not. The pickup is what stands
+    before the first bar line if that is less than a bar.
     Raises :class:`UserError` for a file that is not ABC, holds several tunes, no notes, accidentals without
     a note or quarter tones, or is longer than ``MAX_STEPS`` or ``MAX_BYTES``.
     """
@@ -249,8 +250,9 @@ class _Voice:
         found = NOTE.findall(text)
         self.written = self.unit * _multiple(length) * (_multiple(found[0][3]) if found else 1)
         self.written *= self.factor if self.left else 1
-        self.last = ["note", self.written * self.share, [(sign, name, self.shift + 12 * (marks.count("'") - marks.count(",")),
-                                                         tie == "-") for sign, name, marks, _, tie in found]]
+        self.last = ["note", self.written * self.share,
+                     [(sign, name, self.shift + 12 * (marks.count("'") - marks.count(",")), tie == "-")
+                      for sign, name, marks, _, tie in found]]
         self.events.append(self.last)
         self.left, self.share = max(self.left - 1, 0), 1
 

@@ -229,6 +229,8 @@ def test_the_pickup_is_what_stands_before_the_first_bar_line(read, bars, pickup)
     (["*part1", '*part1 *I"SONATE.'], {0, 1}), (["*part3", "*part3", '*part2 *I"Celle.', '*part1 *I"Flûte'], {0, 1}),
     (["*part2 *staff2", "*part1 *staff1"], {0, 1}), (['*part2 *I"PIANO.', "*part1"], {0, 1}), (["*", "*"], {0, 1}),
     (["*"], {0}), (["*part1 *staff1"], {0}), (["*part2 *staff2"], set()), (["*staff3"], set()),
+    (["*part2 *Iempty", '*part1 *I"Piano RH'], {0, 1}), (['*part2 *I"LH', '*part1 *I"Piano RH'], {0, 1}),
+    (['*part2 *I"Pedal', '*part1 *I"Organ'], {0, 1}), (['*I"L.H.', '*I"R.H.'], {0, 1}),
     (['*part1 *I"FINALE.'], set()), (["*Ivioln", "*Icello"], set()),
     (["*Icello", "*Ivioln", "*Iforte *part1", "*Iforte *part1"], {2, 3})])
 def test_the_keyboard_part(staves, chosen):
@@ -236,6 +238,14 @@ def test_the_keyboard_part(staves, chosen):
     rows = [[tag[i] if i < len(tag) else "*" for tag in tags] for i in range(max(map(len, tags)))]
     table = [["**kern"] * len(staves), *rows, ["4c"] * len(staves), ["*-"] * len(staves)]
     assert kern.keyboard_staves(list(humdrum.read_lines("\n".join("\t".join(row) for row in table)))) == chosen
+
+
+def test_a_score_without_a_keyboard_is_read_whole_and_says_so(read, tmp_path):
+    piece = read(SONG.replace("*Ipiano", "*Ivioln"))
+    assert heard(piece.roll, last=5) == {0: [62], 2: [55, 59, 67, 71], 4: [62, 67]}
+    assert (piece.reduction, piece.tracks) == (True, 3)
+    with pytest.raises(UserError, match="no keyboard part"):
+        read_kern(tmp_path / "a.krn", reduce=False)
 
 
 def test_an_unwritten_rest_is_allowed_and_a_contradiction_is_not(read):
@@ -267,7 +277,7 @@ def test_line_ends_encodings_and_empty_lines(read):
     (HEAD + "4ccccccccc\t4e\n" + END, "not a note"),
     (HEAD + "".join(f"{p}r\t{p}r\n" for p in (1000003, 1000033, 1000037)) + END, "absurd"),
     (HEAD + "4c" * 600 + "\t4e\n" + END, "characters"),
-    (HEAD + "4r\t4r\n" + END, "holds no notes"), (SONG.replace("*Ipiano", "*Ivioln"), "no keyboard part"),
+    (HEAD + "4r\t4r\n" + END, "holds no notes"), 
     ("**text\nla\n*-\n", "no keyboard part"), ("\t".join(["**kern"] * 500) + "\n", "more than 128 spines"),
     (HEAD + "*^\t*\n" + "".join("\t".join(["*^"] * 2**k + ["*"]) + "\n" for k in range(1, 9)), "more than 128 spines")])
 def test_bad_files_get_one_sentence(read, text, word):

@@ -9,8 +9,9 @@ a catalogued one  such as ``open-keyboard``, fetched by name (:mod:`octavoice.co
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from octavoice.corpus import catalogue
@@ -84,10 +85,17 @@ def sources(corpus: str) -> list[Source]:
     from octavoice.corpus import fetch
 
     several = bool(catalogue.entry(name).parts)
-    return [_source(f"{found.file.corpus}/{found.name}" if several else found.name, found.path, found.sha256,
+    return [_keyboards(f"{found.file.corpus}/{found.name}" if several else found.name, found.path, found.sha256,
                     catalogue.entry(found.file.corpus).merge,
                     corpus=found.file.corpus, path=found.name, licence=found.file.licence)
             for found in fetch.fetch(name) if found.path.suffix.lower() in READERS]
+
+
+def _keyboards(*known, **facts) -> Source:
+    """A file of a catalogued corpus, which takes only keyboard parts."""
+    source = _source(*known, **facts)
+    only = source.read in (read_musicxml, read_kern)
+    return replace(source, read=partial(source.read, reduce=False)) if only else source
 
 
 def _source(name: str, file: Path, sha256: str = "", merge: bool = False, **facts) -> Source:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from octavoice.errors import UserError
 from octavoice.music.formats.humdrum import Line, Strand, decoded, read_lines
-from octavoice.music.formats.musicxml import KEYBOARD_NAME
+from octavoice.music.formats.musicxml import HAND_NAME, KEYBOARD_NAME
 from octavoice.music.notes import (
     MAX_STEPS,
     MODES,
@@ -48,21 +48,23 @@ DOTS = 6
 """Most dots of a note."""
 
 
-def read_kern(path: Path) -> Piece:
+def read_kern(path: Path, reduce: bool = True) -> Piece:
     """Read the keyboard part of a Humdrum file (.krn) into a :class:`Piece`.
 
     Step 0 is the first written position; ``tracks`` counts the staves that hold notes; what stands
     before the first bar line is a pickup if it is shorter than a bar. Time signatures are those of the
     keyboard part, and so is the key: the designation before the first notes, else the signature. The roll ends where
-    the last note ends. Raises :class:`UserError` for a file that is not whole Humdrum, has voices that
-    contradict each other in time, no notes in a keyboard part, or more than ``MAX_STEPS``.
+    the last note ends. A score without a keyboard part is read whole, as a ``reduction``, unless ``reduce`` is False.
+    Raises :class:`UserError` for a file that is not whole Humdrum, has voices that contradict each other in time, no
+    notes (in a keyboard part), or more than ``MAX_STEPS``.
     """
     path = Path(path)
     data = bounded_bytes(path, MAX_BYTES)
     try:
         text = decoded(data)
         lines = list(read_lines(text))
-        staves = keyboard_staves(lines)
+        found = keyboard_staves(lines)
+        staves = found or {strand.staff for strand in lines[0].strands if reduce and strand.kind == "**kern"}
         if not staves:
             raise UserError(f"{path}: has no keyboard part; choose a score for or with piano, organ or harpsichord.")
         score = _Timeline(lines, staves)
@@ -70,7 +72,8 @@ def read_kern(path: Path) -> Piece:
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as Humdrum kern ({error}); mend it or get a whole copy.") from error
     return from_notes(path, score.rows, score.ticks, tracks=len(score.sounding), time_signatures=score.metres(),
-                      pickup=score.pickup(), key=_key(score.keys), title=title_of(*TITLE.findall(text)[:1]))
+                      reduction=not found, pickup=score.pickup(), key=_key(score.keys),
+                      title=title_of(*TITLE.findall(text)[:1]))
 
 
 # --- which staves -----------------------------------------------------------------------------------------------------
@@ -79,7 +82,7 @@ class _Staff(NamedTuple):
     """A **kern column of the first line: its number, ``*part``, and what instrument it is said to be.
 
     ``said`` is "keyboard", "other" by code or class, "title" for any other name (often that of the
-    piece), or "" if nothing is said (``*Iempty`` says nothing); ``cut_out`` by its ``*staff`` or ``*part``,
+    piece), or "" if nothing is said (nor do ``*Iempty`` and ``LH``); ``cut_out`` by its ``*staff`` or ``*part``,
     which is not the first.
     """
 
@@ -147,7 +150,7 @@ def _said(tags: list[str]) -> str:
         keyboard = any(map(KEYBOARD_CODE.match, codes)) and not any(map(OTHER_CLASS.match, codes))
         return "keyboard" if keyboard else "other"
     name = " ".join(tag.split('"', 1)[1].strip('" ') for tag in tags if re.match(r'\*m?I"', tag)).strip()
-    return "keyboard" if KEYBOARD_NAME.search(name) else "title" if name else ""
+    return "keyboard" if KEYBOARD_NAME.search(name) else "title" if name and not HAND_NAME.fullmatch(name) else ""
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------

@@ -178,8 +178,19 @@ def test_pitches(token, pitch):
 def test_ties_sound_once_and_a_tie_from_a_grace_note_is_struck(read):
     text = HEAD + ".\t[8qg\n[4c [4e\t4g]\n4c_ 4e]\t4g\n=1\t=1\n4c] 4e\t4a_ 4b\n" + END
     piece = read(text)
-    assert heard(piece.roll) == {0: [60, 64, 67], 4: [67], 8: [64, 71]}
+    assert heard(piece.roll) == {0: [60, 64, 67], 4: [67], 8: [64, 69, 71]}  # nothing ties to the a
     assert piece.steps == 12
+
+
+@pytest.mark.parametrize(("lines", "expected"), [
+    (["1c]\t1e"], {0: [60, 64]}), (["4c\t2e", "[4c\t.", "4d\t2e", "4c]\t."], {0: [60, 64], 4: [60], 8: [62, 64]}),
+    (["[1c\t1e", "=\t=", "1c]\t1e", "=:|!\t=:|!", "1c]\t1e"], {0: [60, 64], 16: [64], 32: [60, 64]}),
+    (["[1c\t1e", "=\t=", "1c]\t1e", "=\t=", "1c]\t1e"], {0: [60, 64], 16: [64], 32: [64]}),
+    (["[16c\t8r", "[16e\t.", "8c] 8e]\t[8g", "4r\t8r", ".\t8g]"], {0: [60], 1: [64], 2: [67]}),
+    (["[1c\t1e", "1d\t1c]"], {0: [60, 64], 16: [62]}), (["[2c\t2e", "2c\t2d"], {0: [60, 64], 8: [60, 62]}),
+    (["[8c\t1e", "8d\t.", "2.f\t.", "1c]\t1r"], {0: [60, 64], 2: [62], 4: [65], 16: [60]})])
+def test_ties_that_lack_an_end(read, lines, expected):
+    assert heard(read(HEAD + "\n".join(lines) + "\n" + END).roll) == expected
 
 
 def test_notes_outside_the_keyboard_are_counted(read):

@@ -93,6 +93,44 @@ def test_grace_and_cue_notes_are_left_out_but_not_what_a_grace_note_is_tied_to(r
     assert onsets(piece) == [(0, 60), (4, 64)]
 
 
+def test_a_tie_into_a_second_ending_is_struck(read):
+    """The first ending ends on the same note; the tie comes from before it."""
+    again = '<barline><repeat direction="backward"/></barline>'
+    bars = [attributes() + note("C4", 16, tie("start")), note("C4", 12, tie("stop")) + note("C4", 4),
+            note("C4", 16, tie("stop"))]
+    assert onsets(read(score(bars))) == [(0, 60), (28, 60)]
+    assert onsets(read(score([bars[0], bars[1] + again, bars[2]]))) == [(0, 60), (28, 60), (32, 60)]
+    bars[1] = note("C4", 12, tie("stop")) + note("E4", 4)
+    assert onsets(read(score(bars))) == [(0, 60), (28, 64), (32, 60)]
+    bars[1] = note("C4", 16, tie("stop"), tie("start")) + again
+    assert onsets(read(score(bars))) == [(0, 60)]
+
+
+BACK = "<backup><duration>16</duration></backup>"
+
+
+@pytest.mark.parametrize(("bars", "expected"), [
+    ([note("C4", 16, tie("stop"))], {(0, 60): 16}),  # never begun
+    ([note("", 8) + note("C4", 8, tie("stop"), tie("start")), note("C4", 16, tie("stop"))], {(8, 60): 24}),
+    ([note("C4", 8, tie("start")) + note("E4", 8)], {(0, 60): 8, (8, 64): 8}),  # never ended
+    ([note("C4", 8, tie("start")) + note("C4", 8)], {(0, 60): 8, (8, 60): 8}),
+    ([note("C4", 8) + note("C4", 8, tie("stop"))], {(0, 60): 16}),  # only its end is written
+    ([note("C4", 2, tie("start")) + note("E4", 2, tie("start")) + note("C4", 12, tie("stop")) +
+      note("E4", 12, tie("stop"), chord=True)], {(0, 60): 16, (2, 64): 14}),  # late: a chord note by note
+    ([note("C4", 2, tie("start")) + note("E4", 14), note("C4", 16, tie("stop"))],
+     {(0, 60): 2, (2, 64): 14, (16, 60): 16}),  # too late
+    ([note("C4", 2, tie("start")) + note("C4", 2) + note("", 2) + note("C4", 10, tie("stop"))],
+     {(0, 60): 2, (2, 60): 2, (6, 60): 10}),  # struck since
+    ([note("", 8) + note("C4", 8, tie("stop")) + BACK + note("C4", 8, tie("start"), "<voice>2</voice>")],
+     {(0, 60): 16}),  # from another voice
+    ([note("C4", 16) + BACK + note("", 8) + note("C4", 8, tie("stop"))], {(0, 60): 16}),  # its key is held
+    ([note("C4", 8, '<notations><tied type="start"/></notations>') +
+      note("C4", 8, '<notations><tied type="stop"/></notations>')], {(0, 60): 16})])  # only drawn
+def test_ties_that_lack_an_end(read, bars, expected):
+    piece = read(score([attributes() + bars[0], *bars[1:]]))
+    assert {(int(t), int(k) + 21): int(piece.held[t, k]) for t, k in np.argwhere(piece.roll)} == expected
+
+
 def test_a_first_bar_that_is_too_short_is_a_pickup(read):
     bars = [attributes() + note("C4", 4), note("C4", 16)]
     assert read(score(bars)).pickup == 4

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
+from octavoice.music.durations import tied
 from octavoice.music.formats.abc import read_abc
 from octavoice.music.formats.kern import read_kern
 from octavoice.music.formats.midi import read_midi
@@ -152,8 +153,9 @@ def _rows(score) -> list[tuple[int, int, int, bool]]:
                 if element.duration.isGrace:
                     graces |= {place} if tie == "start" else set()
                 else:
-                    rows.append((*place, tie not in ("stop", "continue") or place in graces, end))
-    return [(start, end, pitch, struck) for start, pitch, struck, end in rows]
+                    closes = tie in ("stop", "continue") and place not in graces
+                    rows.append((start, end, note.pitch.midi, closes, tie in ("start", "continue")))
+    return tied(rows, TICKS)
 
 
 def _signatures(score) -> tuple[tuple[int, int], ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from octavoice.errors import UserError
+from octavoice.music.durations import tied
 from octavoice.music.formats.humdrum import Line, Strand, decoded, read_lines
 from octavoice.music.formats.musicxml import HAND_NAME, KEYBOARD_NAME
 from octavoice.music.notes import (
@@ -71,8 +72,9 @@ def read_kern(path: Path, reduce: bool = True) -> Piece:
         score.read(lines)
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as Humdrum kern ({error}); mend it or get a whole copy.") from error
-    return from_notes(path, score.rows, score.ticks, tracks=len(score.sounding), time_signatures=score.metres(),
-                      reduction=not found, pickup=score.pickup(), key=_key(score.keys),
+    rows = tied(score.rows, score.ticks, score.repeats)
+    return from_notes(path, rows, score.ticks, tracks=len(score.sounding), time_signatures=score.metres(),
+                      pickup=score.pickup(), reduction=not found, key=_key(score.keys),
                       title=title_of(*TITLE.findall(text)[:1]))
 
 
@@ -234,17 +236,18 @@ def _token(text: str) -> _Token:
 # --- time -------------------------------------------------------------------------------------------------------------
 
 class _Timeline:
-    """A score while it is read: ``rows`` as :func:`from_notes` wants them, ``ticks`` per quarter, ``sounding`` staves.
+    """A score while it is read: ``rows`` as :func:`tied` wants them, ``ticks`` per quarter, ``sounding`` staves.
 
     A line is at the tick where the strands with a token on it ended before. These must agree, and
     come after the line before; but a strand that was over by an earlier line has rested since, unwritten
-    (2027 real files need that once). A note tied to one before is not struck, unless that is a grace note:
-    then it stands for it. Grace notes are left out. A note's end is where the last one tied to it ends.
+    (2027 real files need that once). A note tied to one before is not struck (:func:`tied`), unless that is a
+    grace note: then it stands for it. Grace notes are left out. A note's end is where the last one tied to it ends.
     """
 
     def __init__(self, lines: list[Line], staves: set[int]):
         self.staves, self.tokens = staves, {}
         self.rows, self.sounding, self.signatures, self.graces, self.keys = [], set(), [], set(), []
+        self.repeats = set()
         self.last, self.bar = -1, None
         for line in lines:
             for _, token in self.cells(line, self.columns(line.strands)):
@@ -285,7 +288,7 @@ class _Timeline:
                 metres = (_metre(token) for token in said if METRE.fullmatch(token))
                 self.signatures += [metre for metre in metres if all(metre)]
             elif line.tokens[0][:1] == "=":
-                self.read_bar(columns)
+                self.read_bar(line, columns)
             elif (cells := self.cells(line, columns)) and self.read_notes(line, cells) > limit:
                 raise ValueError(f"it is longer than {MAX_STEPS} steps")
 
@@ -308,14 +311,16 @@ class _Timeline:
         ticks = self.lasting[token]
         for note in self.tokens[token].notes:
             if note.pitch is not None and ticks:
-                struck = not note.tied or (now, note.pitch) in self.graces
-                self.rows.append((now, now + ticks, note.pitch, struck))
+                closes = note.tied and (now, note.pitch) not in self.graces
+                self.rows.append((now, now + ticks, note.pitch, closes, note.opens))
                 self.sounding.add(strand.staff)
             elif note.pitch is not None and note.opens:
                 self.graces.add((strand.end, note.pitch))
 
-    def read_bar(self, columns: list[tuple[int, Strand]]) -> None:
-        """Note where the first bar line stands that has music before it."""
+    def read_bar(self, line: Line, columns: list[tuple[int, Strand]]) -> None:
+        """Note where the music goes back, and where the first bar line stands that has music before it."""
+        if ":|" in line.tokens[0]:
+            self.repeats.add(max((strand.end for _, strand in columns), default=0))
         if self.bar is None and self.last >= 0:
             self.bar = min((strand.end for _, strand in columns if strand.end > self.last), default=None)
 

@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from octavoice.errors import UserError
+from octavoice.music.durations import tied
 from octavoice.music.notes import MAX_STEPS, SEMITONES, bounded_bytes, from_notes, key_name, title_of, to_step
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_QUARTER
@@ -68,7 +69,8 @@ def read_musicxml(path: Path, reduce: bool = True) -> Piece:
         raise UserError(f"{path}: cannot be read as MusicXML ({error}); export it again.") from error
     signatures = tuple(dict.fromkeys(pair for part in parts for pair in part.signatures))
     staves = {(id(part), staff) for part in parts for staff in part.staves}
-    return from_notes(Path(path), [row for part in parts for row in part.rows], parts[0].ticks,
+    rows = tied([row for part in parts for row in part.rows], parts[0].ticks, parts[0].repeats)
+    return from_notes(Path(path), rows, parts[0].ticks,
                       tracks=len(staves), time_signatures=signatures or ((4, 4),), pickup=pickup, reduction=not said,
                       title=title_of(root.findtext("work/work-title"), root.findtext("movement-title")),
                       key=next((part.key for part in parts if part.key), None))
@@ -157,12 +159,12 @@ def _walk(elements: list[ElementTree.Element]) -> tuple[list["_Part"], int]:
 
 
 class _Part:
-    """One part while it is read: notes ``rows`` as :func:`from_notes` wants them, ``staves``, ``signatures``, ``key``.
+    """One part while it is read: notes ``rows`` as :func:`tied` wants them, ``staves``, ``signatures``, ``key``.
 
     Notes are what is written and sounds: chord notes, hidden and headless ones included, at
     concert pitch (``<transpose>``); quarter tones are rounded up to a key. Left out are grace
     notes, cue notes (they show another's part, or an easier version) and unpitched ones. A note
-    tied to one before is not struck, unless the tie comes from a grace note: then it stands for it.
+    tied to one before is not struck (:func:`tied`), unless the tie comes from a grace note: then it stands for it.
     A ``<backup>`` past the start of the bar stops there, as a few real files need. A tremolo sign, like
     a trill, adds no strikes: the note stands once on the page, and how often it is struck is the
     player's (kern files write tremolos out note by note, and are read as they write).
@@ -173,7 +175,7 @@ class _Part:
         self.limit = ticks * (MAX_STEPS // STEPS_PER_QUARTER + 1)
         self.now = self.last = self.transposed = 0
         self.rows, self.staves, self.signatures, self.graces = [], set(), [], set()
-        self.key = None
+        self.key, self.repeats = None, set()
 
     def read_bar(self, measure: ElementTree.Element, start: int) -> int:
         """Read a bar that starts at tick ``start``; returns the tick where it ends."""
@@ -190,6 +192,8 @@ class _Part:
             end = max(end, self.now)
             if end > self.limit:
                 raise ValueError(f"it is longer than {MAX_STEPS} steps")
+        if measure.find("barline/repeat[@direction='backward']") is not None:
+            self.repeats.add(end)
         return end
 
     def read_note(self, fields: dict, element: ElementTree.Element) -> None:
@@ -200,12 +204,12 @@ class _Part:
         if "pitch" not in fields or "cue" in fields:
             return
         pitch = _pitch(fields["pitch"]) + self.transposed
-        ties = {tie.get("type") for tie in element.iterfind("tie")} if "tie" in fields else ()
+        ties = {tie.get("type") for tie in element.iterfind("tie" if "tie" in fields else "notations/tied")}
         if "grace" in fields:
             self.graces |= {(self.last, pitch)} if "start" in ties else set()
             return
-        struck = "stop" not in ties or (self.last, pitch) in self.graces
-        self.rows.append((self.last, self.last + length, pitch, struck))
+        closes = "stop" in ties and (self.last, pitch) not in self.graces
+        self.rows.append((self.last, self.last + length, pitch, closes, "start" in ties))
         self.staves |= {fields["staff"].text if "staff" in fields else "1"}
 
     def read_attributes(self, element: ElementTree.Element) -> None:

@@ -117,8 +117,8 @@ BACK = "<backup><duration>16</duration></backup>"
     ([note("C4", 8) + note("C4", 8, tie("stop"))], {(0, 60): 16}),  # only its end is written
     ([note("C4", 2, tie("start")) + note("E4", 2, tie("start")) + note("C4", 12, tie("stop")) +
       note("E4", 12, tie("stop"), chord=True)], {(0, 60): 16, (2, 64): 14}),  # late: a chord note by note
-    ([note("C4", 2, tie("start")) + note("E4", 14), note("C4", 16, tie("stop"))],
-     {(0, 60): 2, (2, 64): 14, (16, 60): 16}),  # too late
+    ([note("C4", 2, tie("start")) + note("E4", 14), note("", 4) + note("C4", 12, tie("stop"))],
+     {(0, 60): 2, (2, 64): 14, (20, 60): 12}),  # too late
     ([note("C4", 2, tie("start")) + note("C4", 2) + note("", 2) + note("C4", 10, tie("stop"))],
      {(0, 60): 2, (2, 60): 2, (6, 60): 10}),  # struck since
     ([note("", 8) + note("C4", 8, tie("stop")) + BACK + note("C4", 8, tie("start"), "<voice>2</voice>")],

@@ -13,8 +13,9 @@ LONGEST = 2**16 - 1
 """Steps of the longest note kept: a duration has two bytes."""
 
 
-LATE = 2
-"""Quarters by which a tie's end may be late: of some 400 late ones in kern files none comes later."""
+LATE = 4
+"""Quarters by which a tie's end may be late: of some 850 late ones in kern files and songs none comes later, nine in ten
+by one at most."""
 
 
 def until_next(roll: np.ndarray) -> np.ndarray:

@@ -188,7 +188,7 @@ def test_ties_sound_once_and_a_tie_from_a_grace_note_is_struck(read):
     (["[1c\t1e", "=\t=", "1c]\t1e", "=\t=", "1c]\t1e"], {0: [60, 64], 16: [64], 32: [64]}),
     (["[16c\t8r", "[16e\t.", "8c] 8e]\t[8g", "4r\t8r", ".\t8g]"], {0: [60], 1: [64], 2: [67]}),
     (["[1c\t1e", "1d\t1c]"], {0: [60, 64], 16: [62]}), (["[2c\t2e", "2c\t2d"], {0: [60, 64], 8: [60, 62]}),
-    (["[8c\t1e", "8d\t.", "1f\t.", "1c]\t1r"], {0: [60, 64], 2: [62], 4: [65], 20: [60]})])
+    (["[8c\t0e", "8d\t.", "1f\t.", "2.c]\t."], {0: [60, 64], 2: [62], 4: [65], 20: [60]})])
 def test_ties_that_lack_an_end(read, lines, expected):
     assert heard(read(HEAD + "\n".join(lines) + "\n" + END).roll) == expected
 

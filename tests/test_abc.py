@@ -30,7 +30,7 @@ def onsets(piece):
 @pytest.mark.parametrize(("field", "key"), [
     ("C", "C major"), ("Am", "A minor"), ("Bb", "B♭ major"), ("F#min", "F♯ minor"), ("D Dorian", "D dorian"),
     ("Gmix", "G mixolydian"), ("Ebmaj clef=bass", "E♭ major"), ("A clef=bass", "A major"),
-    ("HP", None), ("none", None)])
+    ("HP", None), ("none", None), ("D Phr ^f", "D phrygian"), ("D exp _b ^f", None), ("^f", None), ("G =c", "G major")])
 def test_key_and_title(read, field, key):
     piece = read("CDEF|", f"M:4/4\nL:1/4\nK:{field}\n")
     assert (piece.key, piece.title) == (key, "Title")
@@ -54,11 +54,41 @@ def test_key_and_title(read, field, key):
     ("CDEF::GABc:|", [(0, 60), (4, 62), (8, 64), (12, 65), (16, 67), (20, 69), (24, 71), (28, 72)]),
     ("wC kD E;$ T!slide!F|", [(0, 60), (4, 62), (8, 64), (12, 65)]),
     ("CD % a comment\nEF|\nw:la la\n\nThis is no music: CDE.", [(0, 60), (4, 62), (8, 64), (12, 65)]),
-    ("C [K:D]F [L:1/8]F2|", [(0, 60), (4, 66), (8, 66)])])
+    ("C [K:D]F [L:1/8]F2|", [(0, 60), (4, 66), (8, 66)]),
+    ("C2|\n%\nD2|", [(0, 60), (8, 62)]), ("C2|\n%%MIDI program 0\n  % said\nD2|", [(0, 60), (8, 62)]),
+    ("C2|\n%%begintext\nCDE\n%%endtext\nD2|", [(0, 60), (8, 62)]), ("C2|\n \t\nD2|", [(0, 60)]),
+    ("c2|[1-2 c2:|[3 d2|]", [(0, 72), (8, 72), (16, 74)]), ("c2|[1,3 c2:|[2 d2|]", [(0, 72), (8, 72), (16, 74)]),
+    ("c2-|1-2 c2:|3,4 d2|]", [(0, 72), (16, 74)]), ('c2|["1.-3." c2:|["last" d2|]', [(0, 72), (8, 72), (16, 74)]),
+    ("c2-|[1 c2 e2:|[2 c2|]", [(0, 72), (16, 76), (24, 72)]),  # a tie into a second ending
+    ("c-z c d-|e d|", [(0, 72), (8, 72), (12, 74), (16, 76), (20, 74)]), ("c -c|", [(0, 72)]),
+    ("C2 Z2|D2|", [(0, 60), (40, 62)]), ("C4 & E2 F2|D4|", [(0, 60), (0, 64), (8, 65), (16, 62)]),
+    ("+CEG+2 +ce+ +fermata+C|", [(0, 60), (0, 64), (0, 67), (8, 72), (8, 76), (12, 60)]),
+    ("[+CE]|", [(0, 60), (0, 64)]),
+    ("^F-|F F|", [(0, 66), (8, 65)]), ("^c-_d|", [(0, 73)]), ("G/A//<B//", [(0, 67), (2, 69), (3, 71)])])
 def test_notation(read, body, expected):
     piece = read(body)
     assert onsets(piece) == expected
     assert (piece.tracks, piece.time_signatures[0]) == (1, (4, 4))
+
+
+@pytest.mark.parametrize(("field", "pitches"), [
+    ("C", [65, 66, 60, 71]), ("D", [66, 66, 61, 71]), ("D =c", [66, 66, 60, 71]), ("D Phr ^f", [66, 66, 60, 70]),
+    ("D exp _b ^f", [66, 66, 60, 70]), ("Ddor^c_b", [65, 66, 61, 70]), ("Am", [65, 66, 60, 71]),
+    ("Cb", [64, 66, 59, 70]),
+    ("C#", [66, 66, 61, 72]), ("^f _b", [66, 66, 60, 70]), ("D clef=bass", [66, 66, 61, 71]), ("HP", [65, 66, 60, 71]),
+    ("Hp", [66, 66, 61, 71]), ("none", [65, 66, 60, 71]), ("Gm ^f", [66, 66, 60, 70]), ("G __b", [66, 66, 60, 69]),
+    ("D =c treble-8", [54, 54, 48, 59]), ("C octave=1", [77, 78, 72, 83]), ("D transpose=-2", [64, 64, 59, 69])])
+def test_the_accidentals_and_clef_of_the_key(read, field, pitches):
+    """The standard's examples among them (§3.1.14)."""
+    piece = read("F^F|CB|", f"L:1/4\nK:{field}\n")
+    assert [pitch for _, pitch in onsets(piece)] == pitches
+    assert [pitch for _, pitch in onsets(read(f"[K:{field}]F^F|CB|[K:bass]|", "L:1/4\nK:E\n"))] == pitches
+
+
+def test_three_voices_are_a_reduction_and_a_tenors_clef_is_heard(read):
+    piece = read("V:1\nc4|\nV:2\nG4|\nV:3\nE4|", "M:4/4\nL:1/4\nV:3 clef=treble-8 name=Tenor\nK:C\n")
+    assert (onsets(piece), piece.tracks, piece.reduction) == ([(0, 52), (0, 67), (0, 72)], 3, True)
+    assert not read("V:1\nc4|\nV:2\nG4|").reduction
 
 
 def test_voices_in_turn_and_inline(read):
@@ -90,7 +120,9 @@ def test_metre_and_the_unit_length_it_implies(read, header, signatures, step):
 @pytest.mark.parametrize(("text", "words"), [
     (b"", "no key field"), (b"MThd\0\0\0\6", "no key field"), (b"X:1\nK:C\n", "no notes"),
     (b"X:1\nK:C\nz4|\n", "no notes"), (b"X:1\nK:C\nC\n\nX:2\nK:C\nD\n", "2 tunes; save each"),
-    (b"X:1\nK:C\nC & E|\n", "'&' is a notation"), (b"X:1\nK:C\nC Z4 E|\n", "'Z' is a notation"),
+    (b"X:1\nK:C\n(0CDE|\n", "is no tuplet"),
+    (b"X:1\nL:1/0\nK:C\nC|\n", "no length"),
+    (b"X:1\nK:C\nZ9999|Z9999|C|\n", "longer than 200000 steps"),
     (b"X:1\nK:C\nC =20D|\n", "accidental without a note"), (b"X:1\nM:1234/8\nK:C\nC|\n", "no metre"),
     (b"X:1\nK:C\nC999999|\n", "longer than 200000 steps"), (b"X:1\nK:C\nC1/0|\n", "cannot be read as ABC"),
     (b"X:1\nK:C\n" + b"C" * 200_000, "larger than"), (b"X:1\nL:1/997\nK:C\nC[L:1/1009]C[L:1/1013]C\n", "finer|absurd")])
@@ -132,7 +164,7 @@ def test_random_tunes_agree_with_abc2midi(tmp_path, seed):
     second = symusic.Score.from_abc(path.read_text())
     theirs = sorted(((note.time - 1) * 24 // second.ticks_per_quarter, note.pitch)
                     for track in second.tracks for note in track.notes)
-    voices = [abc._read_voice(voice) for voice in abc._voices(path.read_text())]
+    voices = map(abc._played, abc._voices(path.read_text()))
     ours = sorted((int(row[0] * 24), row[2]) for rows, *_ in voices for row in rows if row[3])
     assert ours == theirs
     assert read_abc(path).roll.sum() == len({(int(4 * Fraction(at, 24) + Fraction(1, 2)), pitch) for at, pitch in ours})

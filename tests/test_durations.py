@@ -263,7 +263,7 @@ XML = [
       xml_note("E4", 6, "stop")], {(0, 60): 4, (4, 64): 6}),  # a grace note tied on stands for its note
     ([xml_note("C4", 24, "start") + BACK + xml_note("C4", 12, voice=2), xml_note("C4", 24, "stop")], {(0, 60): 16}),
     ([xml_note("C4", 8) + xml_note("D4", 8) + xml_note("E4", 8)], {(0, 60): 3, (3, 62): 2, (5, 64): 3}),  # a triplet
-    ([xml_note("C4", 24, "start"), xml_note("D4", 24), xml_note("C4", 24, "stop")], {(0, 60): 8, (8, 62): 8}),
+    ([xml_note("C4", 24, "start"), xml_note("D4", 24), xml_note("C4", 24, "stop")], {(0, 60): 24, (8, 62): 8}),
     ([xml_note("C4", 24, "let-ring"), xml_note("C4", 24)], {(0, 60): 8, (8, 60): 8})]
 
 

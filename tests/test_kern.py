@@ -178,8 +178,19 @@ def test_pitches(token, pitch):
 def test_ties_sound_once_and_a_tie_from_a_grace_note_is_struck(read):
     text = HEAD + ".\t[8qg\n[4c [4e\t4g]\n4c_ 4e]\t4g\n=1\t=1\n4c] 4e\t4a_ 4b\n" + END
     piece = read(text)
-    assert heard(piece.roll) == {0: [60, 64, 67], 4: [67], 8: [64, 71]}
+    assert heard(piece.roll) == {0: [60, 64, 67], 4: [67], 8: [64, 69, 71]}  # nothing ties to the a
     assert piece.steps == 12
+
+
+@pytest.mark.parametrize(("lines", "expected"), [
+    (["1c]\t1e"], {0: [60, 64]}), (["4c\t2e", "[4c\t.", "4d\t2e", "4c]\t."], {0: [60, 64], 4: [60], 8: [62, 64]}),
+    (["[1c\t1e", "=\t=", "1c]\t1e", "=:|!\t=:|!", "1c]\t1e"], {0: [60, 64], 16: [64], 32: [60, 64]}),
+    (["[1c\t1e", "=\t=", "1c]\t1e", "=\t=", "1c]\t1e"], {0: [60, 64], 16: [64], 32: [64]}),
+    (["[16c\t8r", "[16e\t.", "8c] 8e]\t[8g", "4r\t8r", ".\t8g]"], {0: [60], 1: [64], 2: [67]}),
+    (["[1c\t1e", "1d\t1c]"], {0: [60, 64], 16: [62]}), (["[2c\t2e", "2c\t2d"], {0: [60, 64], 8: [60, 62]}),
+    (["[8c\t0e", "8d\t.", "1f\t.", "2.c]\t."], {0: [60, 64], 2: [62], 4: [65], 20: [60]})])
+def test_ties_that_lack_an_end(read, lines, expected):
+    assert heard(read(HEAD + "\n".join(lines) + "\n" + END).roll) == expected
 
 
 def test_notes_outside_the_keyboard_are_counted(read):
@@ -229,6 +240,8 @@ def test_the_pickup_is_what_stands_before_the_first_bar_line(read, bars, pickup)
     (["*part1", '*part1 *I"SONATE.'], {0, 1}), (["*part3", "*part3", '*part2 *I"Celle.', '*part1 *I"Flûte'], {0, 1}),
     (["*part2 *staff2", "*part1 *staff1"], {0, 1}), (['*part2 *I"PIANO.', "*part1"], {0, 1}), (["*", "*"], {0, 1}),
     (["*"], {0}), (["*part1 *staff1"], {0}), (["*part2 *staff2"], set()), (["*staff3"], set()),
+    (["*part2 *Iempty", '*part1 *I"Piano RH'], {0, 1}), (['*part2 *I"LH', '*part1 *I"Piano RH'], {0, 1}),
+    (['*part2 *I"Pedal', '*part1 *I"Organ'], {0, 1}), (['*I"L.H.', '*I"R.H.'], {0, 1}),
     (['*part1 *I"FINALE.'], set()), (["*Ivioln", "*Icello"], set()),
     (["*Icello", "*Ivioln", "*Iforte *part1", "*Iforte *part1"], {2, 3})])
 def test_the_keyboard_part(staves, chosen):
@@ -236,6 +249,14 @@ def test_the_keyboard_part(staves, chosen):
     rows = [[tag[i] if i < len(tag) else "*" for tag in tags] for i in range(max(map(len, tags)))]
     table = [["**kern"] * len(staves), *rows, ["4c"] * len(staves), ["*-"] * len(staves)]
     assert kern.keyboard_staves(list(humdrum.read_lines("\n".join("\t".join(row) for row in table)))) == chosen
+
+
+def test_a_score_without_a_keyboard_is_read_whole_and_says_so(read, tmp_path):
+    piece = read(SONG.replace("*Ipiano", "*Ivioln"))
+    assert heard(piece.roll, last=5) == {0: [62], 2: [55, 59, 67, 71], 4: [62, 67]}
+    assert (piece.reduction, piece.tracks) == (True, 3)
+    with pytest.raises(UserError, match="no keyboard part"):
+        read_kern(tmp_path / "a.krn", reduce=False)
 
 
 def test_an_unwritten_rest_is_allowed_and_a_contradiction_is_not(read):
@@ -267,7 +288,7 @@ def test_line_ends_encodings_and_empty_lines(read):
     (HEAD + "4ccccccccc\t4e\n" + END, "not a note"),
     (HEAD + "".join(f"{p}r\t{p}r\n" for p in (1000003, 1000033, 1000037)) + END, "absurd"),
     (HEAD + "4c" * 600 + "\t4e\n" + END, "characters"),
-    (HEAD + "4r\t4r\n" + END, "holds no notes"), (SONG.replace("*Ipiano", "*Ivioln"), "no keyboard part"),
+    (HEAD + "4r\t4r\n" + END, "holds no notes"), 
     ("**text\nla\n*-\n", "no keyboard part"), ("\t".join(["**kern"] * 500) + "\n", "more than 128 spines"),
     (HEAD + "*^\t*\n" + "".join("\t".join(["*^"] * 2**k + ["*"]) + "\n" for k in range(1, 9)), "more than 128 spines")])
 def test_bad_files_get_one_sentence(read, text, word):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
+from octavoice.composing import prime
 from octavoice.errors import UserError
 from octavoice.music.formats import musicxml
 from octavoice.music.formats.musicxml import read_musicxml
@@ -92,6 +93,44 @@ def test_grace_and_cue_notes_are_left_out_but_not_what_a_grace_note_is_tied_to(r
     assert onsets(piece) == [(0, 60), (4, 64)]
 
 
+def test_a_tie_into_a_second_ending_is_struck(read):
+    """The first ending ends on the same note; the tie comes from before it."""
+    again = '<barline><repeat direction="backward"/></barline>'
+    bars = [attributes() + note("C4", 16, tie("start")), note("C4", 12, tie("stop")) + note("C4", 4),
+            note("C4", 16, tie("stop"))]
+    assert onsets(read(score(bars))) == [(0, 60), (28, 60)]
+    assert onsets(read(score([bars[0], bars[1] + again, bars[2]]))) == [(0, 60), (28, 60), (32, 60)]
+    bars[1] = note("C4", 12, tie("stop")) + note("E4", 4)
+    assert onsets(read(score(bars))) == [(0, 60), (28, 64), (32, 60)]
+    bars[1] = note("C4", 16, tie("stop"), tie("start")) + again
+    assert onsets(read(score(bars))) == [(0, 60)]
+
+
+BACK = "<backup><duration>16</duration></backup>"
+
+
+@pytest.mark.parametrize(("bars", "expected"), [
+    ([note("C4", 16, tie("stop"))], {(0, 60): 16}),  # never begun
+    ([note("", 8) + note("C4", 8, tie("stop"), tie("start")), note("C4", 16, tie("stop"))], {(8, 60): 24}),
+    ([note("C4", 8, tie("start")) + note("E4", 8)], {(0, 60): 8, (8, 64): 8}),  # never ended
+    ([note("C4", 8, tie("start")) + note("C4", 8)], {(0, 60): 8, (8, 60): 8}),
+    ([note("C4", 8) + note("C4", 8, tie("stop"))], {(0, 60): 16}),  # only its end is written
+    ([note("C4", 2, tie("start")) + note("E4", 2, tie("start")) + note("C4", 12, tie("stop")) +
+      note("E4", 12, tie("stop"), chord=True)], {(0, 60): 16, (2, 64): 14}),  # late: a chord note by note
+    ([note("C4", 2, tie("start")) + note("E4", 14), note("", 4) + note("C4", 12, tie("stop"))],
+     {(0, 60): 2, (2, 64): 14, (20, 60): 12}),  # too late
+    ([note("C4", 2, tie("start")) + note("C4", 2) + note("", 2) + note("C4", 10, tie("stop"))],
+     {(0, 60): 2, (2, 60): 2, (6, 60): 10}),  # struck since
+    ([note("", 8) + note("C4", 8, tie("stop")) + BACK + note("C4", 8, tie("start"), "<voice>2</voice>")],
+     {(0, 60): 16}),  # from another voice
+    ([note("C4", 16) + BACK + note("", 8) + note("C4", 8, tie("stop"))], {(0, 60): 16}),  # its key is held
+    ([note("C4", 8, '<notations><tied type="start"/></notations>') +
+      note("C4", 8, '<notations><tied type="stop"/></notations>')], {(0, 60): 16})])  # only drawn
+def test_ties_that_lack_an_end(read, bars, expected):
+    piece = read(score([attributes() + bars[0], *bars[1:]]))
+    assert {(int(t), int(k) + 21): int(piece.held[t, k]) for t, k in np.argwhere(piece.roll)} == expected
+
+
 def test_a_first_bar_that_is_too_short_is_a_pickup(read):
     bars = [attributes() + note("C4", 4), note("C4", 16)]
     assert read(score(bars)).pickup == 4
@@ -137,7 +176,12 @@ def test_a_backup_past_the_bar_stops_at_its_start(read):
     assert onsets(piece) == [(0, 60), (16, 60), (16, 64)]
 
 
+PROGRAM = "<midi-program>{}</midi-program>"
 SOUND = "<instrument-sound>{}</instrument-sound>"
+
+
+def named(name):
+    return f"<part-name>{name}</part-name>"
 
 
 @pytest.mark.parametrize(("about", "parts"), [
@@ -147,16 +191,38 @@ SOUND = "<instrument-sound>{}</instrument-sound>"
     (("<part-name>Voice</part-name><midi-program>1</midi-program>", "<part-name>Pianoforte</part-name>"), [1]),
     (("<midi-program>69</midi-program>", "<midi-program>1</midi-program>"), [1]),
     (("<part-name>Ossia</part-name>" + SOUND.format("keyboard.piano"), SOUND.format("keyboard.piano")), [1]),
-    (("", ""), [0, 1]), (("<part-name>Upper</part-name>", "<part-name>Lower</part-name>"), [0, 1]),
-    ((SOUND.format("voice.vocals"), SOUND.format("strings.cello")), []),
-    (("<midi-program>69</midi-program>", ""), [])])
+    (("", ""), [0, 1]), ((named("Upper"), named("Lower")), [0, 1]),
+    ((named("Piano"), ""), [0, 1]), (("", named("Piano")), [0, 1]), ((named("Piano RH"), named("LH")), [0, 1]),
+    ((named("Piano") + SOUND.format("keyboard.piano"), named("Part 2")), [0, 1]),
+    ((named("Organ"), named("Pedal")), [0, 1]), ((named("Organ"), named("Pedal"), named("Pedal 2")), [0, 1, 2]),
+    ((named("Organ"), named("Pedal") + SOUND.format("keyboard.organ.pedal")), [0, 1]),
+    (("", named("Piano"), ""), [1, 2]), ((named("Voice"), named("Piano"), named("l. h.")), [1, 2]),
+    ((named("r.H."), named("Klavier l.H.")), [0, 1]),
+    ((named("Right Hand") + PROGRAM.format(1), named("Left")), [0, 1]),
+    ((named("Piano"), named("Cello")), [0]), ((named("Piano"), SOUND.format("strings.cello")), [0]),
+    ((named("Piano"), PROGRAM.format(69)), [0]), (("", named("Piano"), named("Piano")), [1, 2])])
 def test_which_part_is_the_keyboards(read, about, parts):
-    text = score([attributes() + note("C4", 16)], [attributes() + note("D4", 16)], about=about)
-    if not parts:
-        return refused(read, text, "no keyboard part")
-    piece = read(text)
+    piece = read(score(*([attributes() + note(pitch, 16)] for pitch in ("C4", "D4", "E4")[:len(about)]), about=about))
     assert onsets(piece) == [(0, 60 + 2 * part) for part in parts]
-    assert piece.tracks == len(parts)
+    assert (piece.tracks, piece.reduction) == (len(parts), False)
+
+
+def test_a_piano_of_two_staves_has_no_third_hand(read):
+    bar = attributes(more="<staves>2</staves>") + note("C4", 16)
+    assert onsets(read(score([bar], [attributes() + note("D4", 16)], about=(named("Piano"), "")))) == [(0, 60)]
+
+
+@pytest.mark.parametrize("about", [
+    (SOUND.format("wind.flutes.flute"),), (SOUND.format("voice.vocals"), SOUND.format("strings.cello")),
+    (PROGRAM.format(69), ""), (named("Soprano"), named("Alto"), named("Tenor")), (named("Ossia"), PROGRAM.format(74))])
+def test_a_score_without_a_keyboard_is_read_whole_and_says_so(read, tmp_path, about):
+    text = score(*([attributes() + note(pitch, 16)] for pitch in ("C4", "D4", "E4")[:len(about)]), about=about)
+    piece = read(text)
+    assert onsets(piece) == [(0, 60 + 2 * part) for part, said in enumerate(about) if "Ossia" not in said]
+    assert piece.reduction
+    assert "has no keyboard part, so all its parts" in prime.read(tmp_path / "a.musicxml").remark
+    with pytest.raises(UserError, match="no keyboard part"):
+        read_musicxml(tmp_path / "a.musicxml", reduce=False)
 
 
 def test_packed_scores_and_other_encodings(read):
@@ -170,7 +236,7 @@ def test_packed_scores_and_other_encodings(read):
 @pytest.mark.parametrize(("content", "words"), [
     (b"", "not whole XML"), (b"MThd\0\0\0\6", "not whole XML"), (score([attributes() + note()])[:-9], "not whole XML"),
     ("<score-timewise/>", "'score-timewise', not 'score-partwise'"), ("<html/>", "not 'score-partwise'"),
-    ("<score-partwise/>", "no keyboard part"), (score([]), "no notes"), (score([attributes() + note("")]), "no notes"),
+    ("<score-partwise/>", "no part"), (score([]), "no notes"), (score([attributes() + note("")]), "no notes"),
     (score([attributes(0) + note()]), "absurd"), (score([attributes("x") + note()]), "'x' stands where a whole"),
     (score([attributes(999999937) + note()]), "absurd"), (score([attributes() + note("C4", -4)]), "whole number"),
     (score([attributes() + note("C4", "1e99")]), "whole number"), (score([attributes() + note("H4")]), "letter"),
@@ -243,7 +309,7 @@ def exact(path):
     """The same of our reader, before the grid."""
     data = Path(path).read_bytes()
     root = musicxml._tree(musicxml.unpacked(data) if data[:2] == b"PK" else data)
-    elements = musicxml.keyboard_parts(root)
+    elements, _ = musicxml.keyboard_parts(root)
     parts, _ = musicxml._walk(elements)
     found = [(Fraction(row[0], part.ticks), row[2]) for part in parts for row in part.rows if row[3]]
     return sorted(found), [element.get("id") for element in elements]

@@ -173,6 +173,8 @@ def _remark(name: str, piece: Piece, metre: tuple[int, int], midi: bool) -> str:
     """One sentence on what is unlike the music that the networks know, and what was done; or nothing."""
     odd = foreign_times(piece)
     found = [f"is in {odd} where the networks know 4/4"] if odd else []
+    if piece.reduction:
+        found.append(f"has no keyboard part, so all its parts (staves with notes: {piece.tracks}) are read")
     if piece.off_grid > STRICT_OFF_GRID:
         found.append(f"has {piece.off_grid:.0%} of its onsets off the grid of sixteenths")
     if piece.tracks > MAX_TRACKS and midi:

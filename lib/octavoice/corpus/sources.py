@@ -9,12 +9,14 @@ a catalogued one  such as ``open-keyboard``, fetched by name (:mod:`octavoice.co
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
+from octavoice.music.durations import tied
 from octavoice.music.formats.abc import read_abc
 from octavoice.music.formats.kern import read_kern
 from octavoice.music.formats.midi import SUFFIXES, read_midi
@@ -86,10 +88,17 @@ def sources(corpus: str) -> list[Source]:
     from octavoice.corpus import fetch
 
     several = bool(catalogue.entry(name).parts)
-    return [_source(f"{found.file.corpus}/{found.name}" if several else found.name, found.path, found.sha256,
+    return [_keyboards(f"{found.file.corpus}/{found.name}" if several else found.name, found.path, found.sha256,
                     catalogue.entry(found.file.corpus).merge,
                     corpus=found.file.corpus, path=found.name, licence=found.file.licence)
             for found in fetch.fetch(name) if found.path.suffix.lower() in READERS]
+
+
+def _keyboards(*known, **facts) -> Source:
+    """A file of a catalogued corpus, which takes only keyboard parts."""
+    source = _source(*known, **facts)
+    only = source.read in (read_musicxml, read_kern)
+    return replace(source, read=partial(source.read, reduce=False)) if only else source
 
 
 def _source(name: str, file: Path, sha256: str = "", merge: bool = False, **facts) -> Source:
@@ -154,8 +163,9 @@ def _rows(score) -> list[tuple[int, int, int, bool]]:
                 if element.duration.isGrace:
                     graces |= {place} if tie == "start" else set()
                 else:
-                    rows.append((*place, tie not in ("stop", "continue") or place in graces, end))
-    return [(start, end, pitch, struck) for start, pitch, struck, end in rows]
+                    closes = tie in ("stop", "continue") and place not in graces
+                    rows.append((start, end, note.pitch.midi, closes, tie in ("start", "continue")))
+    return tied(rows, TICKS)
 
 
 def _signatures(score) -> tuple[tuple[int, int], ...]:

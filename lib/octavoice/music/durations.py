@@ -5,12 +5,17 @@ A grid of durations has the roll's axes ``(time, key)``: at a note's onset the s
 A key that is struck again while it is held ends its first note there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 LONGEST = 2**16 - 1
 """Steps of the longest note kept: a duration has two bytes."""
+
+
+LATE = 4
+"""Quarters by which a tie's end may be late: of some 850 late ones in kern files and songs none comes later, nine in ten
+by one at most."""
 
 
 def until_next(roll: np.ndarray) -> np.ndarray:
@@ -65,6 +70,31 @@ def next_onset(struck: np.ndarray, end: int) -> np.ndarray:
     """For each onset ``(note,)`` in steps the next step with an onset in any key, or ``end``: the thesis's rule."""
     steps = np.append(np.unique(struck), end)
     return steps[np.searchsorted(steps[:-1], struck, side="right")]
+
+
+def tied(notes: Sequence[tuple[int, int, int, bool, bool]], ticks: int,
+         repeats: Collection[int] = ()) -> list[tuple[int, int, int, bool]]:
+    """The rows of :func:`joined` from notes ``(onset, end, pitch, closes, opens)``: whose tie ends there, or begins.
+
+    Times are in ``ticks`` per quarter; at ``repeats`` the music goes back. A note that closes a tie is not struck
+    where its key is still held, or a note of its pitch ends just then, in whichever voice and whether it opens a tie or
+    not; but after a repeat sign only if it does, for else the tie comes from before the first ending. Nor is it if a
+    tie was opened up to ``LATE`` quarters before, with the key at rest since: that note (of a chord that is written
+    note by note) is held till there. A tie of which nothing else is found has no beginning, and its note is struck.
+    """
+    rows, opened, held = [], {}, {}
+    for onset, end, pitch, closes, opens in sorted(notes, key=lambda note: (note[0], note[3])):
+        until, row = opened.get(pitch, (-2, 0))
+        before = held.get(pitch, -1)
+        late = closes and before == until < onset <= until + LATE * ticks
+        if late:
+            rows[row] = (rows[row][0], onset, *rows[row][2:])
+        goes_on = before > onset or late or (before == onset and (until == onset or onset not in repeats))
+        rows.append((onset, end, pitch, not (closes and goes_on)))
+        held[pitch] = max(before, end)
+        if opens and end >= until:
+            opened[pitch] = end, len(rows) - 1
+    return rows
 
 
 def joined(rows: Sequence[tuple[int, int, int, bool]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

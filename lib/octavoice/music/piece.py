@@ -29,7 +29,7 @@ class Piece:
     ``off_grid``         share of onsets more than 0.2 of a step away from the grid
     ``outside``          number of notes outside the 88 keys (they are not in ``roll``)
     ``pickup``           steps before the first bar line, 0 where the source does not tell
-    ``reduction``        True if several parts were merged into one keyboard
+    ``reduction``        True if the parts of other instruments, or several, were read as one keyboard's
     ``title``            as the file gives it, None if it gives none
     ``key``              the first one given: ``F♯ minor``, or only a signature, ``3 sharps``; None if there is none
     ``corpus``           the collection that the file belongs to; with its ``path`` there and its ``licence``

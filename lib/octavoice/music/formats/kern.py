@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from octavoice.errors import UserError
+from octavoice.music.durations import tied
 from octavoice.music.formats.humdrum import Line, Strand, decoded, read_lines
-from octavoice.music.formats.musicxml import KEYBOARD_NAME
+from octavoice.music.formats.musicxml import HAND_NAME, KEYBOARD_NAME
 from octavoice.music.notes import (
     MAX_STEPS,
     MODES,
@@ -48,29 +49,33 @@ DOTS = 6
 """Most dots of a note."""
 
 
-def read_kern(path: Path) -> Piece:
+def read_kern(path: Path, reduce: bool = True) -> Piece:
     """Read the keyboard part of a Humdrum file (.krn) into a :class:`Piece`.
 
     Step 0 is the first written position; ``tracks`` counts the staves that hold notes; what stands
     before the first bar line is a pickup if it is shorter than a bar. Time signatures are those of the
     keyboard part, and so is the key: the designation before the first notes, else the signature. The roll ends where
-    the last note ends. Raises :class:`UserError` for a file that is not whole Humdrum, has voices that
-    contradict each other in time, no notes in a keyboard part, or more than ``MAX_STEPS``.
+    the last note ends. A score without a keyboard part is read whole, as a ``reduction``, unless ``reduce`` is False.
+    Raises :class:`UserError` for a file that is not whole Humdrum, has voices that contradict each other in time, no
+    notes (in a keyboard part), or more than ``MAX_STEPS``.
     """
     path = Path(path)
     data = bounded_bytes(path, MAX_BYTES)
     try:
         text = decoded(data)
         lines = list(read_lines(text))
-        staves = keyboard_staves(lines)
+        found = keyboard_staves(lines)
+        staves = found or {strand.staff for strand in lines[0].strands if reduce and strand.kind == "**kern"}
         if not staves:
             raise UserError(f"{path}: has no keyboard part; choose a score for or with piano, organ or harpsichord.")
         score = _Timeline(lines, staves)
         score.read(lines)
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as Humdrum kern ({error}); mend it or get a whole copy.") from error
-    return from_notes(path, score.rows, score.ticks, tracks=len(score.sounding), time_signatures=score.metres(),
-                      pickup=score.pickup(), key=_key(score.keys), title=title_of(*TITLE.findall(text)[:1]))
+    rows = tied(score.rows, score.ticks, score.repeats)
+    return from_notes(path, rows, score.ticks, tracks=len(score.sounding), time_signatures=score.metres(),
+                      pickup=score.pickup(), reduction=not found, key=_key(score.keys),
+                      title=title_of(*TITLE.findall(text)[:1]))
 
 
 # --- which staves -----------------------------------------------------------------------------------------------------
@@ -79,7 +84,7 @@ class _Staff(NamedTuple):
     """A **kern column of the first line: its number, ``*part``, and what instrument it is said to be.
 
     ``said`` is "keyboard", "other" by code or class, "title" for any other name (often that of the
-    piece), or "" if nothing is said (``*Iempty`` says nothing); ``cut_out`` by its ``*staff`` or ``*part``,
+    piece), or "" if nothing is said (nor do ``*Iempty`` and ``LH``); ``cut_out`` by its ``*staff`` or ``*part``,
     which is not the first.
     """
 
@@ -147,7 +152,7 @@ def _said(tags: list[str]) -> str:
         keyboard = any(map(KEYBOARD_CODE.match, codes)) and not any(map(OTHER_CLASS.match, codes))
         return "keyboard" if keyboard else "other"
     name = " ".join(tag.split('"', 1)[1].strip('" ') for tag in tags if re.match(r'\*m?I"', tag)).strip()
-    return "keyboard" if KEYBOARD_NAME.search(name) else "title" if name else ""
+    return "keyboard" if KEYBOARD_NAME.search(name) else "title" if name and not HAND_NAME.fullmatch(name) else ""
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------
@@ -231,17 +236,18 @@ def _token(text: str) -> _Token:
 # --- time -------------------------------------------------------------------------------------------------------------
 
 class _Timeline:
-    """A score while it is read: ``rows`` as :func:`from_notes` wants them, ``ticks`` per quarter, ``sounding`` staves.
+    """A score while it is read: ``rows`` as :func:`tied` wants them, ``ticks`` per quarter, ``sounding`` staves.
 
     A line is at the tick where the strands with a token on it ended before. These must agree, and
     come after the line before; but a strand that was over by an earlier line has rested since, unwritten
-    (2027 real files need that once). A note tied to one before is not struck, unless that is a grace note:
-    then it stands for it. Grace notes are left out. A note's end is where the last one tied to it ends.
+    (2027 real files need that once). A note tied to one before is not struck (:func:`tied`), unless that is a
+    grace note: then it stands for it. Grace notes are left out. A note's end is where the last one tied to it ends.
     """
 
     def __init__(self, lines: list[Line], staves: set[int]):
         self.staves, self.tokens = staves, {}
         self.rows, self.sounding, self.signatures, self.graces, self.keys = [], set(), [], set(), []
+        self.repeats = set()
         self.last, self.bar = -1, None
         for line in lines:
             for _, token in self.cells(line, self.columns(line.strands)):
@@ -282,7 +288,7 @@ class _Timeline:
                 metres = (_metre(token) for token in said if METRE.fullmatch(token))
                 self.signatures += [metre for metre in metres if all(metre)]
             elif line.tokens[0][:1] == "=":
-                self.read_bar(columns)
+                self.read_bar(line, columns)
             elif (cells := self.cells(line, columns)) and self.read_notes(line, cells) > limit:
                 raise ValueError(f"it is longer than {MAX_STEPS} steps")
 
@@ -305,14 +311,16 @@ class _Timeline:
         ticks = self.lasting[token]
         for note in self.tokens[token].notes:
             if note.pitch is not None and ticks:
-                struck = not note.tied or (now, note.pitch) in self.graces
-                self.rows.append((now, now + ticks, note.pitch, struck))
+                closes = note.tied and (now, note.pitch) not in self.graces
+                self.rows.append((now, now + ticks, note.pitch, closes, note.opens))
                 self.sounding.add(strand.staff)
             elif note.pitch is not None and note.opens:
                 self.graces.add((strand.end, note.pitch))
 
-    def read_bar(self, columns: list[tuple[int, Strand]]) -> None:
-        """Note where the first bar line stands that has music before it."""
+    def read_bar(self, line: Line, columns: list[tuple[int, Strand]]) -> None:
+        """Note where the music goes back, and where the first bar line stands that has music before it."""
+        if ":|" in line.tokens[0]:
+            self.repeats.add(max((strand.end for _, strand in columns), default=0))
         if self.bar is None and self.last >= 0:
             self.bar = min((strand.end for _, strand in columns if strand.end > self.last), default=None)
 

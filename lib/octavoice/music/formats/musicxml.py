@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from octavoice.errors import UserError
+from octavoice.music.durations import tied
 from octavoice.music.notes import MAX_STEPS, SEMITONES, bounded_bytes, from_notes, key_name, title_of, to_step
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_QUARTER
@@ -34,57 +35,103 @@ MAX_TICKS = 10**7
 """Finest grid of a score in ticks per quarter; the finest of the OpenScore Lieder is 6240."""
 KEYBOARD_NAME = re.compile(r"pian|klavier|clav(i|ec)|cembal|harpsich|keyboard|celest|harmonium|\borg(an|el|ue|ano)\b",
                            re.IGNORECASE)
+HAND_NAME = re.compile(r"([rl]\W{0,2}h|m\W{0,2}[dsg]|(right|left|rechte|linke)( hand)?|main (droite|gauche)|"
+                       r"mano (destra|sinistra)|(upper|lower)( staff| manual)?|man(ual\w*)?|ped(al\w*)?)\W*\d*",
+                       re.IGNORECASE)
+"""What a part is called that is one hand's, or the feet's, of a keyboard named elsewhere."""
+NO_NAME = re.compile(r"((music ?xml )?(part|staff|track|instrument|p)?[ _#-]*\d*)", re.IGNORECASE)
+"""What programs write for the name of a part that has none."""
 KEYBOARD_PROGRAMS = {str(program) for program in (*range(1, 9), *range(17, 22))}
 """General MIDI programs, counted from 1: pianos, harpsichord and clavinet; organs and harmonium."""
 
 
-def read_musicxml(path: Path) -> Piece:
+def read_musicxml(path: Path, reduce: bool = True) -> Piece:
     """Read the keyboard part of a MusicXML file (.mxl, .musicxml, .xml) into a :class:`Piece`.
 
     Step 0 is the first written position; ``tracks`` counts the staves that hold notes; a first bar
     shorter than its time signature is a pickup, whether marked implicit or not. Time signatures are
     those of the keyboard part, hidden ones too; 3+2/8 is 5/8. The roll ends where the last note ends. The
-    title is the work's and the movement's; the key is the keyboard part's first.
+    title is the work's and the movement's; the key is the keyboard part's first. A score without a keyboard part is
+    read whole, as a ``reduction``, unless ``reduce`` is False.
     Raises :class:`UserError` for a file that is not MusicXML laid out part by part, is damaged,
-    unsafe or too large, has no notes in a keyboard part, or is longer than ``MAX_STEPS``.
+    unsafe or too large, has no notes (in a keyboard part), or is longer than ``MAX_STEPS``.
     """
     try:
         data = bounded_bytes(Path(path), MAX_BYTES)
         root = _tree(unpacked(data) if data[:2] == b"PK" else data)
         if root.tag != "score-partwise":
             raise ValueError(f"its root is {root.tag[:40]!r}, not 'score-partwise'")
-        parts, pickup = _walk(keyboard_parts(root))
+        elements, said = keyboard_parts(root)
+        if not (elements and (said or reduce)):
+            raise ValueError("it has no keyboard part" if elements else "it has no part")
+        parts, pickup = _walk(elements)
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as MusicXML ({error}); export it again.") from error
     signatures = tuple(dict.fromkeys(pair for part in parts for pair in part.signatures))
     staves = {(id(part), staff) for part in parts for staff in part.staves}
-    return from_notes(Path(path), [row for part in parts for row in part.rows], parts[0].ticks,
-                      tracks=len(staves), time_signatures=signatures or ((4, 4),), pickup=pickup,
+    rows = tied([row for part in parts for row in part.rows], parts[0].ticks, parts[0].repeats)
+    return from_notes(Path(path), rows, parts[0].ticks,
+                      tracks=len(staves), time_signatures=signatures or ((4, 4),), pickup=pickup, reduction=not said,
                       title=title_of(root.findtext("work/work-title"), root.findtext("movement-title")),
                       key=next((part.key for part in parts if part.key), None))
 
 
-def keyboard_parts(root: ElementTree.Element) -> list[ElementTree.Element]:
-    """The ``<part>`` elements of the keyboard, read together as one instrument.
+def keyboard_parts(root: ElementTree.Element) -> tuple[list[ElementTree.Element], bool]:
+    """The ``<part>`` elements of the keyboard, read together as one instrument, and whether there is one.
 
     The first of these that holds for any part decides for the whole score: (1) an
-    ``<instrument-sound>`` that begins with "keyboard."; (2) a part or instrument name that
-    contains a keyboard's; (3) a keyboard's ``<midi-program>``. A score that states neither sounds
-    nor programs is taken for keyboard music whole. Parts called "Ossia" are alternatives to
+    ``<instrument-sound>`` that begins with "keyboard.", or none and a part or instrument name that
+    contains a keyboard's; (2) such a name; (3) a keyboard's ``<midi-program>``. Its other hand may be a part of its own
+    (:func:`_completed`). A score of one or two parts that states neither sounds nor programs is taken for keyboard
+    music; in any other without a keyboard all parts are given. Parts called "Ossia" are alternatives to
     another and left out; all other keyboard parts are read: hands written as two parts, a part
-    continued by a second, two pianos. Raises :class:`ValueError` where none is found.
+    continued by a second, two pianos.
     """
     described = {about.get("id"): about for about in root.iter("score-part")}
     parts = [(part, described.get(part.get("id"), part)) for part in root.findall("part")]
     parts = [(part, about) for part, about in parts if "ossia" not in _text(about, "part-name").lower()]
-    for holds in (lambda about: _text(about, "instrument-sound").startswith("keyboard."),
-                  lambda about: KEYBOARD_NAME.search(_text(about, "part-name", "instrument-name")),
+    for holds in (lambda about: _sounds(about) or (not _text(about, "instrument-sound") and _named(about)), _named,
                   lambda about: KEYBOARD_PROGRAMS & set(_text(about, "midi-program").split())):
-        if chosen := [part for part, about in parts if holds(about)]:
-            return chosen
-    if not parts or any(_text(about, "instrument-sound", "midi-program") for _, about in parts):
-        raise ValueError("it has no keyboard part")
-    return [part for part, _ in parts]
+        if chosen := {number for number, (_, about) in enumerate(parts) if holds(about)}:
+            return [parts[number][0] for number in sorted(_completed(chosen, parts))], True
+    stated = any(_text(about, "instrument-sound", "midi-program") for _, about in parts)
+    return [part for part, _ in parts], not stated and len(parts) <= 2
+
+
+def _sounds(about: ElementTree.Element) -> bool:
+    return _text(about, "instrument-sound").startswith("keyboard.")
+
+
+def _named(about: ElementTree.Element) -> bool:
+    return bool(KEYBOARD_NAME.search(_text(about, "part-name", "instrument-name")))
+
+
+def _completed(chosen: set[int], parts: list[tuple]) -> set[int]:
+    """The numbers of the keyboard's parts with those of its other hand or its pedals, from the top down.
+
+    Beside a keyboard's part that are the ones called so (``LH``, ``Pedal``); and below, or else above a single one, a
+    part without a name, if the keyboard's has one staff. None of them states a sound or program that is no keyboard's.
+    """
+    def states_another(about):
+        programs = set(_text(about, "midi-program").split())
+        return (_text(about, "instrument-sound") and not _sounds(about)) or programs - KEYBOARD_PROGRAMS
+
+    free = {number: _text(about, "part-name") for number, (_, about) in enumerate(parts)
+            if number not in chosen and not states_another(about)}
+    for number in sorted(free, reverse=True) + sorted(free):
+        if HAND_NAME.fullmatch(free[number]) and {number - 1, number + 1} & chosen:
+            chosen = chosen | {number}
+    for place in (1, -1):
+        if len(chosen) == 1:
+            [only] = chosen
+            beside = free.get(only + place)
+            if beside is not None and NO_NAME.fullmatch(beside) and not _two_staves(parts[only][0]):
+                chosen = chosen | {only + place}
+    return chosen
+
+
+def _two_staves(part: ElementTree.Element) -> bool:
+    return any(_whole(staves.text) > 1 for staves in part.iter("staves"))
 
 
 def _text(element: ElementTree.Element, *tags: str) -> str:
@@ -112,12 +159,12 @@ def _walk(elements: list[ElementTree.Element]) -> tuple[list["_Part"], int]:
 
 
 class _Part:
-    """One part while it is read: notes ``rows`` as :func:`from_notes` wants them, ``staves``, ``signatures``, ``key``.
+    """One part while it is read: notes ``rows`` as :func:`tied` wants them, ``staves``, ``signatures``, ``key``.
 
     Notes are what is written and sounds: chord notes, hidden and headless ones included, at
     concert pitch (``<transpose>``); quarter tones are rounded up to a key. Left out are grace
     notes, cue notes (they show another's part, or an easier version) and unpitched ones. A note
-    tied to one before is not struck, unless the tie comes from a grace note: then it stands for it.
+    tied to one before is not struck (:func:`tied`), unless the tie comes from a grace note: then it stands for it.
     A ``<backup>`` past the start of the bar stops there, as a few real files need. A tremolo sign, like
     a trill, adds no strikes: the note stands once on the page, and how often it is struck is the
     player's (kern files write tremolos out note by note, and are read as they write).
@@ -128,7 +175,7 @@ class _Part:
         self.limit = ticks * (MAX_STEPS // STEPS_PER_QUARTER + 1)
         self.now = self.last = self.transposed = 0
         self.rows, self.staves, self.signatures, self.graces = [], set(), [], set()
-        self.key = None
+        self.key, self.repeats = None, set()
 
     def read_bar(self, measure: ElementTree.Element, start: int) -> int:
         """Read a bar that starts at tick ``start``; returns the tick where it ends."""
@@ -145,6 +192,8 @@ class _Part:
             end = max(end, self.now)
             if end > self.limit:
                 raise ValueError(f"it is longer than {MAX_STEPS} steps")
+        if measure.find("barline/repeat[@direction='backward']") is not None:
+            self.repeats.add(end)
         return end
 
     def read_note(self, fields: dict, element: ElementTree.Element) -> None:
@@ -155,12 +204,12 @@ class _Part:
         if "pitch" not in fields or "cue" in fields:
             return
         pitch = _pitch(fields["pitch"]) + self.transposed
-        ties = {tie.get("type") for tie in element.iterfind("tie")} if "tie" in fields else ()
+        ties = {tie.get("type") for tie in element.iterfind("tie" if "tie" in fields else "notations/tied")}
         if "grace" in fields:
             self.graces |= {(self.last, pitch)} if "start" in ties else set()
             return
-        struck = "stop" not in ties or (self.last, pitch) in self.graces
-        self.rows.append((self.last, self.last + length, pitch, struck))
+        closes = "stop" in ties and (self.last, pitch) not in self.graces
+        self.rows.append((self.last, self.last + length, pitch, closes, "start" in ties))
         self.staves |= {fields["staff"].text if "staff" in fields else "1"}
 
     def read_attributes(self, element: ElementTree.Element) -> None:

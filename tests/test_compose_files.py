@@ -180,7 +180,7 @@ def test_a_sheets_rows_say_whose_they_are(composer, long, monkeypatch):
     assert [figure.get_suptitle() for figure in drawn] == [f"long.mid, continued (page {n} of 2)" for n in (1, 2)]
     rows = [axes for figure in drawn for axes in figure.axes]
     for axes, piece, name in zip(rows, pieces, names, strict=True):
-        assert axes.get_title(loc="left") == f"{name}: {piece.new.sum()} new notes, in {piece.key.name}"
+        assert axes.get_title(loc="left") == f"{name}: {piece.new.sum()} new notes, in {piece.key}"
         assert axes.get_xlim() == (97, 97 + (48 + 4 + 24) / 12)
         assert len(axes.collections[1].get_paths()) == piece.new.sum()
 
@@ -234,7 +234,7 @@ def test_sound_begins_where_the_midi_does(run, song, monkeypatch):
 def test_pages_after_the_first_are_numbered(tmp_path):
     prime, new = composing.named("C"), np.zeros((50 * 16, KEYS), np.uint8)
     new[::4, 40] = new[2::8, 45] = 1
-    piece = composing.Continuation(prime, np.concatenate([prime.roll, new]), new, 16, None)
+    piece = composing.Continuation(prime, np.concatenate([prime.roll, new]), new, len(prime.roll), None)
     ((first, *others),) = composing.write([piece], {"svg": tmp_path / "o.svg"})
     assert first.name == "o.svg"
     assert [path.name for path in others] == [f"o-page-{n}.svg" for n in range(2, 2 + len(others))]

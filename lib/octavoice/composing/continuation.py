@@ -11,8 +11,9 @@ from octavoice.composer import CONTEXT, Composer
 from octavoice.composing.prime import Prime
 from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
-from octavoice.evidence import harmony, samples
+from octavoice.evidence import samples
 from octavoice.model import HISTORY, Network, Tensors
+from octavoice.music import keys
 from octavoice.music.durations import clipped, remaining, until_next
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLOCK_BITS, KEYS, STEPS_PER_QUARTER, clock, compress, transpose
@@ -39,8 +40,9 @@ EXCERPT = 4
 class Continuation:
     """A prime continued. ``roll`` ``(time, key)`` is what is written: rests up to the first onset, prime, new steps.
 
-    ``mark`` is the first new step in it; without the prime there is none. ``key`` is that of the new steps
-    (music21's analysis), None if they are silent. ``first_bar`` is the number of the bar with which ``roll`` begins.
+    ``mark`` is the first new step in it; without the prime there is none. ``key`` is that of the new steps, such as
+    ``F♯ minor`` (:func:`octavoice.music.keys.name_key`), None if they are silent. ``first_bar`` is the number of the
+    bar with which ``roll`` begins.
     ``durations`` ``(time, key)`` are the steps for which its notes are held, by the thesis's rule if None.
     """
 
@@ -48,7 +50,7 @@ class Continuation:
     roll: np.ndarray
     new: np.ndarray
     mark: int | None
-    key: harmony.Key | None
+    key: str | None
     first_bar: int = 1
     durations: np.ndarray | None = None
 
@@ -129,7 +131,8 @@ def _continuation(prime: Prime, new: np.ndarray, lasting: np.ndarray | None, kee
     if lasting is not None:
         durations = clipped(np.concatenate([silence, prime.held, lasting] if keep else [silence, lasting]))
     mark = rests + len(prime.roll) if keep else None
-    return Continuation(prime, roll, new, mark, harmony.key_of(compress(new)), durations=durations)
+    key = keys.name_key(until_next(new) if lasting is None else lasting)
+    return Continuation(prime, roll, new, mark, key, durations=durations)
 
 
 def excerpt(piece: Continuation, bars: int = EXCERPT) -> Continuation:

@@ -180,7 +180,7 @@ def test_a_sheets_rows_say_whose_they_are(composer, long, monkeypatch):
     assert [figure.get_suptitle() for figure in drawn] == [f"long.mid, continued (page {n} of 2)" for n in (1, 2)]
     rows = [axes for figure in drawn for axes in figure.axes]
     for axes, piece, name in zip(rows, pieces, names, strict=True):
-        assert axes.get_title(loc="left") == f"{name}: {piece.new.sum()} new notes, in {piece.key.name}"
+        assert axes.get_title(loc="left") == f"{name}: {piece.new.sum()} new notes, in {piece.key}"
         assert axes.get_xlim() == (97, 97 + (48 + 4 + 24) / 12)
         assert len(axes.collections[1].get_paths()) == piece.new.sum()
 
@@ -234,7 +234,7 @@ def test_sound_begins_where_the_midi_does(run, song, monkeypatch):
 def test_pages_after_the_first_are_numbered(tmp_path):
     prime, new = composing.named("C"), np.zeros((50 * 16, KEYS), np.uint8)
     new[::4, 40] = new[2::8, 45] = 1
-    piece = composing.Continuation(prime, np.concatenate([prime.roll, new]), new, 16, None)
+    piece = composing.Continuation(prime, np.concatenate([prime.roll, new]), new, len(prime.roll), None)
     ((first, *others),) = composing.write([piece], {"svg": tmp_path / "o.svg"})
     assert first.name == "o.svg"
     assert [path.name for path in others] == [f"o-page-{n}.svg" for n in range(2, 2 + len(others))]
@@ -289,6 +289,23 @@ def test_seeds_repeat(run):
     assert first == second != other
 
 
+@pytest.mark.parametrize("words", [(), ("--search-transpositions", "--temperature", 1.5)])
+def test_a_liked_variation_is_had_alone_by_what_its_line_says(run, song, words):
+    status, said, _ = run("compose", song, "-o", "all.mid", "--steps", 48, "--variations", 3, "--seed", 5, *words)
+    assert status == 0
+    told = re.findall(r"^all-(\d)\.mid: .*; alone again with (--seed 5 --only \d)$", said, re.M)
+    assert [number for number, _ in told] == ["1", "2", "3"]
+    for number, again in told:
+        status, said, _ = run("compose", song, "-o", f"one{number}.mid", "--steps", 48, *again.split(), *words)
+        assert status == 0
+        assert "alone again" not in said
+        assert Path(f"one{number}.mid").read_bytes() == Path(f"all-{number}.mid").read_bytes()
+    assert run("compose", song, "-o", "plain.mid", "--steps", 48, "--seed", 5, *words)[0] == 0
+    files = [Path(f"{name}.mid").read_bytes() for name in ("plain", "one1", "one2", "one3")]
+    assert files[0] == files[1]
+    assert len(set(files)) == 3
+
+
 def test_a_third_reader_agrees_on_tempo_and_metre(composer):
     prime = composing.Prime("p", composing.named("C").roll, metre=(6, 8), tempo=93.0)
     (piece,) = composing.continuations(composer, prime, 8, 1, 1)
@@ -304,7 +321,8 @@ def test_a_third_reader_agrees_on_tempo_and_metre(composer):
     (("broken.mid",), r"broken\.mid: is not a MIDI file"), (("song.txt",), r"song\.txt: is no music file"),
     (("song.mid", "--prime", "C"), "two primes are given"), (("song.mid", "--steps", "0"), "steps '0' is not a whole"),
     (("song.mid", "--bars", "x"), "bars 'x' is not"), (("song.mid", "--bars", "9999"), "steps 159984 is not"),
-    (("song.mid", "--variations", "-1"), "variations '-1'"), (("song.mid", "--seed", "1.5"), "seed '1.5'"),
+    (("song.mid", "--variations", "-1"), "variations '-1'"), (("song.mid", "--only", "0"), "only '0' is not"),
+    (("song.mid", "--seed", "1.5"), "seed '1.5'"),
     (("song.mid", "--temperature", "nan"), "temperature 'nan'"), (("song.mid", "--temperature", "0"), "ure '0' is not"),
     (("song.mid", "--decoder-temperature", "hot"), "decoder-temperature 'hot'"),
     (("song.mid", "--gibbs-steps", "0"), "gibbs-steps '0' is not a whole"),

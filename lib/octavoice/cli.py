@@ -156,19 +156,23 @@ def compose(arguments: argparse.Namespace) -> None:
     given = {kind: vars(arguments)[kind] for kind in composing.SUFFIXES}
     kinds = {kind: Path(path) for kind, path in given.items() if path}
     composing.check_places(kinds, source)
-    seed, variations, prime = _number(arguments, "seed"), _number(arguments, "variations"), composing.resolve(source)
+    seed, prime = _number(arguments, "seed"), composing.resolve(source)
+    first = 1 if arguments.only is None else _number(arguments, "only")
+    variations = _number(arguments, "variations") if arguments.only is None else 1
     steps = _number(arguments, "bars") * prime.bar if arguments.steps is None else _number(arguments, "steps")
     held = composing.check_durations(arguments.durations)
     networks, composer = _composer(arguments)
     shift = composing.best_shift(networks.stages[0], prime.roll, seed) if arguments.search_transpositions else 0
     pieces = composing.continuations(composer, prime, composing.check_number("steps", steps), variations, seed,
-                                     keep=not arguments.drop_prime, held=held, shift=shift, progress=_bar)
+                                     first=first, keep=not arguments.drop_prime, held=held, shift=shift,
+                                     progress=_bar)
     written = composing.write(pieces, kinds, sound.find_soundfont() if "audio" in kinds else None,
                               whole=arguments.whole)
     cut = composing.tell_cut(pieces[0], kinds, arguments.whole)
     print(composing.introduce(prime, shift), *filter(None, [cut]), sep="\n")
     _tell_licence(networks)
-    described = [composing.describe(piece) for piece in pieces] + ["all at a glance"] * ("sheet" in kinds)
+    described = [composing.describe(piece) + f"; alone again with --seed {seed} --only {number}" * (variations > 1)
+                 for number, piece in enumerate(pieces, 1)] + ["all at a glance"] * ("sheet" in kinds)
     for paths_written, said in zip(written, described, strict=True):
         print(f"{', '.join(map(str, paths_written))}: {said}")
 
@@ -296,6 +300,7 @@ def _add_what_and_how_much(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--bars", metavar="N", default="16", help="new bars, of the prime's metre [%(default)s]")
     length.add_argument("--steps", metavar="N", help="or new steps, sixteenths each")
     much.add_argument("--variations", metavar="N", default="1", help="OUT-1.mid, OUT-2.mid, … [%(default)s]")
+    much.add_argument("--only", metavar="K", help="number K of a seed's variations alone, as OUT.mid")
 
 
 def _add_how(parser: argparse.ArgumentParser):

@@ -11,8 +11,9 @@ from octavoice.composer import CONTEXT, Composer
 from octavoice.composing.prime import Prime
 from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
-from octavoice.evidence import harmony, samples
+from octavoice.evidence import samples
 from octavoice.model import HISTORY, Network, Tensors
+from octavoice.music import keys
 from octavoice.music.durations import clipped, remaining, until_next
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLOCK_BITS, KEYS, STEPS_PER_QUARTER, clock, compress, transpose
@@ -23,7 +24,7 @@ HOUR_FRAGMENTS, HOUR_PRIME, HOUR_NEW, HOUR_EMPTY, HOUR_STEPS = 120, 16, 240, 24,
 """The hour of music as the thesis's author submitted it [published program]; all but the first in steps."""
 LIMITS = {"steps": (int, 1, HOUR_STEPS), "bars": (int, 1, HOUR_STEPS), "variations": (int, 1, 1000),
           "temperature": (float, 0.01, 100), "decoder-temperature": (float, 0.01, 100), "gibbs-steps": (int, 1, 64),
-          "seed": (int, 0, MAX_SEED)}
+          "seed": (int, 0, MAX_SEED), "only": (int, 1, 1000)}
 """Kind of each number that a user gives, the smallest and the largest."""
 AT_ONCE = 30_000
 """New steps composed in one batch, over all its pieces; more would only take memory."""
@@ -39,8 +40,9 @@ EXCERPT = 4
 class Continuation:
     """A prime continued. ``roll`` ``(time, key)`` is what is written: rests up to the first onset, prime, new steps.
 
-    ``mark`` is the first new step in it; without the prime there is none. ``key`` is that of the new steps
-    (music21's analysis), None if they are silent. ``first_bar`` is the number of the bar with which ``roll`` begins.
+    ``mark`` is the first new step in it; without the prime there is none. ``key`` is that of the new steps, such as
+    ``F♯ minor`` (:func:`octavoice.music.keys.name_key`), None if they are silent. ``first_bar`` is the number of the
+    bar with which ``roll`` begins.
     ``durations`` ``(time, key)`` are the steps for which its notes are held, by the thesis's rule if None.
     """
 
@@ -48,7 +50,7 @@ class Continuation:
     roll: np.ndarray
     new: np.ndarray
     mark: int | None
-    key: harmony.Key | None
+    key: str | None
     first_bar: int = 1
     durations: np.ndarray | None = None
 
@@ -94,19 +96,20 @@ def heard(roll: np.ndarray) -> np.ndarray:
     return roll[max(0, len(roll) - CONTEXT - HISTORY) // period * period:]
 
 
-def continuations(composer: Composer, prime: Prime, steps: int, variations: int, seed: int, *, keep: bool = True,
-                  held: bool = True, shift: int = 0, progress=iter) -> list[Continuation]:
-    """Continue a prime by ``steps`` new steps, in ``variations`` ways; the i-th draws from stream (``seed``, i).
+def continuations(composer: Composer, prime: Prime, steps: int, variations: int, seed: int, *, first: int = 1,
+                  keep: bool = True, held: bool = True, shift: int = 0, progress=iter) -> list[Continuation]:
+    """Continue a prime by ``steps`` new steps, in ``variations`` ways; each draws from a random stream of its own.
 
+    They are numbered from ``first`` on, and number i of a ``seed`` is the same music however many are asked for.
     ``keep`` writes the prime too (silence never). ``held`` gives the prime's notes the durations of its file and the
     new ones those that the model decides, if it does; else all have the thesis's. ``shift`` semitones the prime is
     moved by while it is continued, see :func:`best_shift`. ``progress`` wraps the loop over steps (tqdm).
     """
     listened, lasts, pieces = transposed(heard(prime.roll), shift), transposed(heard(prime.held), shift), []
-    most = max(1, AT_ONCE // steps)
-    for first in range(0, variations, most):
-        batch, lasting = (np.repeat(x[:, None], min(most, variations - first), axis=1) for x in (listened, lasts))
-        composition = composer.compose(batch, steps, seed, first, progress, lasting)
+    most, end = max(1, AT_ONCE // steps), first + variations
+    for number in range(first, end, most):
+        batch, lasting = (np.repeat(x[:, None], min(most, end - number), axis=1) for x in (listened, lasts))
+        composition = composer.compose(batch, steps, seed, number - 1, progress, lasting)
         new, start = transposed(composition.roll[composition.start:], -shift), composition.start
         lasting = None if composition.durations is None else transposed(composition.durations[start:], -shift)
         for i in range(new.shape[1]):
@@ -128,7 +131,8 @@ def _continuation(prime: Prime, new: np.ndarray, lasting: np.ndarray | None, kee
     if lasting is not None:
         durations = clipped(np.concatenate([silence, prime.held, lasting] if keep else [silence, lasting]))
     mark = rests + len(prime.roll) if keep else None
-    return Continuation(prime, roll, new, mark, harmony.key_of(compress(new)), durations=durations)
+    key = keys.name_key(until_next(new) if lasting is None else lasting)
+    return Continuation(prime, roll, new, mark, key, durations=durations)
 
 
 def excerpt(piece: Continuation, bars: int = EXCERPT) -> Continuation:

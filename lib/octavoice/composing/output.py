@@ -12,10 +12,9 @@ from octavoice.composer import CONTEXT
 from octavoice.composing.continuation import EXCERPT, Continuation, excerpt
 from octavoice.composing.prime import Prime
 from octavoice.errors import UserError
-from octavoice.evidence.harmony import key_of
-from octavoice.music import score, sound
+from octavoice.music import keys, score, sound
 from octavoice.music.formats.midi import to_pretty_midi
-from octavoice.music.roll import CLOCK_BITS, compress
+from octavoice.music.roll import CLOCK_BITS
 from octavoice.paths import atomic, shown
 from octavoice.thesis.attention import HISTORY
 
@@ -114,9 +113,14 @@ def _rendered(piece: Continuation, kind: str, path: Path, soundfont: Path | None
 
 
 def engraving(piece: Continuation) -> dict:
-    """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempo, bars, durations."""
-    return {"title": f"{piece.prime.name}, continued", "mark": piece.mark, "metre": piece.prime.metre,
-            "tempo": piece.prime.tempo, "first_bar": piece.first_bar, "durations": piece.durations}
+    """A piece's options for :func:`octavoice.music.score.to_score`: title, key, mark, metre and the rest.
+
+    The key is the prime's, or of silence that of the new steps.
+    """
+    key = piece.prime.key or piece.key
+    return {"title": f"{piece.prime.name}, continued", "key": key and keys.plain(key), "mark": piece.mark,
+            "metre": piece.prime.metre, "tempo": piece.prime.tempo, "first_bar": piece.first_bar,
+            "durations": piece.durations}
 
 
 def sheet(pieces: list[Continuation], names: list[str], kind: str = "png") -> list[bytes]:
@@ -139,13 +143,15 @@ def sheet(pieces: list[Continuation], names: list[str], kind: str = "png") -> li
 
 def _notes(piece: Continuation) -> str:
     """Key and number of the notes composed."""
-    return f"{int(piece.new.sum())} new notes, in {piece.key.name}" if piece.key else "silent"
+    return f"{int(piece.new.sum())} new notes, in {piece.key}" if piece.key else "silent"
 
 
 def midi(piece: Continuation) -> bytes:
-    """A piece as MIDI, in the prime's time signature, tempo and loudness."""
+    """A piece as MIDI, in the prime's key, time signature, tempo and loudness."""
     song = to_pretty_midi(piece.roll, piece.prime.tempo, piece.prime.velocity, piece.durations)
     song.time_signature_changes = [pretty_midi.TimeSignature(*piece.prime.metre, 0)]
+    if key := piece.prime.key or piece.key:
+        song.key_signature_changes = [pretty_midi.KeySignature(keys.midi_number(key), 0)]
     handle = io.BytesIO()
     song.write(handle)
     return handle.getvalue()
@@ -153,9 +159,9 @@ def midi(piece: Continuation) -> bytes:
 
 def introduce(prime: Prime, shift: int = 0) -> str:
     """A prime in words, one line each: what it is and its key, what was done to it, what of it is heard."""
-    steps, key, (beats, unit) = len(prime.roll), key_of(compress(prime.roll)), prime.metre
+    steps, key, (beats, unit) = len(prime.roll), prime.key, prime.metre
     lines = [f"{prime.name}: {steps} steps in {beats}/{unit} at {prime.tempo:.4g} quarters a minute, "
-             f"{f'in {key.name}' if key else 'silent'}", prime.remark]
+             f"{f'in {key}' if key else 'silent'}", prime.remark]
     if steps > CONTEXT:
         past = min(HISTORY, steps - CONTEXT)
         lines.append(f"the last {CONTEXT} steps are read, with the {past} before them as history")
@@ -170,7 +176,7 @@ def describe(piece: Continuation) -> str:
     """What was composed, in one line: steps, where they begin, their key."""
     where = f" from bar {piece.mark // piece.prime.bar + piece.first_bar}" if piece.mark is not None else ""
     struck = int(np.any(piece.new, axis=-1).sum())
-    key = f"in {piece.key.name}" if piece.key else "silent"
+    key = f"in {piece.key}" if piece.key else "silent"
     return f"{len(piece.new)} new steps{where}, {struck} of them struck, {key}"
 
 

@@ -1,4 +1,4 @@
-"""What a continuation starts from: a music file, a named pitch class or chord, or silence.
+"""What a continuation starts from: a music file, a named key or chord, or silence.
 
 A file is read by the readers of a corpus, but none of the filters of §7.1 is applied: whatever it is,
 it is put on the grid and continued, and :attr:`Prime.remark` says what had to be done.
@@ -10,30 +10,28 @@ from pathlib import Path
 
 import numpy as np
 import symusic
-from music21 import harmony
 
+from octavoice.composing import openings
 from octavoice.corpus.filters import MAX_TRACKS, STRICT_OFF_GRID, foreign_times
 from octavoice.corpus.sources import READERS, read_score
 from octavoice.errors import UserError
+from octavoice.music import keys
 from octavoice.music.durations import until_next
 from octavoice.music.formats import musicxml
 from octavoice.music.formats.midi_events import unwrapped
 from octavoice.music.piece import Piece, bar_steps
-from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
+from octavoice.music.roll import KEYS, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
 from octavoice.paths import shown
 
 TEMPO, VELOCITY = 120.0, 80
 """Quarters per minute and MIDI loudness where the prime tells none (scores tell no loudness here)."""
 SLOWEST, FASTEST = 10.0, 1000.0
 """Tempi beyond these are taken for slips, and ``TEMPO`` for them."""
-LOWEST_ROOT = 55
-"""Named notes begin at or above this MIDI number, the G below middle C."""
 BUILT_IN = "bwv66.6"
 """A chorale that comes with music21; its upbeat and first two bars are the notebook's prime."""
 TEMPI = {".krn": rb"^\*MM()()(\d+(?:\.\d+)?)", ".abc": rb"^Q:\s*(?:\"[^\"\n]*\"\s*)?(?:(\d+)/(\d+)\s*=\s*)?(\d+)",
          ".xml": rb"<sound\b[^>]*\btempo=\"()()(\d+(?:\.\d+)?)\""}
 """Where scores tell the tempo: a beat as a fraction of a whole note, if it is not a quarter, and beats per minute."""
-NAMED = re.compile(r"([A-Ga-g])(#|b|-|♯|♭)?\s*(.*)")
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class Prime:
     ``remark``    what had to be done to it, one sentence, or nothing
     ``durations`` the steps for which its notes are held, a grid ``(time, key)``, beyond its end too; by the thesis's
                   rule if None
+    ``declared``  its key, ``F♯ minor``, or signature, ``3 sharps``, if it has one
     """
 
     name: str
@@ -57,6 +56,12 @@ class Prime:
     velocity: int = VELOCITY
     remark: str = ""
     durations: np.ndarray | None = None
+    declared: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """Its key, ``F♯ minor``: the declared one, else see :func:`octavoice.music.keys.name_key`; None of silence."""
+        return keys.name_key(self.held, self.declared)
 
     @property
     def held(self) -> np.ndarray:
@@ -70,7 +75,7 @@ class Prime:
 
 
 def resolve(text: str) -> Prime:
-    """A prime from what a user gives: a music file's path, the name of a pitch class or chord, or "" for silence."""
+    """A prime from what a user gives: a music file's path, the name of a key or chord, or "" for silence."""
     if Path(text).suffix.lower() in READERS or Path(text).is_file():
         return read(Path(text))
     return named(text) if text else silence()
@@ -82,22 +87,18 @@ def silence() -> Prime:
 
 
 def named(text: str) -> Prime:
-    """A pitch class (``C``, ``F#``, ``Bb``) or chord (``A minor``, ``G7``, ``Bbmaj7``), held for one bar.
+    """The written-out opening of a key (``A minor``, ``F#``) or chord (``G7``), two bars of 4/4.
 
-    Raises :class:`UserError` for a text that is neither, nor a music file that exists.
+    After a comma may stand which, ``A minor, alberti``: see :mod:`octavoice.composing.openings`. Raises
+    :class:`UserError` for a text that is neither key nor chord, nor a music file that exists, or another opening.
     """
     try:
-        letter, accidental, kind = NAMED.fullmatch(text.strip()).groups()
-        root = letter.upper() + (accidental or "").translate({ord("b"): "-", ord("♭"): "-", ord("♯"): "#"})
-        quality = {"major": "", "minor": "m"}.get(kind.lower(), kind)
-        pitches = [pitch.midi for pitch in harmony.ChordSymbol(root + quality).pitches]
-    except Exception as error:  # music21 raises many kinds for what is no chord
-        raise UserError(f"{text!r} is neither a music file nor a pitch class or chord; give a file that exists "
-                        f"({', '.join(READERS)}), or a name such as C, F#, \"A minor\" or G7.") from error
-    pitches = pitches if kind else pitches[:1]
-    roll = np.zeros((STEPS_PER_BAR, KEYS), np.uint8)
-    roll[0, np.array(pitches) + -(-(LOWEST_ROOT - min(pitches)) // 12) * 12 - LOWEST_MIDI] = 1
-    return Prime(text.strip(), roll, durations=until_next(roll))
+        durations, key = openings.written(text)
+    except ValueError as error:
+        raise UserError(f"{text!r} is neither a music file nor a key or chord; give a file that exists "
+                        f"({', '.join(READERS)}), or a name such as C, F#, \"A minor\" or G7, and after a comma, if "
+                        f"you like, an opening: {', '.join(openings.NAMES)}.") from error
+    return Prime(text.strip(), (durations > 0).astype(np.uint8), durations=durations, declared=key)
 
 
 def built_in() -> Prime:
@@ -106,7 +107,8 @@ def built_in() -> Prime:
 
     piece = read_score(Path(corpus.getWork(BUILT_IN)))
     end = piece.pickup + 2 * STEPS_PER_BAR
-    return Prime(f"BWV {BUILT_IN[3:]}", piece.roll[:end], -piece.pickup % STEPS_PER_BAR, durations=piece.held[:end])
+    return Prime(f"BWV {BUILT_IN[3:]}", piece.roll[:end], -piece.pickup % STEPS_PER_BAR, durations=piece.held[:end],
+                 declared=keys.name_key(piece.held, piece.key))
 
 
 def read(path: Path) -> Prime:
@@ -125,7 +127,7 @@ def read(path: Path) -> Prime:
     roll = trim(piece.roll)
     lead = (piece.steps - len(roll) - line) % bar_steps(metre)
     return Prime(shown(path.name), roll, lead, metre, tempo, velocity, _remark(shown(path.name), piece, metre, midi),
-                 piece.held[-len(roll):])
+                 piece.held[-len(roll):], keys.name_key(piece.held, piece.key, unasked=midi))
 
 
 def _from_midi(path: Path, piece: Piece) -> tuple[tuple[int, int], int, float, int]:

@@ -1,12 +1,11 @@
 """Continuations as files: MIDI, MusicXML, engraved pages, sound, a sheet. All are made first, then written."""
 
-import io
 import os
 import re
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
+from music21.key import Key
 
 from octavoice.composer import CONTEXT
 from octavoice.composing.continuation import EXCERPT, Continuation, excerpt
@@ -14,7 +13,7 @@ from octavoice.composing.prime import Prime
 from octavoice.errors import UserError
 from octavoice.evidence.harmony import key_of
 from octavoice.music import score, sound
-from octavoice.music.formats.midi import to_pretty_midi
+from octavoice.music.formats.midi import to_midi
 from octavoice.music.roll import CLOCK_BITS, compress
 from octavoice.paths import atomic
 from octavoice.thesis.attention import HISTORY
@@ -107,16 +106,16 @@ def _rendered(piece: Continuation, kind: str, path: Path, soundfont: Path | None
     if kind == "musicxml":
         return [score.musicxml(score.to_score(piece.roll, **engraving(piece)))]
     if kind == "audio":
-        return [sound.encode(*sound.synthesize(piece.roll, piece.prime.tempo, soundfont, piece.durations),
+        return [sound.encode(*sound.synthesize(piece.roll, piece.tempos, soundfont, piece.durations),
                              sound.format_of(path))]
     pages = score.engrave(piece.roll, **engraving(piece))
     return [score.to_png(page) if kind == "png" else page.encode() for page in pages]
 
 
 def engraving(piece: Continuation) -> dict:
-    """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempo, bars, durations."""
+    """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempi, key, bars."""
     return {"title": f"{piece.prime.name}, continued", "mark": piece.mark, "metre": piece.prime.metre,
-            "tempo": piece.prime.tempo, "first_bar": piece.first_bar, "durations": piece.durations}
+            "tempo": piece.tempos, "key": written_in(piece), "first_bar": piece.first_bar, "durations": piece.durations}
 
 
 def sheet(pieces: list[Continuation], names: list[str], kind: str = "png") -> list[bytes]:
@@ -143,18 +142,24 @@ def _notes(piece: Continuation) -> str:
 
 
 def midi(piece: Continuation) -> bytes:
-    """A piece as MIDI, in the prime's time signature, tempo and loudness."""
-    song = to_pretty_midi(piece.roll, piece.prime.tempo, piece.prime.velocity, piece.durations)
-    song.time_signature_changes = [pretty_midi.TimeSignature(*piece.prime.metre, 0)]
-    handle = io.BytesIO()
-    song.write(handle)
-    return handle.getvalue()
+    """A piece as MIDI, in its key, with the prime's time signature, tempi and loudness."""
+    return to_midi(piece.roll, piece.tempos, piece.prime.velocity, piece.durations, metre=piece.prime.metre,
+                   key=score.midi_key(written_in(piece)), title=f"{piece.prime.name}, continued")
+
+
+def written_in(piece: Continuation) -> Key | None:
+    """The key in whose signature a piece is written in every kind of file: that of all of it, its prime included.
+
+    An excerpt has that of the whole. None if it is silent.
+    """
+    heard = [piece.new] if piece.mark is None else [piece.prime.roll, piece.new]
+    return score.find_key(compress(np.concatenate(heard)))
 
 
 def introduce(prime: Prime, shift: int = 0) -> str:
     """A prime in words, one line each: what it is and its key, what was done to it, what of it is heard."""
     steps, key, (beats, unit) = len(prime.roll), key_of(compress(prime.roll)), prime.metre
-    lines = [f"{prime.name}: {steps} steps in {beats}/{unit} at {prime.tempo:.4g} quarters a minute, "
+    lines = [f"{prime.name}: {steps} steps in {beats}/{unit} at {prime.tempo:.4g} quarters a minute{_swing(prime)}, "
              f"{f'in {key.name}' if key else 'silent'}", prime.remark]
     if steps > CONTEXT:
         past = min(HISTORY, steps - CONTEXT)
@@ -164,6 +169,12 @@ def introduce(prime: Prime, shift: int = 0) -> str:
     if shift:
         lines.append(f"composed {abs(shift)} semitones {'higher' if shift > 0 else 'lower'} and moved back")
     return "\n".join(filter(None, lines))
+
+
+def _swing(prime: Prime) -> str:
+    """What a prime's tempo ranges over, if it changes."""
+    tempi = [qpm for _, qpm in prime.tempos]
+    return f" for the most part ({min(tempi):.4g} to {max(tempi):.4g})" if tempi[1:] else ""
 
 
 def describe(piece: Continuation) -> str:

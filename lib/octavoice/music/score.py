@@ -8,6 +8,7 @@ needs a screen, and the same roll gives the same bytes.
 """
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from octavoice.errors import UserError
 from octavoice.music.hands import hands
 from octavoice.music.piece import bar_steps
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_QUARTER, compress
+from octavoice.music.tempo import Tempos, constant
 from octavoice.music.voices import Written, in_bars, shared, shortened
 from octavoice.paths import atomic
 
@@ -64,6 +66,11 @@ def as_key(name: str | keys.Key) -> keys.Key:
     if tonic[:1] not in tuple("ABCDEFG") or tonic[1:] not in ("", "#", "-") or mode not in ("major", "minor"):
         raise UserError(f"{name!r} is not a key; write it as in \"F# minor\" or \"B- major\".")
     return keys.Key(tonic, mode)
+
+
+def midi_key(key: keys.Key | None) -> str | None:
+    """MIDI's name of a key, ``F#m``, ``Bb``; None for none."""
+    return None if key is None else key.tonic.name.upper().replace("-", "b") + "m" * (key.mode == "minor")
 
 
 def spell(midi: int, signature: keys.Key) -> pitch.Pitch:
@@ -138,7 +145,7 @@ def _piano() -> instrument.Instrument:
 
 
 def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = None, split: int = 60,
-             mark: int | None = None, metre: tuple[int, int] = (4, 4), tempo: float | None = None,
+             mark: int | None = None, metre: tuple[int, int] = (4, 4), tempo: float | Tempos | None = None,
              first_bar: int = 1, durations: np.ndarray | None = None) -> stream.Score:
     """A roll ``(time, key)`` as a piano score, its notes held as the grid ``durations`` ``(time, key)`` says.
 
@@ -157,8 +164,8 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
     if mark is not None and not 0 <= mark < steps:
         raise ValueError(f"mark {mark} lies outside the {steps} steps of the score")
     staves, cut = _staves(roll, split, durations, steps, signature, metre, first_bar)
-    if tempo is not None:
-        staves[0].measure(first_bar).insert(0, tempos.MetronomeMark(number=round(tempo), referent="quarter"))
+    for step, mark_of in _metronome_marks(constant(tempo), steps, size) if tempo is not None else ():
+        staves[0].measure(first_bar + int(step) // size).insert(step % size / STEPS_PER_QUARTER, mark_of)
     if mark is not None:
         text = expressions.TextExpression("continuation")
         text.placement = "above"
@@ -168,6 +175,16 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
     score.metadata = metadata.Metadata(title=title or None)
     score.editorial.shortened = cut
     return score
+
+
+def _metronome_marks(told: Tempos, steps: int, size: int) -> list[tuple[float, tempos.MetronomeMark]]:
+    """``(step, mark)`` of each tempo of a map; one that holds for less than a bar of ``size`` is only played."""
+    made = []
+    for (step, qpm), (end, _) in pairwise([*told, (max(steps, told[-1][0]), 0.0)]):
+        shown = end - step >= size or not made
+        mark = tempos.MetronomeMark(number=round(qpm) if shown else None, numberSounding=qpm, referent="quarter")
+        made += [(step, mark)] if step < steps else []
+    return made
 
 
 def _staves(roll: np.ndarray, split: int, durations: np.ndarray | None, steps: int, signature: keys.Key,

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from octavoice.errors import UserError
+from octavoice.music.formats.abc_tempo import tempos_of
 from octavoice.music.formats.musicxml import MAX_TICKS
 from octavoice.music.notes import MAX_STEPS, MODES, bounded_bytes, from_notes, title_of, to_step, tonic_name
 from octavoice.music.piece import Piece
@@ -65,7 +66,7 @@ def read_abc(path: Path) -> Piece:
     signatures = tuple(dict.fromkeys(pair for _, pairs, _ in voices for pair in pairs)) or ((4, 4),)
     first, (beats, unit) = min((voice[2] for voice in voices), default=0), signatures[0]
     return from_notes(path, rows, ticks, tracks=len(voices), time_signatures=signatures, key=_key(text),
-                      title=title_of(*re.findall(r"^T:(.*)$", text, re.M)[:1]),
+                      title=title_of(*re.findall(r"^T:(.*)$", text, re.M)[:1]), tempos=tempos_of(text, first, (beats, unit)),
                       pickup=int(to_step(int(first * ticks), ticks)) if first * unit < 4 * beats else 0)
 
 

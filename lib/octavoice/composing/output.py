@@ -23,6 +23,8 @@ SUFFIXES = {"midi": (".mid", ".midi"), "musicxml": (".musicxml", ".xml"), "svg":
 """Kinds of file, and what their names end in."""
 CUT = {"musicxml": "score", "svg": "pages", "png": "pictures", "audio": "sound"}
 """Kinds that show the end of a long prime only, and what they are called."""
+DYNAMICS = {"pp": 33, "p": 49, "mp": 64, "mf": 80, "f": 96, "ff": 112}
+"""MIDI velocities that programs of notation play these marks with."""
 ROWS = 12
 """Pieces on one page of a sheet."""
 
@@ -115,7 +117,8 @@ def _rendered(piece: Continuation, kind: str, path: Path, soundfont: Path | None
 def engraving(piece: Continuation) -> dict:
     """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempi, key, bars."""
     return {"title": f"{piece.prime.name}, continued", "mark": piece.mark, "metre": piece.prime.metre,
-            "tempo": piece.tempos, "key": written_in(piece), "first_bar": piece.first_bar, "durations": piece.durations}
+            "tempo": piece.tempos, "key": written_in(piece), "dynamic": loudness(piece.prime.velocity),
+            "first_bar": piece.first_bar, "durations": piece.durations}
 
 
 def sheet(pieces: list[Continuation], names: list[str], kind: str = "png") -> list[bytes]:
@@ -145,6 +148,11 @@ def midi(piece: Continuation) -> bytes:
     """A piece as MIDI, in its key, with the prime's time signature, tempi and loudness."""
     return to_midi(piece.roll, piece.tempos, piece.prime.velocity, piece.durations, metre=piece.prime.metre,
                    key=score.midi_key(written_in(piece)), title=f"{piece.prime.name}, continued")
+
+
+def loudness(velocity: int) -> str:
+    """The dynamic mark nearest to a MIDI velocity, ``mf`` for 80: models know no loudness, so it holds throughout."""
+    return min(DYNAMICS, key=lambda mark: abs(DYNAMICS[mark] - velocity))
 
 
 def written_in(piece: Continuation) -> Key | None:

@@ -8,13 +8,12 @@ needs a screen, and the same roll gives the same bytes.
 """
 
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import resvg_py
 import verovio
-from music21 import bar, chord, clef, expressions, instrument, layout, metadata, meter, note, pitch, stream, tie
+from music21 import bar, chord, clef, dynamics, expressions, instrument, layout, metadata, meter, note, pitch, stream, tie
 from music21 import key as keys
 from music21 import tempo as tempos
 from music21.analysis.discrete import KrumhanslSchmuckler
@@ -22,9 +21,10 @@ from music21.musicxml.m21ToXml import GeneralObjectExporter
 
 from octavoice.errors import UserError
 from octavoice.music.hands import hands
+from octavoice.music.notation import finished, tidied
 from octavoice.music.piece import bar_steps
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_QUARTER, compress
-from octavoice.music.tempo import Tempos, constant
+from octavoice.music.tempo import Tempos, constant, cut, prevailing
 from octavoice.music.voices import Written, in_bars, shared, shortened
 from octavoice.paths import atomic
 
@@ -132,7 +132,7 @@ def _staff(bars: list[list[list[Written]]], signature: keys.Key, metre: tuple[in
             measure.insert(0, inner)
     measures[-1].rightBarline = bar.Barline("final")
     staff = stream.PartStaff(measures, id=name)
-    staff.partName = staff.partAbbreviation = ""
+    staff.partName, staff.partAbbreviation = "Piano", ""
     staff.makeNotation(inPlace=True)
     return staff
 
@@ -146,10 +146,10 @@ def _piano() -> instrument.Instrument:
 
 def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = None, split: int = 60,
              mark: int | None = None, metre: tuple[int, int] = (4, 4), tempo: float | Tempos | None = None,
-             first_bar: int = 1, durations: np.ndarray | None = None) -> stream.Score:
+             first_bar: int = 1, durations: np.ndarray | None = None, dynamic: str = "") -> stream.Score:
     """A roll ``(time, key)`` as a piano score, its notes held as the grid ``durations`` ``(time, key)`` says.
 
-    Without a grid every chord is held until the next onset (§2.2). ``key`` (a name such as ``"F♯ minor"`` or
+    Without a grid every chord is held until the next onset (§2.2); ends are written as :func:`tidied`. ``key`` (a name such as ``"F♯ minor"`` or
     music21's key) spells the notes; without it the roll's own key is found. ``split`` is the MIDI number near which
     the staves part. ``mark`` is the step over which "continuation" is written. ``metre`` is (beats, unit), its first
     bar begins at step 0, and the last bar is filled with rests. ``tempo`` in quarters per minute stands over the
@@ -166,6 +166,8 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
     staves, cut = _staves(roll, split, durations, steps, signature, metre, first_bar)
     for step, mark_of in _metronome_marks(constant(tempo), steps, size) if tempo is not None else ():
         staves[0].measure(first_bar + int(step) // size).insert(step % size / STEPS_PER_QUARTER, mark_of)
+    if dynamic:
+        staves[0].measure(first_bar).insert(0, dynamics.Dynamic(dynamic))
     if mark is not None:
         text = expressions.TextExpression("continuation")
         text.placement = "above"
@@ -178,19 +180,26 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
 
 
 def _metronome_marks(told: Tempos, steps: int, size: int) -> list[tuple[float, tempos.MetronomeMark]]:
-    """``(step, mark)`` of each tempo of a map; one that holds for less than a bar of ``size`` is only played."""
+    """``(step, mark)`` of each tempo of a map; one that holds for less than a bar of ``size`` is only played.
+
+    If the first is such a one, what is written there is what prevails until one that holds.
+    """
+    told = cut(told, 0, steps)
+    ends = [*(step for step, _ in told[1:]), steps]
+    kept = [end - step >= size for (step, _), end in zip(told, ends, strict=True)]
+    first = next((step for (step, _), keeps in zip(told, kept, strict=True) if keeps), steps)
     made = []
-    for (step, qpm), (end, _) in pairwise([*told, (max(steps, told[-1][0]), 0.0)]):
-        shown = end - step >= size or not made
-        mark = tempos.MetronomeMark(number=round(qpm) if shown else None, numberSounding=qpm, referent="quarter")
-        made += [(step, mark)] if step < steps else []
+    for (step, qpm), keeps in zip(told, kept, strict=True):
+        shown = qpm if keeps else prevailing(cut(told, 0, first), first) if not made else None
+        number = None if shown is None else round(shown)
+        made.append((step, tempos.MetronomeMark(number=number, numberSounding=round(qpm, 3), referent="quarter")))
     return made
 
 
 def _staves(roll: np.ndarray, split: int, durations: np.ndarray | None, steps: int, signature: keys.Key,
             metre: tuple[int, int], first_bar: int) -> tuple[list[stream.PartStaff], int]:
     """Right and left hand as staves, and how many notes were shortened. Voices are told apart if a bar needs two."""
-    chords = hands(roll, split, durations)
+    chords = [tidied(hand, bar_steps(metre)) for hand in hands(roll, split, durations)]
     voices = [shared(hand, upper_first=hand is chords[0]) for hand in chords]
     bars = [in_bars(*pair, steps, metre) for pair in voices]
     numbers = (1, 3) if any(len(bar) > 1 for staff in bars for bar in staff) else (None, None)
@@ -204,7 +213,7 @@ def musicxml(score: stream.Score) -> bytes:
     data = GeneralObjectExporter(score).parse()
     for element in (rb"encoding-date>.*?", rb"movement-title>Music21 Fragment", rb'creator type="composer">Music21'):
         data = re.sub(rb"\s*<" + element + rb"</[a-z-]+>", b"", data)
-    return data
+    return finished(data)
 
 
 def to_musicxml(roll: np.ndarray, path: Path, **options) -> Path:

@@ -1,7 +1,8 @@
 """Sound without a screen, a sound card or a sound font (thesis §2.2, §7.4).
 
 Every tone is a sum of harmonics that die away, the higher the faster, as on a piano; a roll sounds as
-its MIDI reads, at constant loudness: by its tempo map and its durations, or each chord until the next step that has an onset.
+its MIDI reads, at constant loudness: by its tempo map and its durations, or each chord until
+the next step that has an onset.
 MP3 is what is embedded: every browser plays it, and the encoder gives the same bytes each time. Where the
 program ``fluidsynth`` and a SoundFont are found (:func:`find_soundfont`), a sampled piano can play instead.
 """
@@ -81,7 +82,7 @@ def synthesize(roll: np.ndarray, tempo: float | Tempos = 120.0, soundfont: Path 
                durations: np.ndarray | None = None) -> tuple[np.ndarray, int]:
     """A roll ``(time, key)`` as mono sound: samples ``(time,)`` float32 in −0.8..0.8, and their rate in Hz.
 
-    ``tempo`` is in quarters per minute, or a map of them (:mod:`octavoice.music.tempo`); the sound lasts exactly as long as the roll's steps, so what
+    ``tempo`` is in quarters per minute, or a map (:mod:`octavoice.music.tempo`); the sound lasts exactly as long as the roll's steps, so what
     is held to its end is let go of a little early. ``durations`` ``(time, key)`` are those of
     :func:`octavoice.music.formats.midi.chord_notes`. Silence stays silence. ``soundfont`` is played by fluidsynth;
     without one the tones are ours. Raises :class:`UserError` for a tempo that is not above 0, or if

@@ -11,10 +11,10 @@ from octavoice.music.roll import LOWEST_MIDI
 REACH = 9
 """The split may wander this many semitones from where it was asked for."""
 HOPPING, RESTING = 8, 1
-"""Price of a line that leaves one staff for the other, and of a staff falling silent or waking up by itself."""
+"""Price of a line that leaves one staff for the other, less a semitone for each that it leaps, and of a staff falling
+silent or waking up."""
 CROSSING = 4
 """Price of a note that is held by one hand while the split moves across it: the hands would cross."""
-CHANGES = np.array([0, RESTING, HOPPING])
 STRETCH = 16
 """Widest chord that one hand takes without extra cost, in semitones."""
 FINGERS = 3
@@ -60,15 +60,18 @@ def split_points(roll: np.ndarray, split: int = 60, durations: np.ndarray | None
     """
     points = np.arange(split - REACH, split + REACH + 1)
     moving = np.abs(points[:, None] - points)
-    total, came_from, before = np.zeros(len(points)), [], None
+    total, came_from, before, sounded = np.zeros(len(points)), [], None, np.zeros(0)
     struck = roll.any(axis=-1)
     for step, new in zip(remaining(sounding(roll, durations))[struck], roll[struck], strict=True):
         below = np.cumsum((step > 0) & (new == 0))[points - LOWEST_MIDI - 1]
-        cost, playing = _hands(np.flatnonzero(step) + LOWEST_MIDI, points, split)
-        change = 0 if before is None else CHANGES[(before[:, None] != playing[None]).sum(axis=-1)]
+        notes = np.flatnonzero(step) + LOWEST_MIDI
+        cost, playing = _hands(notes, points, split)
+        leap = np.abs(notes[:, None] - sounded).min(initial=HOPPING)
+        prices = np.array([0, RESTING, max(2 * RESTING, HOPPING - leap)])
+        change = 0 if before is None else prices[(before[:, None] != playing[None]).sum(axis=-1)]
         reached = total[:, None] + moving + CROSSING * np.abs(below[:, None] - below) + change
         came_from.append(reached.argmin(axis=0))
-        total, before = reached.min(axis=0) + cost, playing
+        total, before, sounded = reached.min(axis=0) + cost, playing, notes
     path = [int(total.argmin())]
     for back in reversed(came_from):
         path.append(int(back[path[-1]]))

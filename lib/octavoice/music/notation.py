@@ -16,6 +16,9 @@ from octavoice.music.notes import SEMITONES
 LEDGER = {"1": (72, 88), "2": (29, 48)}
 """By staff, MIDI numbers: the treble's note that an octave line may still bring down (C5, drawn as C4) and the last
 above it that is read without (E6, on three ledger lines); of the bass the last below it (F1, on the fourth) and C3."""
+VOICES = {"1": {}, "2": {"1": "3", "2": "3"}}
+"""What a staff's voices are called instead, so that none is on both: where a bar has one,
+music21 goes on counting."""
 MIDDLE = {"1": ("B", "4"), "2": ("D", "3")}
 """Step and octave of a staff's middle line, treble and bass."""
 
@@ -54,20 +57,54 @@ class _Event(NamedTuple):
 
 
 def finished(data: bytes) -> bytes:
-    """MusicXML of a piano's part with octave lines where many ledger lines would be, and rests that do not float."""
+    """A piano's part in MusicXML with octave lines where many ledger lines would be, rests that do not float, voices that
+    stay on their staff, and tempi that are only played without a sign."""
     begin = data.index(b"<score-partwise")
     root = ElementTree.fromstring(data[begin:])
     for part in root.iterfind("part"):
+        for measure in part.iterfind("measure"):
+            _hide_tempi(measure)
         for staff in MIDDLE:
             bars = [[note for note in measure.iterfind("note") if note.findtext("staff") == staff]
                     for measure in part.iterfind("measure")]
             for notes in bars:
+                _rename(notes, VOICES[staff])
                 _place_rests(notes, MIDDLE[staff])
             places = {note: measure for measure in part.iterfind("measure") for note in measure}
             for first, last in _far(_events(bars), staff):
                 _octave_line(places[first], first, staff, "down" if staff == "1" else "up")
                 _octave_line(places[last], last, staff, "stop")
     return data[:begin] + ElementTree.tostring(root, encoding="unicode").encode() + b"\n"
+
+
+def _hide_tempi(measure: Element) -> None:
+    """Turn directions that only say how fast to play into sounds between the notes, where no program draws them."""
+    for direction in measure.findall("direction"):
+        words = direction.find("direction-type/words")
+        if words is not None and not words.text and (sound := direction.find("sound")) is not None:
+            place, rest = list(measure).index(direction), 0
+            measure.remove(direction)
+            if (offset := direction.findtext("offset")) is not None:
+                place, rest = _place_of(measure, int(offset))
+            if rest:
+                ElementTree.SubElement(sound, "offset").text = str(rest)
+            measure.insert(place, sound)
+
+
+def _place_of(measure: Element, time: int) -> tuple[int, int]:
+    """Before which element of a bar its first voice is at ``time`` or last before it, and what is left, in divisions."""
+    found, now = (0, time), 0
+    for i, element in enumerate(measure):
+        if element.tag == "backup" or now > time:
+            break
+        if element.tag == "note" and element.find("chord") is None:
+            found, now = (i, time - now), now + int(element.findtext("duration"))
+    return found
+
+
+def _rename(notes: list[Element], names: dict[str, str]) -> None:
+    for voice in (voice for note in notes for voice in note.iterfind("voice")):
+        voice.text = names.get(voice.text, voice.text)
 
 
 def _place_rests(notes: list[Element], middle: tuple[str, str]) -> None:

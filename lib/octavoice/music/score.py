@@ -24,7 +24,7 @@ from octavoice.music.hands import hands
 from octavoice.music.notation import finished, tidied
 from octavoice.music.piece import bar_steps
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_QUARTER, compress
-from octavoice.music.tempo import Tempos, constant, cut, prevailing
+from octavoice.music.tempo import Tempos, by_bars, constant, cut, prevailing
 from octavoice.music.voices import Written, in_bars, shared, shortened
 from octavoice.paths import atomic
 
@@ -167,7 +167,9 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
     for step, mark_of in _metronome_marks(constant(tempo), steps, size) if tempo is not None else ():
         staves[0].measure(first_bar + int(step) // size).insert(step % size / STEPS_PER_QUARTER, mark_of)
     if dynamic:
-        staves[0].measure(first_bar).insert(0, dynamics.Dynamic(dynamic))
+        loudness = dynamics.Dynamic(dynamic)
+        loudness.placement = "below"
+        staves[0].measure(first_bar).insert(0, loudness)
     if mark is not None:
         text = expressions.TextExpression("continuation")
         text.placement = "above"
@@ -180,19 +182,15 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
 
 
 def _metronome_marks(told: Tempos, steps: int, size: int) -> list[tuple[float, tempos.MetronomeMark]]:
-    """``(step, mark)`` of each tempo of a map; one that holds for less than a bar of ``size`` is only played.
-
-    If the first is such a one, what is written there is what prevails until one that holds.
-    """
-    told = cut(told, 0, steps)
-    ends = [*(step for step, _ in told[1:]), steps]
-    kept = [end - step >= size for (step, _), end in zip(told, ends, strict=True)]
-    first = next((step for (step, _), keeps in zip(told, kept, strict=True) if keeps), steps)
-    made = []
-    for (step, qpm), keeps in zip(told, kept, strict=True):
-        shown = qpm if keeps else prevailing(cut(told, 0, first), first) if not made else None
-        number = None if shown is None else round(shown)
-        made.append((step, tempos.MetronomeMark(number=number, numberSounding=round(qpm, 3), referent="quarter")))
+    """``(step, mark)`` of each tempo :func:`by_bars`; drawn are the steady ones, and at the beginning what prevails."""
+    found, made = by_bars(told, steps, size), []
+    first = next((step for step, _, steady in found if steady), steps)
+    for step, qpm, steady in found:
+        drawn = qpm if steady else None if made else prevailing(cut(told, 0, first), first)
+        mark = tempos.MetronomeMark(number=None if drawn is None else round(drawn), numberSounding=round(qpm, 3),
+                                    referent="quarter")
+        mark.placement = "above"
+        made.append((step, mark))
     return made
 
 

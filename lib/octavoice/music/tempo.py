@@ -59,3 +59,20 @@ def seconds_at(tempos: Tempos, steps: np.ndarray) -> np.ndarray:
     began = np.concatenate([[0.0], np.cumsum(np.diff(places) * lasting[:-1])])
     at = np.searchsorted(places, steps, side="right") - 1
     return began[at] + (np.asarray(steps) - places[at]) * lasting[at]
+
+
+def by_bars(tempos: Tempos, steps: int, size: int) -> list[tuple[float, float, bool]]:
+    """``(step, quarters per minute, steady)``: what holds for a bar of ``size`` steps or more, and means of bars.
+
+    Where no tempo holds so long, as in a performance, every bar of the ``steps`` has one, a whole number, that takes as
+    long.
+    """
+    tempos = cut(tempos, 0, steps)
+    ends = [*(step for step, _ in tempos[1:]), float(steps)]
+    steady = {start: (qpm, end) for (start, qpm), end in zip(tempos, ends, strict=True) if end - start >= size}
+    lines = {line for line in range(0, steps, size) if not any(at <= line < end for at, (_, end) in steady.items())}
+    places = sorted({*lines, *steady, *(end for _, end in steady.values()), steps})
+    times = seconds_at(tempos, np.array(places))
+    means = np.diff(places) * 60.0 / STEPS_PER_QUARTER / np.diff(times)
+    return [(at, steady[at][0] if at in steady else round(float(mean)), at in steady)
+            for at, mean in zip(places, means, strict=False)]

@@ -57,8 +57,11 @@ class _Event(NamedTuple):
 
 
 def finished(data: bytes) -> bytes:
-    """A piano's part in MusicXML with octave lines where many ledger lines would be, rests that do not float, voices that
-    stay on their staff, and tempi that are only played without a sign."""
+    """A piano's part in MusicXML, told what music21 does not say.
+
+    Octave lines where many ledger lines would be, rests that do not float, voices that stay on their staff, and tempi
+    that are only played as such.
+    """
     begin = data.index(b"<score-partwise")
     root = ElementTree.fromstring(data[begin:])
     for part in root.iterfind("part"):
@@ -92,7 +95,7 @@ def _hide_tempi(measure: Element) -> None:
 
 
 def _place_of(measure: Element, time: int) -> tuple[int, int]:
-    """Before which element of a bar its first voice is at ``time`` or last before it, and what is left, in divisions."""
+    """Before which element of a bar its first voice has come to ``time``, and what is left until it, in divisions."""
     found, now = (0, time), 0
     for i, element in enumerate(measure):
         if element.tag == "backup" or now > time:

@@ -13,7 +13,21 @@ from pathlib import Path
 import numpy as np
 import resvg_py
 import verovio
-from music21 import bar, chord, clef, dynamics, expressions, instrument, layout, metadata, meter, note, pitch, stream, tie
+from music21 import (
+    bar,
+    chord,
+    clef,
+    dynamics,
+    expressions,
+    instrument,
+    layout,
+    metadata,
+    meter,
+    note,
+    pitch,
+    stream,
+    tie,
+)
 from music21 import key as keys
 from music21 import tempo as tempos
 from music21.analysis.discrete import KrumhanslSchmuckler
@@ -24,7 +38,7 @@ from octavoice.music.hands import hands
 from octavoice.music.notation import finished, tidied
 from octavoice.music.piece import bar_steps
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_QUARTER, compress
-from octavoice.music.tempo import Tempos, by_bars, constant, cut, prevailing
+from octavoice.music.tempo import Tempos, by_bars, constant
 from octavoice.music.voices import Written, in_bars, shared, shortened
 from octavoice.paths import atomic
 
@@ -149,13 +163,14 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
              first_bar: int = 1, durations: np.ndarray | None = None, dynamic: str = "") -> stream.Score:
     """A roll ``(time, key)`` as a piano score, its notes held as the grid ``durations`` ``(time, key)`` says.
 
-    Without a grid every chord is held until the next onset (§2.2); ends are written as :func:`tidied`. ``key`` (a name such as ``"F♯ minor"`` or
-    music21's key) spells the notes; without it the roll's own key is found. ``split`` is the MIDI number near which
-    the staves part. ``mark`` is the step over which "continuation" is written. ``metre`` is (beats, unit), its first
-    bar begins at step 0, and the last bar is filled with rests. ``tempo`` in quarters per minute stands over the
-    first bar if given, which is numbered ``first_bar``. ``editorial.shortened`` of the result counts the notes that
-    do not fit into two voices a staff whole. Raises ValueError for another shape, a mark outside the bars, or a
-    metre that is not of whole sixteenths.
+    Without a grid every chord is held until the next onset (§2.2); ends are written as :func:`tidied`. ``key`` (a name
+    such as ``"F♯ minor"`` or music21's key) spells the notes; without it the roll's own key is found. ``split`` is the
+    MIDI number near which the staves part. ``mark`` is the step over which "continuation" is written. ``metre`` is
+    (beats, unit), its first bar begins at step 0, and the last bar is filled with rests. ``tempo`` in quarters per
+    minute, or a map, stands over the bars if given, the first of which is numbered ``first_bar``; ``dynamic``, such as
+    ``mf``, under the first. ``editorial.shortened`` of the result counts the notes that do not fit into two voices a
+    staff whole. Raises ValueError for another shape, a mark outside the bars, or a metre that is not of whole
+    sixteenths.
     """
     if roll.ndim != 2 or roll.shape[1] != KEYS:
         raise ValueError(f"a roll has axes (time, {KEYS}), not {roll.shape}")
@@ -182,12 +197,10 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
 
 
 def _metronome_marks(told: Tempos, steps: int, size: int) -> list[tuple[float, tempos.MetronomeMark]]:
-    """``(step, mark)`` of each tempo :func:`by_bars`; drawn are the steady ones, and at the beginning what prevails."""
-    found, made = by_bars(told, steps, size), []
-    first = next((step for step, _, steady in found if steady), steps)
-    for step, qpm, steady in found:
-        drawn = qpm if steady else None if made else prevailing(cut(told, 0, first), first)
-        mark = tempos.MetronomeMark(number=None if drawn is None else round(drawn), numberSounding=round(qpm, 3),
+    """``(step, mark)`` of each tempo :func:`by_bars`; drawn are the first and the steady ones."""
+    made = []
+    for step, qpm, steady in by_bars(told, steps, size):
+        mark = tempos.MetronomeMark(number=round(qpm) if steady or not made else None, numberSounding=round(qpm, 3),
                                     referent="quarter")
         mark.placement = "above"
         made.append((step, mark))

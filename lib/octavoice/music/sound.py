@@ -82,11 +82,10 @@ def synthesize(roll: np.ndarray, tempo: float | Tempos = 120.0, soundfont: Path 
                durations: np.ndarray | None = None) -> tuple[np.ndarray, int]:
     """A roll ``(time, key)`` as mono sound: samples ``(time,)`` float32 in −0.8..0.8, and their rate in Hz.
 
-    ``tempo`` is in quarters per minute, or a map (:mod:`octavoice.music.tempo`); the sound lasts exactly as long as the roll's steps, so what
-    is held to its end is let go of a little early. ``durations`` ``(time, key)`` are those of
-    :func:`octavoice.music.formats.midi.chord_notes`. Silence stays silence. ``soundfont`` is played by fluidsynth;
-    without one the tones are ours. Raises :class:`UserError` for a tempo that is not above 0, or if
-    fluidsynth fails.
+    ``tempo`` is in quarters per minute, or a map (:mod:`octavoice.music.tempo`); the sound lasts exactly as long as
+    the roll's steps, so what is held to its end is let go of a little early. ``durations`` ``(time, key)`` are those
+    of :func:`octavoice.music.formats.midi.chord_notes`. Silence stays silence. ``soundfont`` is played by fluidsynth;
+    without one the tones are ours. Raises :class:`UserError` for a tempo that is not above 0, or if fluidsynth fails.
     """
     tempos = constant(tempo)
     if not all(qpm > 0 for _, qpm in tempos):

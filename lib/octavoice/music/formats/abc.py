@@ -66,7 +66,8 @@ def read_abc(path: Path) -> Piece:
     signatures = tuple(dict.fromkeys(pair for _, pairs, _ in voices for pair in pairs)) or ((4, 4),)
     first, (beats, unit) = min((voice[2] for voice in voices), default=0), signatures[0]
     return from_notes(path, rows, ticks, tracks=len(voices), time_signatures=signatures, key=_key(text),
-                      title=title_of(*re.findall(r"^T:(.*)$", text, re.M)[:1]), tempos=tempos_of(text, first, (beats, unit)),
+                      title=title_of(*re.findall(r"^T:(.*)$", text, re.M)[:1]),
+                      tempos=tempos_of(text, first, (beats, unit)),
                       pickup=int(to_step(int(first * ticks), ticks)) if first * unit < 4 * beats else 0)
 
 

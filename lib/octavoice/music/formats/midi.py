@@ -2,7 +2,8 @@
 
 Reading is by ticks, never by seconds, on the grid of :mod:`octavoice.music.notes`. A note lasts as long as its key
 is down: the sustain pedal (controller 64) is left out, since it tells how long strings sound, not what hands hold.
-Writing gives each hand a track and follows §2.2, where a chord sounds until the next step that has an onset, unless durations are given.
+Writing gives each hand a track. It follows §2.2, where a chord sounds until the next step that has an onset, unless
+durations are given.
 """
 
 import io

@@ -169,7 +169,7 @@ def _notes(chord: Chord, size: int, metre: tuple[int, int]):
 
 def _filled(voice: list[Written], place: int, busy: np.ndarray, moves: np.ndarray, both: bool,
             metre: tuple[int, int]) -> list[Written]:
-    """A voice's bar with rests in its gaps; ``busy`` ``(voice, step)`` is where the voices sound, ``moves`` where they begin.
+    """A voice's bar with rests in its gaps; ``busy`` and ``moves`` ``(voice, step)``: where voices sound, and begin.
 
     Of two voices, the upper shows the rests of the whole staff. Where the other sounds, a voice only shows rests
     shorter than a quarter between its own notes, and none where the other moves: that one shows the beat.

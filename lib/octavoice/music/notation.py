@@ -16,6 +16,8 @@ from octavoice.music.notes import SEMITONES
 LEDGER = {"1": (72, 88), "2": (29, 48)}
 """By staff, MIDI numbers: the treble's note that an octave line may still bring down (C5, drawn as C4) and the last
 above it that is read without (E6, on three ledger lines); of the bass the last below it (F1, on the fourth) and C3."""
+SHORT = ("eighth", "16th")
+"""Rests that do not part an octave line."""
 VOICES = {"1": {}, "2": {"1": "3", "2": "3"}}
 """What a staff's voices are called instead, so that none is on both: where a bar has one,
 music21 goes on counting."""
@@ -157,12 +159,13 @@ def _midi(pitch: Element) -> int:
 def _far(events: Iterable[_Event], staff: str) -> Iterator[tuple[Element, Element]]:
     """First and last note of each stretch that an octave line brings nearer: from its first note too far to its last.
 
-    Nothing within is so near that the line would take it too far to the other side; rests neither make one nor part it.
+    Nothing within is so near that the line would take it too far to the other side, and no rest a quarter or longer.
     """
     low, high = LEDGER[staff]
     stretch = []
     for event in [*events, _Event([], 60, 60)]:
-        if not event.high or (event.low >= low if staff == "1" else event.high <= high):
+        near = event.low < low if staff == "1" else event.high > high
+        if not near if event.high else event.notes[0].findtext("type") in SHORT:
             stretch.append(event)
             continue
         far = [i for i, one in enumerate(stretch) if one.high and (one.high > high if staff == "1" else one.low <= low)]

@@ -120,7 +120,6 @@ def test_everything_written_is_in_the_primes_key(composer, prime):
     assert f"in {start.key}" in composing.introduce(start)
     song = pretty_midi.PrettyMIDI(io.BytesIO(output.midi(piece)))
     (sign,) = song.key_signature_changes
-    assert sign.key_number == keys.midi_number(start.key)
     tonic, mode = pretty_midi.key_number_to_key_name(sign.key_number).split()
     assert harmony.ChordSymbol(tonic.replace("b", "-")).root().pitchClass == score.as_key(start.key).tonic.pitchClass
     assert mode.lower() == start.key.split()[1]
@@ -144,5 +143,5 @@ def test_modes_go_out_as_their_signature(composer):
     (piece,) = composing.continuations(composer, prime, 16, 1, 1)
     made = score.to_score(piece.roll, **composing.engraving(piece))
     assert made.parts[0].recurse().getElementsByClass("KeySignature").first().sharps == 0
-    assert keys.midi_number("D dorian") == keys.midi_number("C major") == 0
-    assert keys.midi_number("A minor") == 21
+    (sign,) = pretty_midi.PrettyMIDI(io.BytesIO(output.midi(piece))).key_signature_changes
+    assert pretty_midi.key_number_to_key_name(sign.key_number) == "C Major"

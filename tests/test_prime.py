@@ -27,6 +27,7 @@ def test_a_midi_prime_brings_its_metre_tempo_and_loudness(tmp_path, write_song):
     prime = composing.read(path)
     assert prime.metre == (3, 4)
     assert prime.tempo == pytest.approx(90, abs=0.01)
+    assert prime.tempos == (pytest.approx((0, 60)), pytest.approx((24, 90), abs=0.01))
     assert prime.velocity == 60
     assert prime.lead == (0 - 20) % 12
     assert np.array_equal(prime.roll, read_midi(path).roll)
@@ -64,12 +65,14 @@ KERN = "**kern\t**kern\n*M3/4\t*M3/4\n*MM66\t*MM66\n4C\t4c\n*MM72.5\t*MM72.5\n4D
 ABC = "X:1\nT:A tune\nM:3/4\nL:1/4\nQ:1/4=60\nK:C\nC D E|\nQ:3/8=48.3\nQ: \"slow\" 1/8=145\nC D E|\n"
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.musicxml", MUSICXML), ("a.krn", KERN), ("a.abc", ABC)])
-def test_scores_are_primes_too_with_the_last_tempo_they_tell(tmp_path, name, text):
+@pytest.mark.parametrize(("name", "text", "place"), [("a.musicxml", MUSICXML, 4), ("a.krn", KERN, 4),
+                                                     ("a.abc", ABC, 12)])
+def test_scores_are_primes_too_with_the_tempi_they_tell(tmp_path, name, text, place):
     (tmp_path / name).write_text(text)
     prime = composing.read(tmp_path / name)
     assert prime.metre == (3, 4)
-    assert prime.tempo == 72.5
+    assert prime.tempos == ((0, 66 if place == 4 else 60), (place, 72.5))
+    assert prime.tempo == (72.5 if place == 4 else 60)
     assert prime.lead == 0
     assert prime.roll[[0, 4, 8]].any(axis=-1).all()
 

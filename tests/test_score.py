@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from music21 import converter, expressions, key
 
 from octavoice.errors import UserError
-from octavoice.music.formats.midi import chord_notes
-from octavoice.music.hands import split_points
+from octavoice.music.hands import hands, split_points
+from octavoice.music.notation import tidied
 from octavoice.music.piece import bar_steps
 from octavoice.music.rhythm import VALUES, values
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, compress, transpose
@@ -38,6 +38,12 @@ def random_roll(seed: int, steps: int) -> np.ndarray:
     roll = (rng.random((steps, KEYS)) < 0.03).astype(np.uint8)
     roll[rng.random(steps) < 0.6] = 0
     return roll
+
+
+def written(roll: np.ndarray, size: int = 16) -> list[tuple[int, int, int]]:
+    """``(onset, end, midi_pitch)`` of a roll as a page writes it."""
+    return sorted((chord.start, chord.end, note) for hand in hands(roll) for chord in tidied(hand, size)
+                  for note in chord.notes)
 
 
 def sounding(score) -> list[tuple[int, int, int]]:
@@ -69,7 +75,7 @@ GRACEFUL = roll_of("G3 B3 D4", None, "F#4", None, "G4 D5", None, None, "A4", Non
 def test_musicxml_holds_the_notes_of_the_roll(roll, tmp_path):
     path = to_musicxml(roll, tmp_path / "score.musicxml")
     score = converter.parse(path, forceSource=True, storePickle=False)
-    assert sounding(score) == sorted(chord_notes(roll))
+    assert sounding(score) == written(roll)
     assert [p.name for p in tmp_path.iterdir()] == ["score.musicxml"]
 
 
@@ -143,7 +149,7 @@ def test_bars_are_as_long_as_the_metre_says_and_hold_the_notes(metre, tmp_path):
     score = converter.parse(to_musicxml(roll, tmp_path / "score.musicxml", metre=metre, tempo=96), forceSource=True,
                             storePickle=False)
     padded = -(-61 // bar_steps(metre)) * bar_steps(metre)
-    assert sounding(score) == sorted(chord_notes(roll))
+    assert sounding(score) == written(roll, bar_steps(metre))
     for part in score.parts:
         bars = list(part.getElementsByClass("Measure"))
         assert [4 * bar.offset for bar in bars] == list(range(0, padded, bar_steps(metre)))

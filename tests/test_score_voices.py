@@ -16,6 +16,8 @@ from octavoice.music.durations import clipped, until_next
 from octavoice.music.formats.midi import chord_notes
 from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.hands import Chord, hands
+from octavoice.music.notation import tidied
+from octavoice.music.piece import bar_steps
 from octavoice.music.roll import KEYS, LOWEST_MIDI
 from octavoice.music.score import engrave, musicxml, to_musicxml, to_score
 from octavoice.music.voices import Written, in_bars, shared, shortened
@@ -74,9 +76,11 @@ def read_back(path: Path) -> list[tuple[int, int, int]]:
 
 
 def check_same_notes(grid: np.ndarray, folder: Path, metre: tuple[int, int] = (4, 4)) -> int:
-    """What both readers find in the score is the grid, but for as many shorter notes as the score counts."""
+    """What both readers find is the grid, tidied, but for as many shorter notes as the score counts."""
     roll = (grid > 0).astype(np.uint8)
-    path, notes = folder / "score.musicxml", chord_notes(roll, grid)
+    path, size = folder / "score.musicxml", bar_steps(metre)
+    notes = sorted(((chord.start, chord.end, note) for hand in hands(roll, durations=grid)
+                    for chord in tidied(hand, size) for note in chord.notes), key=lambda note: (note[0], note[2]))
     path.write_bytes(musicxml(score := to_score(roll, durations=grid, metre=metre)))
     found = read_back(path)
     assert [(on, pitch) for on, _, pitch in found] == [(on, pitch) for on, _, pitch in notes]

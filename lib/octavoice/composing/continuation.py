@@ -17,6 +17,7 @@ from octavoice.music import keys
 from octavoice.music.durations import clipped, remaining, until_next
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLOCK_BITS, KEYS, STEPS_PER_QUARTER, clock, compress, transpose
+from octavoice.music.tempo import Tempos, constant, tempo_map
 from octavoice.training import weights
 from octavoice.training.presets import MAX_SEED
 
@@ -53,6 +54,13 @@ class Continuation:
     key: str | None
     first_bar: int = 1
     durations: np.ndarray | None = None
+
+    @property
+    def tempos(self) -> Tempos:
+        """The tempo map: the prime keeps its own, the new steps take what holds longest there."""
+        own, mark = constant(self.prime.tempos or self.prime.tempo), self.mark or 0
+        begin = mark - len(self.prime.roll)
+        return tempo_map([*((begin + step, qpm) for step, qpm in own), (mark, self.prime.tempo)])
 
 
 def check_durations(given: str) -> bool:

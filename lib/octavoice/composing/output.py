@@ -1,19 +1,17 @@
 """Continuations as files: MIDI, MusicXML, engraved pages, sound, a sheet. All are made first, then written."""
 
-import io
 import os
 import re
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
 
 from octavoice.composer import CONTEXT
 from octavoice.composing.continuation import EXCERPT, Continuation, excerpt
 from octavoice.composing.prime import Prime
 from octavoice.errors import UserError
 from octavoice.music import keys, score, sound
-from octavoice.music.formats.midi import to_pretty_midi
+from octavoice.music.formats.midi import to_midi
 from octavoice.music.roll import CLOCK_BITS
 from octavoice.paths import atomic, shown
 from octavoice.thesis.attention import HISTORY
@@ -23,6 +21,8 @@ SUFFIXES = {"midi": (".mid", ".midi"), "musicxml": (".musicxml", ".xml"), "svg":
 """Kinds of file, and what their names end in."""
 CUT = {"musicxml": "score", "svg": "pages", "png": "pictures", "audio": "sound"}
 """Kinds that show the end of a long prime only, and what they are called."""
+DYNAMICS = {"pp": 33, "p": 49, "mp": 64, "mf": 80, "f": 96, "ff": 112}
+"""MIDI velocities that programs of notation play these marks with."""
 ROWS = 12
 """Pieces on one page of a sheet."""
 
@@ -106,21 +106,17 @@ def _rendered(piece: Continuation, kind: str, path: Path, soundfont: Path | None
     if kind == "musicxml":
         return [score.musicxml(score.to_score(piece.roll, **engraving(piece)))]
     if kind == "audio":
-        return [sound.encode(*sound.synthesize(piece.roll, piece.prime.tempo, soundfont, piece.durations),
+        return [sound.encode(*sound.synthesize(piece.roll, piece.tempos, soundfont, piece.durations),
                              sound.format_of(path))]
     pages = score.engrave(piece.roll, **engraving(piece))
     return [score.to_png(page) if kind == "png" else page.encode() for page in pages]
 
 
 def engraving(piece: Continuation) -> dict:
-    """A piece's options for :func:`octavoice.music.score.to_score`: title, key, mark, metre and the rest.
-
-    The key is the prime's, or of silence that of the new steps.
-    """
-    key = piece.prime.key or piece.key
-    return {"title": f"{piece.prime.name}, continued", "key": key and keys.plain(key), "mark": piece.mark,
-            "metre": piece.prime.metre, "tempo": piece.prime.tempo, "first_bar": piece.first_bar,
-            "durations": piece.durations}
+    """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempi, key, bars."""
+    return {"title": f"{piece.prime.name}, continued", "mark": piece.mark, "metre": piece.prime.metre,
+            "tempo": piece.tempos, "key": written_in(piece), "dynamic": loudness(piece.prime.velocity),
+            "first_bar": piece.first_bar, "durations": piece.durations}
 
 
 def sheet(pieces: list[Continuation], names: list[str], kind: str = "png") -> list[bytes]:
@@ -147,20 +143,28 @@ def _notes(piece: Continuation) -> str:
 
 
 def midi(piece: Continuation) -> bytes:
-    """A piece as MIDI, in the prime's key, time signature, tempo and loudness."""
-    song = to_pretty_midi(piece.roll, piece.prime.tempo, piece.prime.velocity, piece.durations)
-    song.time_signature_changes = [pretty_midi.TimeSignature(*piece.prime.metre, 0)]
-    if key := piece.prime.key or piece.key:
-        song.key_signature_changes = [pretty_midi.KeySignature(keys.midi_number(key), 0)]
-    handle = io.BytesIO()
-    song.write(handle)
-    return handle.getvalue()
+    """A piece as MIDI, in the prime's key, time signature, tempi and loudness."""
+    key = written_in(piece)
+    return to_midi(piece.roll, piece.tempos, piece.prime.velocity, piece.durations, metre=piece.prime.metre,
+                   key=key and score.midi_key(score.as_key(key)), title=f"{piece.prime.name}, continued")
+
+
+def loudness(velocity: int) -> str:
+    """The dynamic mark nearest to a MIDI velocity, ``mf`` for 80: models know no loudness, so it holds throughout."""
+    return min(DYNAMICS, key=lambda mark: abs(DYNAMICS[mark] - velocity))
+
+
+def written_in(piece: Continuation) -> str | None:
+    """The key in whose signature a piece is written in every kind of file: its prime's, or of silence that of the new
+    steps; None if these are silent too."""
+    key = piece.prime.key or piece.key
+    return key and keys.plain(key)
 
 
 def introduce(prime: Prime, shift: int = 0) -> str:
     """A prime in words, one line each: what it is and its key, what was done to it, what of it is heard."""
     steps, key, (beats, unit) = len(prime.roll), prime.key, prime.metre
-    lines = [f"{prime.name}: {steps} steps in {beats}/{unit} at {prime.tempo:.4g} quarters a minute, "
+    lines = [f"{prime.name}: {steps} steps in {beats}/{unit} at {prime.tempo:.4g} quarters a minute{_swing(prime)}, "
              f"{f'in {key}' if key else 'silent'}", prime.remark]
     if steps > CONTEXT:
         past = min(HISTORY, steps - CONTEXT)
@@ -170,6 +174,12 @@ def introduce(prime: Prime, shift: int = 0) -> str:
     if shift:
         lines.append(f"composed {abs(shift)} semitones {'higher' if shift > 0 else 'lower'} and moved back")
     return "\n".join(filter(None, lines))
+
+
+def _swing(prime: Prime) -> str:
+    """What a prime's tempo ranges over, if it changes."""
+    tempi = [qpm for _, qpm in prime.tempos]
+    return f" for the most part ({min(tempi):.4g} to {max(tempi):.4g})" if tempi[1:] else ""
 
 
 def describe(piece: Continuation) -> str:

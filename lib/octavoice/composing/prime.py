@@ -4,7 +4,6 @@ A file is read by the readers of a corpus, but none of the filters of §7.1 is a
 it is put on the grid and continued, and :attr:`Prime.remark` says what had to be done.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,21 +16,16 @@ from octavoice.corpus.sources import READERS, read_score
 from octavoice.errors import UserError
 from octavoice.music import keys
 from octavoice.music.durations import until_next
-from octavoice.music.formats import musicxml
 from octavoice.music.formats.midi_events import unwrapped
 from octavoice.music.piece import Piece, bar_steps
 from octavoice.music.roll import KEYS, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
+from octavoice.music.tempo import TEMPO, Tempos, cut, prevailing
 from octavoice.paths import shown
 
-TEMPO, VELOCITY = 120.0, 80
-"""Quarters per minute and MIDI loudness where the prime tells none (scores tell no loudness here)."""
-SLOWEST, FASTEST = 10.0, 1000.0
-"""Tempi beyond these are taken for slips, and ``TEMPO`` for them."""
+VELOCITY = 80
+"""MIDI loudness where the prime tells none (scores tell none here)."""
 BUILT_IN = "bwv66.6"
 """A chorale that comes with music21; its upbeat and first two bars are the notebook's prime."""
-TEMPI = {".krn": rb"^\*MM()()(\d+(?:\.\d+)?)", ".abc": rb"^Q:\s*(?:\"[^\"\n]*\"\s*)?(?:(\d+)/(\d+)\s*=\s*)?(\d+)",
-         ".xml": rb"<sound\b[^>]*\btempo=\"()()(\d+(?:\.\d+)?)\""}
-"""Where scores tell the tempo: a beat as a fraction of a whole note, if it is not a quarter, and beats per minute."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +34,13 @@ class Prime:
 
     ``lead``      steps of rest that belong before it, from the bar line on
     ``metre``     (beats, unit) in force at its end
-    ``tempo``     quarters per minute in force at its end
+    ``tempo``     quarters per minute that hold longest in it
     ``velocity``  mean loudness of its notes, 1..127
     ``remark``    what had to be done to it, one sentence, or nothing
     ``durations`` the steps for which its notes are held, a grid ``(time, key)``, beyond its end too; by the thesis's
                   rule if None
     ``declared``  its key, ``F♯ minor``, or signature, ``3 sharps``, if it has one
+    ``tempos``    where which tempo holds, ``(step, quarters per minute)``; empty if it is ``tempo`` throughout
     """
 
     name: str
@@ -57,6 +52,7 @@ class Prime:
     remark: str = ""
     durations: np.ndarray | None = None
     declared: str | None = None
+    tempos: Tempos = ()
 
     @property
     def key(self) -> str | None:
@@ -123,39 +119,25 @@ def read(path: Path) -> Prime:
     if not piece.roll.any():
         raise UserError(f"{path}: holds no note on the 88 keys of the piano; transpose it.")
     midi = READERS[path.suffix.lower()] is READERS[".mid"]
-    metre, line, tempo, velocity = _from_midi(path, piece) if midi else _from_score(path, piece)
+    metre, line, velocity = (_from_midi(path) if midi
+                             else (_metre(piece.time_signatures[-1]), piece.pickup, VELOCITY))
     roll = trim(piece.roll)
-    lead = (piece.steps - len(roll) - line) % bar_steps(metre)
-    return Prime(shown(path.name), roll, lead, metre, tempo, velocity, _remark(shown(path.name), piece, metre, midi),
-                 piece.held[-len(roll):], keys.name_key(piece.held, piece.key, unasked=midi))
+    silence, name = piece.steps - len(roll), shown(path.name)
+    lead, tempos = (silence - line) % bar_steps(metre), cut(piece.tempos, silence, piece.steps)
+    return Prime(name, roll, lead, metre, prevailing(tempos, len(roll)), velocity, _remark(name, piece, metre, midi),
+                 piece.held[-len(roll):], keys.name_key(piece.held, piece.key, unasked=midi), tempos)
 
 
-def _from_midi(path: Path, piece: Piece) -> tuple[tuple[int, int], int, float, int]:
-    """Time signature at the end of a MIDI file, a step with a bar line, the tempo there, and the mean velocity."""
+def _from_midi(path: Path) -> tuple[tuple[int, int], int, int]:
+    """Time signature at the end of a MIDI file, a step with a bar line, and the mean velocity."""
     score = symusic.Score.from_midi(unwrapped(path.read_bytes()))
     notes = [track.notes.numpy() for track in score.tracks if len(track.notes) and not track.is_drum]
     last = max((int(part["time"].max()) for part in notes), default=score.end())  # else nothing ends a note in it
     signature = max((s for s in score.time_signatures if s.time <= last), key=lambda s: s.time, default=None)
-    tempo = max((t for t in score.tempos if t.time <= last), key=lambda t: t.time, default=None)
     loudness = np.concatenate([part["velocity"] for part in notes] or [[VELOCITY]]).mean()
     line = round(STEPS_PER_QUARTER * signature.time / score.ticks_per_quarter) if signature else 0
     return (_metre((signature.numerator, signature.denominator) if signature else (4, 4)), line,
-            _tempo(tempo.qpm if tempo else TEMPO), int(np.clip(round(float(loudness)), 1, 127)))
-
-
-def _from_score(path: Path, piece: Piece) -> tuple[tuple[int, int], int, float, int]:
-    """The last new time signature of a score, its first bar line, the tempo that it tells last, and ``VELOCITY``."""
-    suffix = path.suffix.lower()
-    told = re.findall(TEMPI.get(suffix, TEMPI[".xml"]), _text(path), re.MULTILINE)
-    over, under, beats = told[-1] if told else (b"", b"", TEMPO)
-    tempo = float(beats) * (4 * int(over) / max(1, int(under)) if over else 1)
-    return _metre(piece.time_signatures[-1]), piece.pickup, _tempo(tempo), VELOCITY
-
-
-def _text(path: Path) -> bytes:
-    """The text of a score that its reader has accepted, unpacked by the reader's own rules."""
-    data = path.read_bytes()
-    return musicxml.unpacked(data) if data[:2] == b"PK" else data
+            int(np.clip(round(float(loudness)), 1, 127)))
 
 
 def _metre(pair: tuple[int, int]) -> tuple[int, int]:
@@ -165,10 +147,6 @@ def _metre(pair: tuple[int, int]) -> tuple[int, int]:
     except ValueError:
         return 4, 4
     return tuple(pair)
-
-
-def _tempo(quarters: float) -> float:
-    return float(quarters) if SLOWEST <= quarters <= FASTEST else TEMPO
 
 
 def _remark(name: str, piece: Piece, metre: tuple[int, int], midi: bool) -> str:

@@ -12,7 +12,7 @@ from octavoice.music.roll import KEYS
 
 BYTES = KEYS // 8
 """Bytes of one packed step: 88 keys are 11 bytes."""
-FACTS = tuple(field.name for field in fields(Piece) if field.name not in ("roll", "durations"))
+FACTS = tuple(field.name for field in fields(Piece) if field.name not in ("roll", "durations", "tempos"))
 
 
 def pack(roll: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ LONGEST = 2**16 - 1
 
 
 LATE = 4
-"""Quarters by which a tie's end may be late: of some 850 late ones in kern files and songs none comes later, nine in ten
+"""Quarters by which a tie's end may be late: of some 850 late ones in kern files and songs none is later, nine in ten
 by one at most."""
 
 

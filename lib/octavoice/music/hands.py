@@ -10,8 +10,11 @@ from octavoice.music.roll import LOWEST_MIDI
 
 REACH = 9
 """The split may wander this many semitones from where it was asked for."""
+HOPPING, RESTING = 8, 1
+"""Price of a line that leaves one staff for the other, less a semitone for each that it leaps, and of a staff falling
+silent or waking up."""
 CROSSING = 4
-"""Price of a staff falling silent or waking up: that of a note four semitones on the wrong side of the split."""
+"""Price of a note that is held by one hand while the split moves across it: the hands would cross."""
 STRETCH = 16
 """Widest chord that one hand takes without extra cost, in semitones."""
 FINGERS = 3
@@ -51,19 +54,24 @@ def split_points(roll: np.ndarray, split: int = 60, durations: np.ndarray | None
 
     The cheapest path (Viterbi) through the points within ``REACH`` of ``split``: a note pays for being
     on the wrong side of ``split``, by the square of the distance; a hand pays beyond ``STRETCH`` or
-    ``FINGERS``; the point pays for moving, and a staff for falling silent or waking up. So a line that
-    crosses ``split`` for a moment stays on its staff. Notes that are still held, as the grid
-    ``durations`` ``(time, key)`` says, count among those of a step.
+    ``FINGERS``; the point pays for moving, more where a note is still held that it moves across, and a staff for
+    falling silent or waking up. So a line that crosses ``split`` for a moment stays on its staff. Notes that are still
+    held, as the grid ``durations`` ``(time, key)`` says, count among those of a step.
     """
     points = np.arange(split - REACH, split + REACH + 1)
     moving = np.abs(points[:, None] - points)
-    total, came_from, before = np.zeros(len(points)), [], None
-    for step in remaining(sounding(roll, durations))[roll.any(axis=-1)]:
-        cost, playing = _hands(np.flatnonzero(step) + LOWEST_MIDI, points, split)
-        change = 0 if before is None else CROSSING * (before[:, None] != playing[None]).sum(axis=-1)
-        reached = total[:, None] + moving + change
+    total, came_from, before, sounded = np.zeros(len(points)), [], None, np.zeros(0)
+    struck = roll.any(axis=-1)
+    for step, new in zip(remaining(sounding(roll, durations))[struck], roll[struck], strict=True):
+        below = np.cumsum((step > 0) & (new == 0))[points - LOWEST_MIDI - 1]
+        notes = np.flatnonzero(step) + LOWEST_MIDI
+        cost, playing = _hands(notes, points, split)
+        leap = np.abs(notes[:, None] - sounded).min(initial=HOPPING)
+        prices = np.array([0, RESTING, max(2 * RESTING, HOPPING - leap)])
+        change = 0 if before is None else prices[(before[:, None] != playing[None]).sum(axis=-1)]
+        reached = total[:, None] + moving + CROSSING * np.abs(below[:, None] - below) + change
         came_from.append(reached.argmin(axis=0))
-        total, before = reached.min(axis=0) + cost, playing
+        total, before, sounded = reached.min(axis=0) + cost, playing, notes
     path = [int(total.argmin())]
     for back in reversed(came_from):
         path.append(int(back[path[-1]]))

@@ -66,11 +66,6 @@ def plain(name: str) -> str:
     return name if name.endswith(("major", "minor")) else key_name(signature_of(name), "major")
 
 
-def midi_number(name: str) -> int:
-    """A key as pretty_midi counts them: semitones of the tonic above C, and 12 more in minor; see :func:`plain`."""
-    return 7 * _fifths(plain(name)) % CLASSES + CLASSES * name.endswith("minor")
-
-
 def _fifths(name: str) -> int:
     """The place of a key's tonic on the line of fifths, C = 0."""
     letter, accidentals, _ = KEY.fullmatch(name).groups()

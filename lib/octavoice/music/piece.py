@@ -7,6 +7,7 @@ import numpy as np
 
 from octavoice.music.durations import spread, until_next
 from octavoice.music.roll import STEPS_PER_BAR
+from octavoice.music.tempo import Tempos
 
 WRITTEN, PLAYED, UNTOLD = "written", "played", "untold"
 
@@ -38,6 +39,8 @@ class Piece:
                          where the source tells none
     ``note_ends``        where they come from: ``written`` (a score), ``played`` (a performance), ``untold``
     ``mended``           notes that the source gives no length, or one past all bounds
+    ``tempos``           where which tempo holds, ``(step, quarters per minute)``; empty if none is told. Stores of
+                         corpora leave it out
     """
 
     name: str
@@ -56,6 +59,7 @@ class Piece:
     durations: np.ndarray | None = None
     note_ends: str = UNTOLD
     mended: int = 0
+    tempos: Tempos = ()
 
     @property
     def held(self) -> np.ndarray:

@@ -13,7 +13,21 @@ from pathlib import Path
 import numpy as np
 import resvg_py
 import verovio
-from music21 import bar, chord, clef, expressions, instrument, layout, metadata, meter, note, pitch, stream, tie
+from music21 import (
+    bar,
+    chord,
+    clef,
+    dynamics,
+    expressions,
+    instrument,
+    layout,
+    metadata,
+    meter,
+    note,
+    pitch,
+    stream,
+    tie,
+)
 from music21 import key as keys
 from music21 import tempo as tempos
 from music21.analysis.discrete import KrumhanslSchmuckler
@@ -21,8 +35,10 @@ from music21.musicxml.m21ToXml import GeneralObjectExporter
 
 from octavoice.errors import UserError
 from octavoice.music.hands import hands
+from octavoice.music.notation import finished, tidied
 from octavoice.music.piece import bar_steps
 from octavoice.music.roll import CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_QUARTER, compress
+from octavoice.music.tempo import Tempos, by_bars, constant
 from octavoice.music.voices import Written, in_bars, shared, shortened
 from octavoice.paths import atomic
 
@@ -64,6 +80,11 @@ def as_key(name: str | keys.Key) -> keys.Key:
     if tonic[:1] not in tuple("ABCDEFG") or tonic[1:] not in ("", "#", "-") or mode not in ("major", "minor"):
         raise UserError(f"{name!r} is not a key; write it as in \"F# minor\" or \"B- major\".")
     return keys.Key(tonic, mode)
+
+
+def midi_key(key: keys.Key | None) -> str | None:
+    """MIDI's name of a key, ``F#m``, ``Bb``; None for none."""
+    return None if key is None else key.tonic.name.upper().replace("-", "b") + "m" * (key.mode == "minor")
 
 
 def spell(midi: int, signature: keys.Key) -> pitch.Pitch:
@@ -125,7 +146,7 @@ def _staff(bars: list[list[list[Written]]], signature: keys.Key, metre: tuple[in
             measure.insert(0, inner)
     measures[-1].rightBarline = bar.Barline("final")
     staff = stream.PartStaff(measures, id=name)
-    staff.partName = staff.partAbbreviation = ""
+    staff.partName, staff.partAbbreviation = "Piano", ""
     staff.makeNotation(inPlace=True)
     return staff
 
@@ -138,17 +159,18 @@ def _piano() -> instrument.Instrument:
 
 
 def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = None, split: int = 60,
-             mark: int | None = None, metre: tuple[int, int] = (4, 4), tempo: float | None = None,
-             first_bar: int = 1, durations: np.ndarray | None = None) -> stream.Score:
+             mark: int | None = None, metre: tuple[int, int] = (4, 4), tempo: float | Tempos | None = None,
+             first_bar: int = 1, durations: np.ndarray | None = None, dynamic: str = "") -> stream.Score:
     """A roll ``(time, key)`` as a piano score, its notes held as the grid ``durations`` ``(time, key)`` says.
 
-    Without a grid every chord is held until the next onset (§2.2). ``key`` (a name such as ``"F♯ minor"`` or
-    music21's key) spells the notes; without it the roll's own key is found. ``split`` is the MIDI number near which
-    the staves part. ``mark`` is the step over which "continuation" is written. ``metre`` is (beats, unit), its first
-    bar begins at step 0, and the last bar is filled with rests. ``tempo`` in quarters per minute stands over the
-    first bar if given, which is numbered ``first_bar``. ``editorial.shortened`` of the result counts the notes that
-    do not fit into two voices a staff whole. Raises ValueError for another shape, a mark outside the bars, or a
-    metre that is not of whole sixteenths.
+    Without a grid every chord is held until the next onset (§2.2); ends are written as :func:`tidied`. ``key`` (a name
+    such as ``"F♯ minor"`` or music21's key) spells the notes; without it the roll's own key is found. ``split`` is the
+    MIDI number near which the staves part. ``mark`` is the step over which "continuation" is written. ``metre`` is
+    (beats, unit), its first bar begins at step 0, and the last bar is filled with rests. ``tempo`` in quarters per
+    minute, or a map, stands over the bars if given, the first of which is numbered ``first_bar``; ``dynamic``, such as
+    ``mf``, under the first. ``editorial.shortened`` of the result counts the notes that do not fit into two voices a
+    staff whole. Raises ValueError for another shape, a mark outside the bars, or a metre that is not of whole
+    sixteenths.
     """
     if roll.ndim != 2 or roll.shape[1] != KEYS:
         raise ValueError(f"a roll has axes (time, {KEYS}), not {roll.shape}")
@@ -157,8 +179,12 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
     if mark is not None and not 0 <= mark < steps:
         raise ValueError(f"mark {mark} lies outside the {steps} steps of the score")
     staves, cut = _staves(roll, split, durations, steps, signature, metre, first_bar)
-    if tempo is not None:
-        staves[0].measure(first_bar).insert(0, tempos.MetronomeMark(number=round(tempo), referent="quarter"))
+    for step, mark_of in _metronome_marks(constant(tempo), steps, size) if tempo is not None else ():
+        staves[0].measure(first_bar + int(step) // size).insert(step % size / STEPS_PER_QUARTER, mark_of)
+    if dynamic:
+        loudness = dynamics.Dynamic(dynamic)
+        loudness.placement = "below"
+        staves[0].measure(first_bar).insert(0, loudness)
     if mark is not None:
         text = expressions.TextExpression("continuation")
         text.placement = "above"
@@ -170,10 +196,21 @@ def to_score(roll: np.ndarray, *, title: str = "", key: str | keys.Key | None = 
     return score
 
 
+def _metronome_marks(told: Tempos, steps: int, size: int) -> list[tuple[float, tempos.MetronomeMark]]:
+    """``(step, mark)`` of each tempo :func:`by_bars`; drawn are the first and the steady ones."""
+    made = []
+    for step, qpm, steady in by_bars(told, steps, size):
+        mark = tempos.MetronomeMark(number=round(qpm) if steady or not made else None, numberSounding=round(qpm, 3),
+                                    referent="quarter")
+        mark.placement = "above"
+        made.append((step, mark))
+    return made
+
+
 def _staves(roll: np.ndarray, split: int, durations: np.ndarray | None, steps: int, signature: keys.Key,
             metre: tuple[int, int], first_bar: int) -> tuple[list[stream.PartStaff], int]:
     """Right and left hand as staves, and how many notes were shortened. Voices are told apart if a bar needs two."""
-    chords = hands(roll, split, durations)
+    chords = [tidied(hand, bar_steps(metre)) for hand in hands(roll, split, durations)]
     voices = [shared(hand, upper_first=hand is chords[0]) for hand in chords]
     bars = [in_bars(*pair, steps, metre) for pair in voices]
     numbers = (1, 3) if any(len(bar) > 1 for staff in bars for bar in staff) else (None, None)
@@ -187,7 +224,7 @@ def musicxml(score: stream.Score) -> bytes:
     data = GeneralObjectExporter(score).parse()
     for element in (rb"encoding-date>.*?", rb"movement-title>Music21 Fragment", rb'creator type="composer">Music21'):
         data = re.sub(rb"\s*<" + element + rb"</[a-z-]+>", b"", data)
-    return data
+    return finished(data)
 
 
 def to_musicxml(roll: np.ndarray, path: Path, **options) -> Path:

@@ -1,7 +1,8 @@
 """Sound without a screen, a sound card or a sound font (thesis §2.2, §7.4).
 
 Every tone is a sum of harmonics that die away, the higher the faster, as on a piano; a roll sounds as
-its MIDI reads, at constant loudness and tempo: by its durations, or each chord until the next step that has an onset.
+its MIDI reads, at constant loudness: by its tempo map and its durations, or each chord until
+the next step that has an onset.
 MP3 is what is embedded: every browser plays it, and the encoder gives the same bytes each time. Where the
 program ``fluidsynth`` and a SoundFont are found (:func:`find_soundfont`), a sampled piano can play instead.
 """
@@ -21,13 +22,12 @@ import numpy as np
 import soundfile
 
 from octavoice.errors import UserError
-from octavoice.music.formats.midi import chord_notes, to_pretty_midi
-from octavoice.music.roll import STEPS_PER_QUARTER
+from octavoice.music.formats.midi import chord_notes, to_midi
+from octavoice.music.tempo import Tempos, constant, seconds_at
 from octavoice.paths import atomic
 
 if TYPE_CHECKING:
     from IPython.display import HTML
-    from pretty_midi import PrettyMIDI
 
 RATE = 22_050
 """Samples per second; more than twice the second harmonic of the highest key."""
@@ -78,45 +78,45 @@ def find_soundfont() -> Path | None:
     return Path(named) if named else next(iter(found), None)
 
 
-def synthesize(roll: np.ndarray, tempo: float = 120.0, soundfont: Path | None = None,
+def synthesize(roll: np.ndarray, tempo: float | Tempos = 120.0, soundfont: Path | None = None,
                durations: np.ndarray | None = None) -> tuple[np.ndarray, int]:
     """A roll ``(time, key)`` as mono sound: samples ``(time,)`` float32 in −0.8..0.8, and their rate in Hz.
 
-    ``tempo`` is in quarters per minute; the sound lasts exactly as long as the roll's steps, so what
-    is held to its end is let go of a little early. ``durations`` ``(time, key)`` are those of
-    :func:`octavoice.music.formats.midi.chord_notes`. Silence stays silence. ``soundfont`` is played by fluidsynth;
-    without one the tones are ours. Raises :class:`UserError` for a tempo that is not above 0, or if
-    fluidsynth fails.
+    ``tempo`` is in quarters per minute, or a map (:mod:`octavoice.music.tempo`); the sound lasts exactly as long as
+    the roll's steps, so what is held to its end is let go of a little early. ``durations`` ``(time, key)`` are those
+    of :func:`octavoice.music.formats.midi.chord_notes`. Silence stays silence. ``soundfont`` is played by fluidsynth;
+    without one the tones are ours. Raises :class:`UserError` for a tempo that is not above 0, or if fluidsynth fails.
     """
-    if not tempo > 0:
+    tempos = constant(tempo)
+    if not all(qpm > 0 for _, qpm in tempos):
         raise UserError(f"a tempo of {tempo} plays nothing; give quarters per minute above 0.")
-    length = round(len(roll) * 60.0 / tempo / STEPS_PER_QUARTER * RATE)
+    length = round(float(seconds_at(tempos, len(roll))) * RATE)
     samples = np.zeros(length, dtype=np.float32)
     if roll.any():
-        samples = (_sampled(to_pretty_midi(roll, tempo, durations=durations), length, soundfont) if soundfont
-                   else _summed(chord_notes(roll, durations), tempo, length))
+        samples = (_sampled(to_midi(roll, tempos, durations=durations), length, soundfont) if soundfont
+                   else _summed(chord_notes(roll, durations), tempos, length))
     fade = min(length, round(RELEASE / 2 * RATE))
     samples[length - fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     loudest = np.abs(samples).max(initial=0)
     return (samples * (PEAK / loudest) if loudest else samples), RATE
 
 
-def _summed(notes: list[tuple[int, int, int]], tempo: float, length: int) -> np.ndarray:
+def _summed(notes: list[tuple[int, int, int]], tempos: Tempos, length: int) -> np.ndarray:
     """Our own tones for ``(onset, end, midi_pitch)``, one on another: samples ``(length,)``."""
-    seconds = 60.0 / tempo / STEPS_PER_QUARTER
+    times = np.round(seconds_at(tempos, np.array(notes).reshape(-1, 3)[:, :2]), 9).tolist()
     samples = np.zeros(length, dtype=np.float32)
-    for onset, end, pitch in notes:
-        start = round(onset * seconds * RATE)
-        wave = tone(pitch, min((end - onset) * seconds, LONGEST))[:length - start]
+    for (onset, end), (*_, pitch) in zip(times, notes, strict=True):
+        start = round(onset * RATE)
+        wave = tone(pitch, min(round(end - onset, 9), LONGEST))[:length - start]
         samples[start:start + len(wave)] += wave
     return samples
 
 
-def _sampled(song: "PrettyMIDI", length: int, soundfont: Path) -> np.ndarray:
+def _sampled(song: bytes, length: int, soundfont: Path) -> np.ndarray:
     """MIDI played by fluidsynth without reverb and chorus, made mono: samples ``(length,)``."""
     with tempfile.TemporaryDirectory() as folder:
         midi, sound = Path(folder) / "roll.mid", Path(folder) / "roll.wav"
-        song.write(str(midi))
+        midi.write_bytes(song)
         try:
             subprocess.run(["fluidsynth", "-n", "-i", "-q", "-R", "0", "-C", "0", "-r", str(RATE), "-T", "wav",
                             "-F", str(sound), str(soundfont), str(midi)], check=True, capture_output=True)
@@ -141,7 +141,7 @@ def encode(samples: np.ndarray, rate: int, kind: str = "MP3") -> bytes:
     return handle.getvalue()
 
 
-def player(roll: np.ndarray, tempo: float = 120.0, title: str = "", soundfont: Path | None = None,
+def player(roll: np.ndarray, tempo: float | Tempos = 120.0, title: str = "", soundfont: Path | None = None,
            durations: np.ndarray | None = None) -> "HTML":
     """A notebook's player for a roll ``(time, key)``, the MP3 inside the page, ``title`` beneath it.
 
@@ -162,7 +162,7 @@ def format_of(path: Path) -> str:
     return kind
 
 
-def write_audio(roll: np.ndarray, path: Path, tempo: float = 120.0, soundfont: Path | None = None,
+def write_audio(roll: np.ndarray, path: Path, tempo: float | Tempos = 120.0, soundfont: Path | None = None,
                 durations: np.ndarray | None = None) -> Path:
     """Write a roll ``(time, key)`` as ``.wav``, ``.mp3`` or ``.ogg``, atomically; ``durations`` as above.
 

@@ -22,9 +22,9 @@ CUT, OUTER = 10.0, 2.0
 """Price of a note that is shortened, as much again for all of its length, times as much for an outer one."""
 CROSSED, DEEPER = 3.0, 0.25
 """Price of voices that cross or meet, and of each semitone by which they do."""
-LEAP, FAR, STRANGE = 0.1, 12, 0.3
-"""Price of each semitone from a voice's last chord to its next, as far as an octave; of the staff's other voice alone.
-"""
+LEAP, FAR, STRANGE = 0.1, 12, 1.5
+"""Price of each semitone from a voice's last chord to its next, as far as an octave; of the staff's other voice alone,
+which is more than any leap: what needs one voice has one."""
 
 
 class Written(NamedTuple):
@@ -140,11 +140,14 @@ def in_bars(upper: list[Chord], lower: list[Chord], steps: int, metre: tuple[int
     alone = [chord for chord in lower if not together[chord.start // size:(chord.end - 1) // size + 1].any()]
     voices = sorted([*upper, *alone]), [chord for chord in lower if chord not in set(alone)]
     busy = np.stack([_sounds(voice, steps) for voice in voices])
+    moves = np.zeros_like(busy)
+    for place, voice in enumerate(voices):
+        moves[place, [chord.start for chord in voice]] = True
     bars = [([], []) for _ in range(steps // size)]
     for place, voice in enumerate(voices):
         for at, written in (one for chord in voice for one in _notes(chord, size, metre)):
             bars[at][place].append(written)
-    return [[_filled(voice, place, busy[:, n * size:(n + 1) * size], bool(bar[1]), metre)
+    return [[_filled(voice, place, *(each[:, n * size:(n + 1) * size] for each in (busy, moves)), bool(bar[1]), metre)
              for place, voice in enumerate(bar) if voice or place == 0] for n, bar in enumerate(bars)]
 
 
@@ -164,17 +167,19 @@ def _notes(chord: Chord, size: int, metre: tuple[int, int]):
         yield at // size, Written(at % size, length, chord.notes, link)
 
 
-def _filled(voice: list[Written], place: int, busy: np.ndarray, both: bool, metre: tuple[int, int]) -> list[Written]:
-    """A voice's bar with rests in its gaps; ``busy`` ``(voice, step)`` is where the voices sound in it.
+def _filled(voice: list[Written], place: int, busy: np.ndarray, moves: np.ndarray, both: bool,
+            metre: tuple[int, int]) -> list[Written]:
+    """A voice's bar with rests in its gaps; ``busy`` and ``moves`` ``(voice, step)``: where voices sound, and begin.
 
     Of two voices, the upper shows the rests of the whole staff. Where the other sounds, a voice only shows rests
-    shorter than a quarter between its own notes.
+    shorter than a quarter between its own notes, and none where the other moves: that one shows the beat.
     """
     first, last = (voice[0].at, voice[-1].at) if voice else (busy.shape[1], 0)
     filled = list(voice)
     for start, end in _gaps(busy[place], busy[1 - place] & both):
         silent = not busy[:, start].any()
-        hidden = both and (place == 1 if silent else not first < start < last or end - start >= STEPS_PER_QUARTER)
+        inner = first < start < last and end - start < STEPS_PER_QUARTER and not moves[1 - place, start:end].any()
+        hidden = both and (place == 1 if silent else not inner)
         filled += [Written(*part, hidden=hidden) for part in values(start, end, True, metre)]
     return sorted(filled)
 

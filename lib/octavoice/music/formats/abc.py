@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from octavoice.errors import UserError
+from octavoice.music.formats.abc_tempo import tempos_of
 from octavoice.music.formats.musicxml import MAX_TICKS
 from octavoice.music.notes import (
     FIFTHS,
@@ -81,6 +82,7 @@ def read_abc(path: Path) -> Piece:
     first, (beats, unit) = min((voice[2] for voice in voices), default=0), signatures[0]
     return from_notes(path, rows, ticks, tracks=len(voices), time_signatures=signatures, key=_key(text),
                       title=title_of(*re.findall(r"^T:(.*)$", text, re.M)[:1]), reduction=len(voices) > 2,
+                      tempos=tempos_of(text, first, (beats, unit)),
                       pickup=int(to_step(int(first * ticks), ticks)) if first * unit < 4 * beats else 0)
 
 

@@ -29,6 +29,7 @@ from octavoice.music.notes import (
 )
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_QUARTER
+from octavoice.music.tempo import tempo_map
 
 MAX_BYTES = 2**21
 """Longest kern text read: 9 times the longest of the Polish and Chopin scores."""
@@ -43,6 +44,8 @@ METRE = re.compile(r"\*M(\d{1,3}(?:\+\d{1,3})*)/(\d{1,3})")
 TITLE = re.compile(r"(?:^|[\r\n])!!!OTL[^:\r\n]{0,20}:([^\r\n]*)")
 """The title among the reference records, whatever language it is said to be in."""
 KEY = re.compile(r"\*([A-Ga-g])([#-]?):(\w{0,12})")
+TEMPO = re.compile(r"\*MM(\d{1,4}(?:\.\d{1,9})?)")
+"""Quarters per minute."""
 SIGNATURE = re.compile(r"\*k\[((?:[a-g][#-]){0,7})\]")
 DURATION = re.compile(r"(0{1,4}|[1-9]\d{0,8})(?:%([1-9]\d{0,8}))?", re.ASCII)
 DOTS = 6
@@ -75,7 +78,7 @@ def read_kern(path: Path, reduce: bool = True) -> Piece:
     rows = tied(score.rows, score.ticks, score.repeats)
     return from_notes(path, rows, score.ticks, tracks=len(score.sounding), time_signatures=score.metres(),
                       pickup=score.pickup(), reduction=not found, key=_key(score.keys),
-                      title=title_of(*TITLE.findall(text)[:1]))
+                      title=title_of(*TITLE.findall(text)[:1]), tempos=tempo_map(score.tempos))
 
 
 # --- which staves -----------------------------------------------------------------------------------------------------
@@ -247,8 +250,7 @@ class _Timeline:
     def __init__(self, lines: list[Line], staves: set[int]):
         self.staves, self.tokens = staves, {}
         self.rows, self.sounding, self.signatures, self.graces, self.keys = [], set(), [], set(), []
-        self.repeats = set()
-        self.last, self.bar = -1, None
+        self.repeats, self.tempos, self.last, self.bar = set(), [], -1, None
         for line in lines:
             for _, token in self.cells(line, self.columns(line.strands)):
                 if token not in self.tokens:
@@ -282,6 +284,7 @@ class _Timeline:
                 for _, strand in columns:
                     strand.end = max([strand.end, *(parent.end for parent in strand.parents)])
             if line.tokens[0][:1] == "*":
+                self.read_tempo(line, columns)
                 said = [line.tokens[i] for i, _ in columns]
                 if self.last < 0:
                     self.keys += [token for token in said if KEY.fullmatch(token) or SIGNATURE.fullmatch(token)]
@@ -291,6 +294,13 @@ class _Timeline:
                 self.read_bar(line, columns)
             elif (cells := self.cells(line, columns)) and self.read_notes(line, cells) > limit:
                 raise ValueError(f"it is longer than {MAX_STEPS} steps")
+
+    def read_tempo(self, line: Line, columns: list[tuple[int, Strand]]) -> None:
+        """Note a tempo, in whichever spine it is told, at the tick where the keyboard's next line will be."""
+        told = next(filter(None, map(TEMPO.fullmatch, line.tokens)), None)
+        if told:
+            now = min((strand.end for _, strand in columns if strand.end > self.last), default=0)
+            self.tempos.append((STEPS_PER_QUARTER * now / self.ticks, float(told[1])))
 
     def read_notes(self, line: Line, cells: list[tuple[Strand, str]]) -> int:
         """Read a line's notes and rests; returns the tick where the longest of them ends."""

@@ -2,27 +2,33 @@
 
 Reading is by ticks, never by seconds, on the grid of :mod:`octavoice.music.notes`. A note lasts as long as its key
 is down: the sustain pedal (controller 64) is left out, since it tells how long strings sound, not what hands hold.
-Writing follows §2.2, where a chord sounds until the next step that has an onset, unless durations are given.
+Writing gives each hand a track. It follows §2.2, where a chord sounds until the next step that has an onset, unless
+durations are given.
 """
 
+import io
 import re
 from pathlib import Path
 
+import mido
 import numpy as np
-import pretty_midi
 import symusic
 
 from octavoice.errors import UserError
 from octavoice.music.durations import next_onset, sounding
 from octavoice.music.formats.midi_events import unended, unwrapped
+from octavoice.music.hands import Chord, hands
 from octavoice.music.notes import LOST, bounded_bytes, from_notes, key_name, title_of
 from octavoice.music.piece import PLAYED, UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import LOWEST_MIDI, STEPS_PER_QUARTER
+from octavoice.music.tempo import TEMPO, Tempos, constant, tempo_map
 from octavoice.paths import atomic
 
 MAX_BYTES = 2**24
 """Longest MIDI file read: a hundred times the longest of piano-midi.de."""
 TICKS_PER_QUARTER = 480
+HANDS = ("Piano, right hand", "Piano, left hand")
+"""Names of the tracks that are written."""
 STUCK = 512
 """A note still held after so many steps is not believed: a minute at 128 quarters, when a string is long silent."""
 PLAYED_SHARE = 0.4
@@ -66,7 +72,13 @@ def read_midi(path: Path) -> Piece:
         ends = UNTOLD
     parts = len(tracks) + sum(note.alone for note in others)
     return from_notes(path, rows, score.ticks_per_quarter, ends, STUCK, tracks=parts, time_signatures=signatures,
-                      key=key, title=_title(data, {track.name.strip() for track in tracks}))
+                      key=key, tempos=_tempos(score), title=_title(data, {track.name.strip() for track in tracks}))
+
+
+def _tempos(score: symusic.Score) -> Tempos:
+    """The tempo map of a MIDI file; what comes before the first tempo told is at ``TEMPO``."""
+    told = [(STEPS_PER_QUARTER * tempo.time / score.ticks_per_quarter, tempo.qpm) for tempo in score.tempos]
+    return tempo_map([(0, TEMPO), *told]) if told else ()
 
 
 def note_ends_of(onset: np.ndarray, duration: np.ndarray, ticks_per_quarter: int) -> str:
@@ -141,23 +153,46 @@ def chord_notes(roll: np.ndarray, durations: np.ndarray | None = None) -> list[t
     return list(zip(onset.tolist(), (onset + grid[onset, key]).tolist(), (key + LOWEST_MIDI).tolist(), strict=True))
 
 
-def to_pretty_midi(roll: np.ndarray, tempo: float = 120.0, velocity: int = 80,
-                   durations: np.ndarray | None = None) -> pretty_midi.PrettyMIDI:
-    """A roll ``(time, key)`` as a piano part at ``tempo`` quarters per minute, constant ``velocity``.
+def to_midi(roll: np.ndarray, tempo: float | Tempos = TEMPO, velocity: int = 80, durations: np.ndarray | None = None,
+            *, metre: tuple[int, int] = (4, 4), key: str | None = None, title: str = "") -> bytes:
+    """A roll ``(time, key)`` as the bytes of a MIDI file: two tracks of a piano, right hand and left, after the facts.
 
-    ``durations`` as in :func:`chord_notes`. Where a key is struck again, its first note ends first.
+    ``tempo`` is in quarters per minute, or a map of them; ``velocity`` 1..127 is every note's, since models know
+    no loudness. ``durations`` as in :func:`chord_notes`. ``key`` is MIDI's name of the key signature, as ``F#m``.
     """
-    song = pretty_midi.PrettyMIDI(resolution=TICKS_PER_QUARTER, initial_tempo=tempo)
-    song.time_signature_changes.append(pretty_midi.TimeSignature(4, 4, 0))
-    piano = pretty_midi.Instrument(program=0, name="Piano")
-    seconds = 60.0 / tempo / STEPS_PER_QUARTER
-    piano.notes = [pretty_midi.Note(velocity, pitch, onset * seconds, end * seconds)
-                   for onset, end, pitch in chord_notes(roll, durations)]
-    song.instruments.append(piano)
-    return song
+    song = mido.MidiFile(ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8")
+    facts = [(0, mido.MetaMessage("time_signature", numerator=metre[0], denominator=metre[1]))]
+    facts += [(0, mido.MetaMessage("key_signature", key=key))] if key else []
+    facts += [(step, mido.MetaMessage("set_tempo", tempo=round(6e7 / qpm))) for step, qpm in constant(tempo)]
+    song.tracks.append(_track(title.encode("utf-8", "replace").decode(), facts))
+    for name, chords in zip(HANDS, hands(roll, durations=durations), strict=True):
+        song.tracks.append(_track(name, [(0, mido.Message("program_change")), *_events(chords, velocity)]))
+    handle = io.BytesIO()
+    song.save(file=handle)
+    return handle.getvalue()
 
 
-def write_midi(roll: np.ndarray, path: Path, tempo: float = 120.0, durations: np.ndarray | None = None) -> Path:
+def _events(chords: list[Chord], velocity: int) -> list[tuple[int, mido.Message]]:
+    """``(step, message)`` of the notes of chords, by time; a key is let go of before it is struck again."""
+    on = [(chord.start, 1, note) for chord in chords for note in chord.notes]
+    off = [(chord.end, 0, note) for chord in chords for note in chord.notes]
+    return [(step, mido.Message("note_on", note=note, velocity=velocity * struck))
+            for step, struck, note in sorted(on + off)]
+
+
+def _track(name: str, events: list[tuple[float, mido.Message]]) -> mido.MidiTrack:
+    """A track of ``(step, message)``, which are in order, under a name if it has one."""
+    track = mido.MidiTrack([mido.MetaMessage("track_name", name=name)] if name else [])
+    now = 0
+    for step, message in events:
+        tick = round(step * TICKS_PER_QUARTER / STEPS_PER_QUARTER)
+        track.append(message.copy(time=tick - now))
+        now = tick
+    return track
+
+
+def write_midi(roll: np.ndarray, path: Path, tempo: float | Tempos = TEMPO,
+               durations: np.ndarray | None = None) -> Path:
     """Write a roll ``(time, key)`` as MIDI, atomically; read back it is the same roll, with the same ``durations``.
 
     MIDI ends where its last note ends: steps of a roll after that are not read back. Raises :class:`UserError` for a
@@ -166,5 +201,5 @@ def write_midi(roll: np.ndarray, path: Path, tempo: float = 120.0, durations: np
     if not roll.any():
         raise UserError(f"{path}: the roll holds no onset, so there is nothing to write; generate more steps.")
     with atomic(Path(path)) as temporary:
-        to_pretty_midi(roll, tempo, durations=durations).write(str(temporary))
+        temporary.write_bytes(to_midi(roll, tempo, durations=durations))
     return Path(path)

@@ -13,6 +13,7 @@ import math
 import re
 import zipfile
 import zlib
+from fractions import Fraction
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
@@ -21,6 +22,7 @@ from xml.parsers import expat
 
 from octavoice.errors import UserError
 from octavoice.music.durations import tied
+from octavoice.music.formats.musicxml_tempo import tempos_of
 from octavoice.music.notes import MAX_STEPS, SEMITONES, bounded_bytes, from_notes, key_name, title_of, to_step
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_QUARTER
@@ -64,7 +66,7 @@ def read_musicxml(path: Path, reduce: bool = True) -> Piece:
         elements, said = keyboard_parts(root)
         if not (elements and (said or reduce)):
             raise ValueError("it has no keyboard part" if elements else "it has no part")
-        parts, pickup = _walk(elements)
+        parts, pickup, bars = _walk(elements)
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as MusicXML ({error}); export it again.") from error
     signatures = tuple(dict.fromkeys(pair for part in parts for pair in part.signatures))
@@ -73,7 +75,8 @@ def read_musicxml(path: Path, reduce: bool = True) -> Piece:
     return from_notes(Path(path), rows, parts[0].ticks,
                       tracks=len(staves), time_signatures=signatures or ((4, 4),), pickup=pickup, reduction=not said,
                       title=title_of(root.findtext("work/work-title"), root.findtext("movement-title")),
-                      key=next((part.key for part in parts if part.key), None))
+                      key=next((part.key for part in parts if part.key), None),
+                      tempos=tempos_of(root, [Fraction(bar, parts[0].ticks) for bar in bars]))
 
 
 def keyboard_parts(root: ElementTree.Element) -> tuple[list[ElementTree.Element], bool]:
@@ -139,8 +142,9 @@ def _text(element: ElementTree.Element, *tags: str) -> str:
     return " ".join(text.text.strip() for tag in tags for text in element.iter(tag) if text.text and text.text.strip())
 
 
-def _walk(elements: list[ElementTree.Element]) -> tuple[list["_Part"], int]:
-    """Read ``<part>`` elements bar by bar, in step; returns the parts and the pickup in steps.
+def _walk(elements: list[ElementTree.Element]) -> tuple[list["_Part"], int, list[int]]:
+    """Read ``<part>`` elements bar by bar, in step; returns the parts, the pickup in steps, and the tick at which
+    each bar begins.
 
     A bar is as long as the longest of these parts fills it, whatever its time signature says.
     """
@@ -150,12 +154,13 @@ def _walk(elements: list[ElementTree.Element]) -> tuple[list["_Part"], int]:
         if not 0 < ticks <= MAX_TICKS:
             raise ValueError("its divisions of the quarter are absurd")
     parts = [_Part(ticks) for _ in elements]
-    end = first = 0
+    end, first, starts = 0, 0, []
     for number, bars in enumerate(zip_longest(*(element.iterfind("measure") for element in elements))):
+        starts.append(end)
         end = max(part.read_bar(bar, end) for part, bar in zip(parts, bars, strict=True) if bar is not None)
         first = first if number else end
     beats, unit = next((part.signatures[0] for part in parts if part.signatures), (4, 4))
-    return parts, int(to_step(first, ticks)) if first * unit < 4 * beats * ticks else 0
+    return parts, int(to_step(first, ticks)) if first * unit < 4 * beats * ticks else 0, starts
 
 
 class _Part:

@@ -12,7 +12,7 @@ from octavoice import provenance
 GROUND = {"errors", "paths", "provenance"}
 ROOMS = {
     "": set(),  # the package's own __init__.py
-    "errors": set(),
+    "errors": {"paths"},
     "paths": set(),
     "provenance": {"errors", "paths"},
     "model": set(),

@@ -60,7 +60,8 @@ def by_music21(path: Path, piece: Piece) -> set[tuple[int, int]]:
         if wanted and not any(str(part.id) == name or str(part.id).startswith(f"{name}-") for name in wanted):
             continue
         for element in part.flatten().notes:
-            for note in () if element.duration.isGrace else getattr(element, "notes", [element]):
+            silent = element.duration.isGrace or "ChordSymbol" in element.classes
+            for note in () if silent else getattr(element, "notes", [element]):
                 tie, start = note.tie.type if note.tie else "", Fraction(element.offset) * TICKS
                 rows.append((int(start), int(start + Fraction(element.quarterLength) * TICKS), int(note.pitch.ps),
                              tie in ("stop", "continue"), tie in ("start", "continue")))
@@ -73,7 +74,8 @@ def _parts(path: Path) -> list[str]:
     if path.suffix != ".krn":
         data = path.read_bytes()
         root = musicxml._tree(musicxml.unpacked(data) if data[:2] == b"PK" else data)
-        return [part.get("id") for part in musicxml.keyboard_parts(root)[0]]
+        taken = musicxml.keyboard_parts(root)[0]
+        return [part.get("id") for part in taken] if len(taken) < len(root.findall("part")) else []
     text = humdrum.decoded(path.read_bytes())
     lines = list(humdrum.read_lines(text))
     if "*^" in text or len(kern.keyboard_staves(lines)) not in (0, lines[0].tokens.count("**kern")):

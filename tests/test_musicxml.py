@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from octavoice.composing import prime
 from octavoice.errors import UserError
+from octavoice.music.durations import tied
 from octavoice.music.formats import musicxml
 from octavoice.music.formats.musicxml import read_musicxml
 
@@ -229,7 +230,8 @@ def test_packed_scores_and_other_encodings(read):
     text = score([attributes() + note("C4", 16)])
     wide = f'<?xml version="1.0" encoding="utf-16"?>{text}'.encode("utf-16")
     typed = f'<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD" "http://x.invalid/partwise.dtd">{text}'
-    for content in (text, packed(text), packed(text, "deep/é.xml"), wide, typed):
+    unescaped = packed(text, "Don't.xml", "<container><rootfiles><rootfile full-path='{}'/></rootfiles></container>")
+    for content in (text, packed(text), packed(text, "deep/é.xml"), wide, typed, unescaped):
         assert onsets(read(content)) == [(0, 60)]
 
 
@@ -311,7 +313,9 @@ def exact(path):
     root = musicxml._tree(musicxml.unpacked(data) if data[:2] == b"PK" else data)
     elements, _ = musicxml.keyboard_parts(root)
     parts, *_ = musicxml._walk(elements)
-    found = [(Fraction(row[0], part.ticks), row[2]) for part in parts for row in part.rows if row[3]]
+    ticks = parts[0].ticks
+    rows = tied([row for part in parts for row in part.rows], ticks, parts[0].repeats)
+    found = [(Fraction(onset, ticks), pitch) for onset, _, pitch, struck in rows if struck]
     return sorted(found), [element.get("id") for element in elements]
 
 

@@ -12,8 +12,8 @@ from octavoice import provenance
 GROUND = {"errors", "paths", "provenance"}
 ROOMS = {
     "": set(),  # the package's own __init__.py
-    "errors": {"paths"},
     "paths": set(),
+    "errors": {"paths"},
     "provenance": {"errors", "paths"},
     "model": set(),
     "music": {*GROUND},

@@ -14,8 +14,8 @@ LONGEST = 2**16 - 1
 
 
 LATE = 4
-"""Quarters by which a tie's end may be late: of some 850 late ones in kern files and songs none is later, nine in ten
-by one at most."""
+"""Quarters by which a tie's end may be late: of some 850 late ones in kern files and songs none comes later, nine
+in ten by one at most."""
 
 
 def until_next(roll: np.ndarray) -> np.ndarray:

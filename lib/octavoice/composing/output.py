@@ -11,12 +11,12 @@ import pretty_midi
 from octavoice.composer import CONTEXT
 from octavoice.composing.continuation import EXCERPT, Continuation, excerpt
 from octavoice.composing.prime import Prime
-from octavoice.errors import UserError
+from octavoice.errors import UserError, shown
 from octavoice.evidence.harmony import key_of
 from octavoice.music import score, sound
 from octavoice.music.formats.midi import to_pretty_midi
 from octavoice.music.roll import CLOCK_BITS, compress
-from octavoice.paths import atomic, shown
+from octavoice.paths import atomic
 from octavoice.thesis.attention import HISTORY
 
 SUFFIXES = {"midi": (".mid", ".midi"), "musicxml": (".musicxml", ".xml"), "svg": (".svg",), "png": (".png",),

@@ -14,13 +14,12 @@ from music21 import harmony
 
 from octavoice.corpus.filters import MAX_TRACKS, STRICT_OFF_GRID, foreign_times
 from octavoice.corpus.sources import READERS, read_score
-from octavoice.errors import UserError
+from octavoice.errors import UserError, shown
 from octavoice.music.durations import until_next
 from octavoice.music.formats import musicxml
 from octavoice.music.formats.midi_events import unwrapped
 from octavoice.music.piece import Piece, bar_steps
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
-from octavoice.paths import shown
 
 TEMPO, VELOCITY = 120.0, 80
 """Quarters per minute and MIDI loudness where the prime tells none (scores tell no loudness here)."""

@@ -186,3 +186,8 @@ def test_a_locale_that_knows_no_names_at_all(french):
                           capture_output=True, env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0"})
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"Pr\\xe9lude.mid" in done.stdout
+    (french / FRENCH).write_bytes(b"MThd")
+    done = subprocess.run([sys.executable, "-m", "octavoice", "corpus", "show", "folder:."], cwd=french,
+                          capture_output=True, env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0"})
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"octavoice: corpus folder:.: none of its 1 files survives")

@@ -13,7 +13,7 @@ GROUND = {"errors", "paths", "provenance"}
 ROOMS = {
     "": set(),  # the package's own __init__.py
     "paths": set(),
-    "errors": {"paths"},
+    "errors": set(),
     "provenance": {"errors", "paths"},
     "model": set(),
     "music": {*GROUND},

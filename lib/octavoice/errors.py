@@ -1,7 +1,14 @@
-"""The one error a user is meant to read."""
+"""The one error a user is meant to read, and names as they can be shown."""
+
+import os
 
 
-from octavoice.paths import shown
+def shown(name: str | os.PathLike, unknown: str = "replace") -> str:
+    """A file's name as text that can be written anywhere: bytes that are no UTF-8 are replaced.
+
+    With ``unknown="backslashreplace"`` two names stay two.
+    """
+    return os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", unknown)
 
 
 class UserError(Exception):

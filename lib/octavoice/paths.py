@@ -28,14 +28,6 @@ def checkout() -> Path:
     return PACKAGE.parents[1] if (PACKAGE.parents[1] / "pyproject.toml").exists() else Path.cwd()
 
 
-def shown(name: str | Path, unknown: str = "replace") -> str:
-    """A file's name as text that can be written anywhere: bytes that are no UTF-8 are replaced.
-
-    With ``unknown="backslashreplace"`` two names stay two.
-    """
-    return os.fsencode(name).decode("utf-8", unknown)
-
-
 def slug(corpus: str) -> str:
     """A folder name for a corpus: ``bach``, or ``folder-NAME-1a2b3c4d`` for ``folder:PATH``."""
     corpus, strict = corpus.removesuffix("@strict"), corpus.endswith("@strict") * "-strict"
@@ -43,7 +35,8 @@ def slug(corpus: str) -> str:
         return corpus.replace("/", "-") + strict
     path = Path(corpus.removeprefix("folder:")).expanduser().resolve()
     name = re.sub(r"[^A-Za-z0-9]+", "-", path.name).strip("-").lower() or "root"
-    return f"folder-{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}{strict}"
+    digest = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"folder-{name}-{digest}{strict}"
 
 
 def run_dir(preset: str, corpus: str, seed: int, apart: dict | None = None) -> Path:

@@ -9,11 +9,11 @@ import numpy as np
 from octavoice.composer import CONTEXT
 from octavoice.composing.continuation import EXCERPT, Continuation, excerpt
 from octavoice.composing.prime import Prime
-from octavoice.errors import UserError
+from octavoice.errors import UserError, shown
 from octavoice.music import keys, score, sound
 from octavoice.music.formats.midi import to_midi
 from octavoice.music.roll import CLOCK_BITS
-from octavoice.paths import atomic, shown
+from octavoice.paths import atomic
 from octavoice.thesis.attention import HISTORY
 
 SUFFIXES = {"midi": (".mid", ".midi"), "musicxml": (".musicxml", ".xml"), "svg": (".svg",), "png": (".png",),

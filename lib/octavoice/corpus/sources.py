@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from octavoice.corpus import catalogue
-from octavoice.errors import UserError
+from octavoice.errors import UserError, shown
 from octavoice.music.durations import tied
 from octavoice.music.formats.abc import read_abc
 from octavoice.music.formats.kern import read_kern
@@ -23,7 +23,6 @@ from octavoice.music.formats.midi import SUFFIXES, read_midi
 from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.notes import from_notes, key_name, title_of, to_step
 from octavoice.music.piece import Piece
-from octavoice.paths import shown
 
 READERS = {**dict.fromkeys(SUFFIXES, read_midi), ".mxl": read_musicxml, ".musicxml": read_musicxml,
            ".xml": read_musicxml, ".krn": read_kern, ".abc": read_abc}

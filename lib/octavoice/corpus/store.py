@@ -22,7 +22,7 @@ from octavoice.corpus.filters import Verdict, cut_silence, judge
 from octavoice.corpus.pieces import BYTES, Facts, Pieces, facts_of, line_of, pack
 from octavoice.corpus.sources import STRICT, Source, sources
 from octavoice.corpus.splits import SHARES, content_hash, sides_of
-from octavoice.errors import UserError
+from octavoice.errors import UserError, shown
 from octavoice.music.piece import Piece
 
 CODE = ("music/formats/midi.py", "music/formats/midi_events.py", "music/formats/musicxml.py",
@@ -158,7 +158,7 @@ def _read_one(source: Source) -> Reading:
     try:
         piece = source.read(source.file)
     except UserError as error:
-        return Reading(Verdict(source.name, "unreadable", str(error).replace(paths.shown(source.file), source.name)))
+        return Reading(Verdict(source.name, "unreadable", str(error).replace(shown(source.file), source.name)))
     piece = cut_silence(replace(piece, name=source.name, reduction=piece.reduction or source.merge, **source.facts))
     verdict = judge(piece)
     if verdict.reason != "kept":

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from octavoice.errors import UserError
+from octavoice.errors import UserError, shown
 from octavoice.music.durations import LONGEST, clipped, joined, until_next
 from octavoice.music.piece import UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_QUARTER
-from octavoice.paths import shown
 
 MAX_STEPS = 200_000
 """Longest piece read, in steps: about seven hours at 120 quarters a minute."""

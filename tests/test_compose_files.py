@@ -14,7 +14,7 @@ import soundfile
 from music21 import converter
 
 from octavoice import cli, composing
-from octavoice.composing import output
+from octavoice.composing import openings, output
 from octavoice.figures import style
 from octavoice.music.formats.midi import chord_notes, read_midi
 from octavoice.music.formats.musicxml import read_musicxml
@@ -214,6 +214,7 @@ def test_help_opens_with_examples_that_run(run, song, capsys):
     assert len(examples) == 3
     assert said.index(examples[-1]) < said.index("--help ")
     assert re.findall(r"^(\w.*):$", said, re.M)[1:] == ["what to continue", "how much", "how", "what to write"]
+    assert f"({', '.join(openings.NAMES)})" in " ".join(said.split())
     Path("song.mid").write_bytes(song.read_bytes())
     Path("song.musicxml").write_text(SCORE)
     for words in examples:

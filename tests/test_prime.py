@@ -7,6 +7,7 @@ import pytest
 from music21 import converter
 
 from octavoice import composing
+from octavoice.composer import Composer
 from octavoice.composing import openings
 from octavoice.errors import UserError
 from octavoice.evidence import harmony
@@ -100,7 +101,7 @@ def test_a_named_prime_is_written_out_in_its_key(name, key):
 @pytest.mark.parametrize("opening", openings.NAMES)
 @pytest.mark.parametrize("mode", ["major", "minor"])
 def test_every_opening_sounds_in_its_key_on_plausible_keys_of_the_piano(opening, mode):
-    """In all keys the same music; the claims' estimator, which is told nothing, hears the key; two hands can play."""
+    """In all keys the same music; the claims' estimator, which is told nothing, hears the key; two hands reach it."""
     home = composing.named(f"C {mode}, {opening}")
     for tonic in ("C", "C#", "D", "E♭", "E", "F", "F#", "G", "A♭", "A", "B♭", "B"):
         prime = composing.named(f"{tonic} {mode}, {opening}")
@@ -116,6 +117,22 @@ def test_every_opening_sounds_in_its_key_on_plausible_keys_of_the_piano(opening,
             assert any(np.ptp(sounds[:n] if n else [0]) <= 12 >= np.ptp(sounds[n:]) for n in range(len(sounds)))
         shift = int(np.flatnonzero(prime.roll[0])[0] - np.flatnonzero(home.roll[0])[0])
         assert np.array_equal(np.roll(home.held, shift, axis=1), prime.held)
+
+
+def test_continuations_of_named_keys_stay_in_them_and_are_no_wall():
+    """By the networks that ship: means over 24 continuations, with margin about those of held-out pieces' openings."""
+    primes = 4 * [composing.named(key) for key in ("A minor", "C major", "E♭ major", "F# minor", "B major", "G minor")]
+    rolls, held = (np.stack([getattr(prime, name) for prime in primes], axis=1) for name in ("roll", "held"))
+    made = Composer(*composing.load_weights().stages).compose(rolls, 128, seed=3, durations=held)
+    new = made.roll[made.start:].swapaxes(0, 1)
+    inside = [harmony.in_key_share(compress(x), harmony.key_of(compress(prime.roll)))
+              for x, prime in zip(new, primes, strict=True)]
+    struck = [x[x.any(axis=-1)] for x in new]
+    again = [(x[1:] & x[:-1]).any(axis=-1).mean() for x in struck]
+    assert np.mean(inside) > 0.83
+    assert 0.4 < new.any(axis=-1).mean() < 0.75
+    assert 0.8 < new.sum(axis=-1).mean() < 1.9
+    assert np.mean(again) < 0.4
 
 
 def test_a_chord_that_is_no_key_is_broken():

@@ -146,7 +146,7 @@ def import_author(arguments: argparse.Namespace) -> None:
 
 
 def compose(arguments: argparse.Namespace) -> None:
-    """Continue a music file of your own, or begin in a key that you name, or from silence."""
+    """Continue a music file of your own, an opening in a key that you name, or silence."""
     from octavoice import composing
     from octavoice.music import sound
 
@@ -295,7 +295,9 @@ def _add_what_and_how_much(parser: argparse.ArgumentParser) -> None:
     """The options of ``compose`` that name the prime and the length."""
     what, much = parser.add_argument_group("what to continue"), parser.add_argument_group("how much")
     what.add_argument("file", metavar="PRIME", nargs="?", help="MIDI, MusicXML, Humdrum kern or ABC file to continue")
-    what.add_argument("--prime", metavar="NAME", help="or a pitch class or chord: C, F#, \"A minor\"; else silence")
+    what.add_argument("--prime", metavar="NAME",
+                      help="or an opening in a key or on a chord: F#, \"A minor\", G7; of a key too \"A minor, march\" "
+                           "(aria, nocturne, chorale, march); else silence")
     length = much.add_mutually_exclusive_group()
     length.add_argument("--bars", metavar="N", default="16", help="new bars, of the prime's metre [%(default)s]")
     length.add_argument("--steps", metavar="N", help="or new steps, sixteenths each")

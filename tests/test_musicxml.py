@@ -244,7 +244,7 @@ def exact(path):
     data = Path(path).read_bytes()
     root = musicxml._tree(musicxml.unpacked(data) if data[:2] == b"PK" else data)
     elements = musicxml.keyboard_parts(root)
-    parts, _ = musicxml._walk(elements)
+    parts, *_ = musicxml._walk(elements)
     found = [(Fraction(row[0], part.ticks), row[2]) for part in parts for row in part.rows if row[3]]
     return sorted(found), [element.get("id") for element in elements]
 

@@ -58,32 +58,46 @@ def split_points(roll: np.ndarray, split: int = 60, durations: np.ndarray | None
     falling silent or waking up. So a line that crosses ``split`` for a moment stays on its staff. Notes that are still
     held, as the grid ``durations`` ``(time, key)`` says, count among those of a step.
     """
-    points = np.arange(split - REACH, split + REACH + 1)
-    moving = np.abs(points[:, None] - points)
-    total, came_from, before, sounded = np.zeros(len(points)), [], None, np.zeros(0)
-    struck = roll.any(axis=-1)
-    for step, new in zip(remaining(sounding(roll, durations))[struck], roll[struck], strict=True):
-        below = np.cumsum((step > 0) & (new == 0))[points - LOWEST_MIDI - 1]
-        notes = np.flatnonzero(step) + LOWEST_MIDI
-        cost, playing = _hands(notes, points, split)
-        leap = np.abs(notes[:, None] - sounded).min(initial=HOPPING)
+    points, struck = np.arange(split - REACH, split + REACH + 1), roll.any(axis=-1)
+    moving, total, came_from, before = np.abs(points[:, None] - points), np.zeros(len(points)), [], None
+    sounds, new = remaining(sounding(roll, durations))[struck] > 0, roll[struck] > 0
+    held = np.cumsum(sounds & ~new, axis=-1)[:, points - LOWEST_MIDI - 1]
+    for cost, playing, below, leap in zip(*_hands(sounds, points, split), held, _leaps(sounds), strict=True):
         prices = np.array([0, RESTING, max(2 * RESTING, HOPPING - leap)])
-        change = 0 if before is None else prices[(before[:, None] != playing[None]).sum(axis=-1)]
+        change = 0 if before is None else prices[(before[:, None] ^ playing[None]).sum(axis=-1)]
         reached = total[:, None] + moving + CROSSING * np.abs(below[:, None] - below) + change
         came_from.append(reached.argmin(axis=0))
-        total, before, sounded = reached.min(axis=0) + cost, playing, notes
+        total, before = reached.min(axis=0) + cost, playing
     path = [int(total.argmin())]
     for back in reversed(came_from):
         path.append(int(back[path[-1]]))
     return points[path[-2::-1]]
 
 
-def _hands(notes: np.ndarray, points: np.ndarray, split: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a chord (MIDI numbers, ascending) costs at each split point, and which hands play: ``(point, 2)``."""
-    right = notes >= points[:, None]
-    beyond = np.where(right, np.maximum(split - notes, 0), np.maximum(notes - split + 1, 0))
-    cost = (beyond**2).sum(axis=-1) / 4
-    for hand in (right, ~right):
-        high, low = np.where(hand, notes, -999).max(axis=-1), np.where(hand, notes, 999).min(axis=-1)
-        cost += 2 * np.maximum(high - low - STRETCH, 0) + 2 * np.maximum(hand.sum(axis=-1) - FINGERS, 0)
-    return cost, np.stack([right.any(axis=-1), (~right).any(axis=-1)], axis=-1)
+def _hands(sounds: np.ndarray, points: np.ndarray, split: int) -> tuple[np.ndarray, np.ndarray]:
+    """What each step of ``sounds`` ``(step, key)`` costs at each split point, and which hands play there.
+
+    ``(step, point)`` and ``(step, point, 2)``, the right hand first.
+    """
+    notes = np.arange(LOWEST_MIDI, LOWEST_MIDI + sounds.shape[1])
+    first = points - LOWEST_MIDI  # the lowest key of the right hand
+    count = np.cumsum(sounds, axis=-1)
+    wrong_right = np.cumsum(sounds * np.maximum(split - notes, 0) ** 2, axis=-1)
+    wrong_left = np.cumsum(sounds * np.maximum(notes - split + 1, 0) ** 2, axis=-1)
+    cost = (wrong_right[:, -1:] - wrong_right[:, first - 1] + wrong_left[:, first - 1]) / 4
+    highest = np.maximum.accumulate(np.where(sounds, notes, -999), axis=-1)
+    lowest = np.minimum.accumulate(np.where(sounds, notes, 999)[:, ::-1], axis=-1)[:, ::-1]
+    left, right = count[:, first - 1], count[:, -1:] - count[:, first - 1]
+    for fingers, width in ((left, highest[:, first - 1] - lowest[:, :1]), (right, highest[:, -1:] - lowest[:, first])):
+        cost += 2 * np.maximum(width - STRETCH, 0) * (fingers > 0) + 2 * np.maximum(fingers - FINGERS, 0)
+    return cost, np.stack([right > 0, left > 0], axis=-1)
+
+
+def _leaps(sounds: np.ndarray) -> np.ndarray:
+    """Semitones between the nearest keys of each step ``(step, key)`` and the one before it, ``HOPPING`` at most."""
+    near, wide = sounds.copy(), np.full(len(sounds), HOPPING)
+    for leap in range(HOPPING):
+        wide[1:][(near[:-1] & sounds[1:]).any(axis=-1) & (wide[1:] == HOPPING)] = leap
+        near[:, 1:] |= near[:, :-1].copy()
+        near[:, :-1] |= near[:, 1:].copy()
+    return wide

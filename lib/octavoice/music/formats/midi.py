@@ -186,8 +186,8 @@ def _track(name: str, events: list[tuple[float, mido.Message]]) -> mido.MidiTrac
     now = 0
     for step, message in events:
         tick = round(step * TICKS_PER_QUARTER / STEPS_PER_QUARTER)
-        track.append(message.copy(time=tick - now))
-        now = tick
+        message.time, now = tick - now, tick
+        track.append(message)
     return track
 
 

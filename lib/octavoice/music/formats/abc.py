@@ -29,7 +29,7 @@ from octavoice.music.roll import STEPS_PER_QUARTER
 
 MAX_BYTES = 2**17
 """Longest ABC text read; a tune takes some hundred bytes."""
-KEY = re.compile(r"\s*([A-G])([#b]?)\s*([A-Za-z]{0,12})(?![A-Za-z=])")
+KEY = re.compile(r"\s*([A-G])([#b]?)\s*((?i:m(?![a-z])|(?:min|maj|mix|dor|phr|lyd|loc|aeo|ion|exp)[a-z]{0,9})?)")
 """What a ``K:`` field begins with that names a key; others are bagpipes', clefs or accidentals alone."""
 ALTERS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
 SHIFTS = re.compile(r"\b(?:(?:treble|bass|alto|tenor)\d?([+-]8)|octave=([+-]?\d)|transpose=([+-]?\d{1,2}))(?!\d)", re.A)
@@ -186,7 +186,7 @@ def _voices(text: str) -> list[list[tuple]]:
     start.unit = start.unit or Fraction(1, 4 if start.metre and 4 * start.metre[0] < 3 * start.metre[1] else 2)
     start.take("K", key.group()[2:])
     tune = re.split(r"\n[ \t]*\n", text[key.end():].lstrip("\n"), maxsplit=1)[0]
-    tune = BROKEN_CHORD.sub(r"\1\2", tune)
+    tune = BROKEN_CHORD.sub(r"\1 \2", tune)
     for line in re.sub(r"\[([KLMV]:[^\]\n]{0,200})\]", r"\n\1\n", tune).split("\n"):
         field = FIELD.match(line)
         if field and field[1] == "V":

@@ -30,7 +30,7 @@ from octavoice.music.roll import STEPS_PER_QUARTER
 
 MAX_BYTES = 2**17
 """Longest ABC text read; a tune takes some hundred bytes."""
-KEY = re.compile(r"\s*([A-G])([#b]?)\s*([A-Za-z]{0,12})(?![A-Za-z=])")
+KEY = re.compile(r"\s*([A-G])([#b]?)\s*((?i:m(?![a-z])|(?:min|maj|mix|dor|phr|lyd|loc|aeo|ion|exp)[a-z]{0,9})?)")
 """What a ``K:`` field begins with that names a key; others are bagpipes', clefs or accidentals alone."""
 ALTERS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
 SHIFTS = re.compile(r"\b(?:(?:treble|bass|alto|tenor)\d?([+-]8)|octave=([+-]?\d)|transpose=([+-]?\d{1,2}))(?!\d)", re.A)
@@ -42,6 +42,8 @@ DROPPED = re.compile(r'"[^"\n]*"|\[[A-Za-z]:[^\]\n]{0,200}\]|\{[^}\n]{0,200}\}|!
 OLD_CHORD = re.compile(r"\+([A-Ga-g\d/,'^_=-]{1,200})\+", re.A)
 ORNAMENTS = re.compile(r"y\d*|\((?!\d)|[^A-Ga-gxzXZ\d/,'^_=|\[\](<>:\s&-]", re.A)
 """In music: spacing, slurs, bows, dots, one-letter ornaments, and whatever else is no notation of a note."""
+BROKEN_CHORD = re.compile(r"(\[[^\[\]|:\n]{0,60})\n([^\[\]|:\n]{0,60}\])")
+"""A chord whose line ends within it, as mail breaks lines."""
 ENDING = re.compile(r"(?<=[\[|])\s*\d[\d,.-]*", re.A)
 """The numbers of an ending, such as ``[1``, ``|2``, ``[1-3``, ``[1,3``."""
 TOKEN = re.compile(r"(?:\[(?P<chord>[^\[\]|]{1,200})\]|(?P<single>(?:\^\^?|__?|=)?[A-Ga-gxz][,']*))(?P<length>[\d/]*)"
@@ -186,6 +188,7 @@ def _voices(text: str) -> list[list[tuple]]:
     start.unit = start.unit or Fraction(1, 4 if start.metre and 4 * start.metre[0] < 3 * start.metre[1] else 2)
     start.take("K", key.group()[2:])
     tune = re.split(r"\n[ \t]*\n", text[key.end():].lstrip("\n"), maxsplit=1)[0]
+    tune = BROKEN_CHORD.sub(r"\1 \2", tune)
     for line in re.sub(r"\[([KLMV]:[^\]\n]{0,200})\]", r"\n\1\n", tune).split("\n"):
         field = FIELD.match(line)
         if field and field[1] == "V":

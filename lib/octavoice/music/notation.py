@@ -159,8 +159,8 @@ def _midi(pitch: Element) -> int:
 def _far(events: Iterable[_Event], staff: str) -> Iterator[tuple[Element, Element]]:
     """First and last note of each stretch that an octave line brings nearer: from its first note too far to its last.
 
-    Nothing within is so near that the line would take it too far to the other side, and no rest a quarter or longer; it holds
-    three such notes, or one of a quarter or longer, lest lines flicker.
+    Nothing within is so near that the line would take it too far to the other side, and no rest a quarter or longer. It
+    holds three notes too far, or one value of a quarter or longer: lines shall not flicker.
     """
     low, high = LEDGER[staff]
     stretch = []

@@ -131,7 +131,8 @@ def test_of_two_voices_both_stand_under_it():
     assert [ges is not None for _, ges in drawn(data)] == [True] * 9 + [False]
 
 
-@pytest.mark.parametrize("notes", [in_quarters(72, 88, 86, 76), in_quarters(30, 31, 36, 33), [(0, 4, 91), (0, 4, 71)]])
+@pytest.mark.parametrize("notes", [in_quarters(72, 88, 86, 76), in_quarters(30, 31, 36, 33), [(0, 4, 91), (0, 4, 71)],
+                                   [(0, 2, 72), (2, 4, 91), (4, 6, 93), (6, 8, 76)]])
 def test_what_is_read_without_or_would_be_too_low_has_none(notes):
     assert not shifts(page_of(*notes))
 

@@ -159,7 +159,8 @@ def _midi(pitch: Element) -> int:
 def _far(events: Iterable[_Event], staff: str) -> Iterator[tuple[Element, Element]]:
     """First and last note of each stretch that an octave line brings nearer: from its first note too far to its last.
 
-    Nothing within is so near that the line would take it too far to the other side, and no rest a quarter or longer.
+    Nothing within is so near that the line would take it too far to the other side, and no rest a quarter or longer. It
+    holds three notes too far, or one value of a quarter or longer: lines shall not flicker.
     """
     low, high = LEDGER[staff]
     stretch = []
@@ -169,8 +170,9 @@ def _far(events: Iterable[_Event], staff: str) -> Iterator[tuple[Element, Elemen
             stretch.append(event)
             continue
         far = [i for i, one in enumerate(stretch) if one.high and (one.high > high if staff == "1" else one.low <= low)]
-        if far:
-            yield stretch[far[0]].notes[0], stretch[far[-1]].notes[-1]
+        notes = [note for one in stretch[far[0]:far[-1] + 1] for note in one.notes] if far else []
+        if {note.findtext("type") for note in notes} - {*SHORT} or len(far) > 2:
+            yield notes[0], notes[-1]
         stretch = []
 
 

@@ -12,7 +12,7 @@ from octavoice.music.roll import compress
 from octavoice.training.weights import Weights
 
 COUNT, PRIME, NEW = 200, 16, 240
-"""Fragments that are measured, and their steps; prime and new steps as in the thesis (§7.3)."""
+"""Fragments that are measured, and their steps; the prime as in the thesis (§7.4), the new ones as in its program."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from octavoice.music.piece import Piece, shortened
     ("Prelude", "Prelude"), ("x" * 44, "x" * 44), ("x" * 60, "x" * 43 + "…"),
     ("“Choral Songs in honour of Her Majesty Queen Victoria”", "“Choral Songs in honour of Her Majesty…”"),
     ("The “Moonlight” sonata for the pianoforte, in two movements", "The “Moonlight” sonata for the pianoforte…"),
-    ("«Вокализ» и другие сочинения для фортепиано в двух частях", "«Вокализ» и другие сочинения для…"),
+    ("«Вокализ» и другие сочинения для фортепиано в двух частях", "«Вокализ» и другие сочинения для фортепиано…"),
     ("Étude d’exécution transcendante, n° 4 en ré mineur", "Étude d’exécution transcendante, n° 4 en ré…")])
 def test_a_long_title_is_cut_between_words_and_its_quotation_closed(text, short):
     assert shortened(text) == short

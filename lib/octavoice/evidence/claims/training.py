@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from octavoice.evidence.claims.choices import smaller
-from octavoice.evidence.claims.record import Part, part
+from octavoice.evidence.claims.record import Part, missing, part, told
 from octavoice.evidence.claims.stored import MAIN, Stored, Value
 from octavoice.thesis import enumeration, rivals, values
 
@@ -149,18 +149,21 @@ def c9(stored: Stored) -> list[Part]:
 
 
 def c10(stored: Stored) -> list[Part]:
-    """Levels depend on the music. At the thesis's level: training ends at −2.1 or above, as printed. Worth it: every
-    seed's test level lies a nat above the best table of frequencies on the same steps."""
-    def trained(seed: int) -> float | None:
-        table = stored.table("fig14_levels", seed=seed)
+    """The level is one of the thesis's collection, which is not free. Each collection has a level of its own, so what
+    training reaches on another neither confirms nor refutes it: the levels here are told, beside the margin over the
+    best table of frequencies on the same test steps, and nothing is judged."""
+    def trained(seed: int, corpus: str) -> float | None:
+        table = stored.table("fig14_levels", corpus, seed)
         return None if table is None else table.loc["training, mean of the last tenth"].iloc[0]
 
-    def above(seed: int) -> float | None:
-        table = stored.table("test_levels", seed=seed)
+    def above(seed: int, corpus: str) -> float | None:
+        table = stored.table("test_levels", corpus, seed)
         return None if table is None else table.loc["main module", "level"] - table["level"].drop("main module").max()
     printed = values.value("train_curve")[-1][1]
-    return [part(f"training level, {printed} in the thesis", lambda v: v.low >= printed, stored.over_seeds(trained)),
-            part("test level above the best table", lambda v: v.low > 1, stored.over_seeds(above))]
+    return [missing(f"training reaches {printed} on the thesis's collection"),
+            *(told(f"on {corpus}, {what}", stored.over_seeds(partial(of, corpus=corpus), corpus))
+              for what, of in (("training ends at", trained), ("test level above the best table by", above))
+              for corpus in stored.corpora())]
 
 
 def c20(stored: Stored) -> list[Part]:

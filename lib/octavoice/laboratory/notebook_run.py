@@ -66,16 +66,17 @@ class NotebookRun(Run):
                 for name, row in zip(names, values.rows(*names), strict=True)]
         return pd.DataFrame(rows).set_index("quantity")[["thesis", "here", "where"]]
 
-    def judge(self, claim: str, parts: dict[str, bool | None]) -> None:
-        """Say in one sentence what this run gives for a claim, and what all committed runs gave.
+    def judge(self, found: dict[str, dict[str, bool | None]]) -> None:
+        """Say in one sentence for each claim what this run gives, and what all committed runs gave.
 
-        ``parts`` tells for each thing that was found whether it speaks for the claim; None where it cannot judge it.
+        ``found`` tells by claim for each thing that was found whether it speaks for the claim; None where it cannot.
         """
         # What judges claims is read by the notebooks that do, so that it is code of no other step.
         from octavoice.laboratory import claims_command, verdicts
 
         scale = f"{self.preset.name} on {self._music()}, seed {self.seed}"
-        display(HTML(verdicts.sentence(claim, parts, scale, claims_command.stored_table())))
+        for claim, parts in found.items():
+            display(HTML(verdicts.sentence(claim, parts, scale, claims_command.stored_table())))
 
     def show(self, figure: Figure | bytes | Callable, name: str, caption: str, corpus_music: bool = False) -> None:
         """Save a figure (PNG, and SVG beside it) or ready PNG bytes, or what makes one, and display it."""

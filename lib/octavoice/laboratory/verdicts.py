@@ -23,8 +23,8 @@ def cards(found: list[dict]) -> str:
 
 
 def _card(claim: dict) -> str:
-    rows = "".join(f"<tr><td>{escape(part['what'])}</td><td>{escape(part['found'])}</td><td>{table.sign(part)}</td></tr>"
-                   for part in claim["parts"])
+    cells = ([escape(part["what"]), escape(part["found"]), table.sign(part)] for part in claim["parts"])
+    rows = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
     told = {"test": claim["test"], "rule": claim["rule"], "runs": ", ".join(claim["runs"]) or "none needed",
             "what would change it": claim["change"]}
     how = "".join(f"<p><i>{name}:</i> {escape(text)}</p>" for name, text in told.items())

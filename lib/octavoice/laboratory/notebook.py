@@ -20,10 +20,10 @@ def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
     """Begin a notebook: check its parameters, pick the device, show the preset. Returns the :class:`NotebookRun`.
 
     Tables are shown whole from here on. ``namespace`` is ``globals()`` right after the parameters cell; ``own`` are
-    parameters that this notebook has besides the common ones, with their types; one called ``model`` names the model that the notebook is run on; its own
-    is the one it is called after, else the thesis's. Networks from a folder, ``weights``, are not the run's, so what is
-    made with them goes into a folder of its own. Where the environment asks for pages as stored, the declared run
-    takes the place of the common parameters. Raises :class:`UserError`.
+    parameters that this notebook has besides the common ones, with their types; one called ``model`` names the model
+    that the notebook is run on; its own is the one it is called after, else the thesis's. Networks from a folder,
+    ``weights``, are not the run's, so what is made with them goes into a folder of its own. Where the environment asks
+    for pages as stored, the declared run takes the place of the common parameters. Raises :class:`UserError`.
     """
     kind, declared = _asked()
     given = check_types(namespace, PARAMETERS | own) | declared

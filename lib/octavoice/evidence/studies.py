@@ -130,10 +130,10 @@ def pauses(run: Run, model: FeatureModel, seed: int = 0) -> pd.DataFrame:
 def wide(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The tables of :func:`pauses` as a row for each variant and each thing that was measured, a column per voice.
 
-    What was not measured of any voice is left out; where only all voices together were, the others are empty.
+    What was not measured of any voice is left out; where only all voices together were, the others are NaN.
     """
     whole = pd.concat(tables, names=["variant"]).dropna(axis=1, how="all")
-    return whole.stack().unstack("voice").rename_axis(["variant", "measured"]).astype(object).fillna("")
+    return whole.stack().unstack("voice").rename_axis(["variant", "measured"])
 
 
 def collapse(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -143,7 +143,7 @@ def test_texts_speak_of_no_preset_that_may_not_be_shown(page):
     """
     for cell in pages.read(page)["cells"]:
         if cell["cell_type"] == "markdown":
-            assert not re.search(r"\b[Aa]t (?:preset )?`(?:smoke|quick|thesis)`", "".join(cell["source"]))
+            assert not re.search(r"\b[Aa]t (?:preset )?`(?:smoke|quick)`", "".join(cell["source"]))
 
 
 TRAINING = {"compare_forcing", "fit", "train_first_scheme", "train_joint", "train_on", "worth"}

@@ -171,6 +171,19 @@ def test_claims_of_one_run_follow_its_numbers():
     assert of_run.below(float("nan"), 1) is None
 
 
+def test_a_run_without_held_out_music_judges_nothing_by_it():
+    """A corpus of a few bars: what is held out is no longer than a prime."""
+    rng = np.random.default_rng(1)
+    decided = list((rng.random((2, 96, 12)) < 0.2).astype(np.uint8))
+    choices = rng.integers(0, 24, (96, 2, 5))
+    found = {**of_run.rhythms(decided, [], choices), **of_run.textures(decided, []),
+             **of_run.registers([np.repeat(roll, 8, axis=1)[:, :88] for roll in decided], [])}
+    assert found.keys() == {"C16", "C17", "C26", "C27", "C28"}
+    told = {what: holds for parts in found.values() for what, holds in parts.items() if "nan" in what}
+    assert told
+    assert set(told.values()) == {None}
+
+
 def test_verdicts_of_the_new_claims_are_computed():
     found = {each["id"]: each for each in table.records()}
     assert {found[name]["verdict"] for name in ("C26", "C27", "C28")} <= {REPRODUCED, PARTLY, NOT}

@@ -13,6 +13,7 @@ import pandas as pd
 
 from octavoice.evidence import statistics
 from octavoice.evidence.measured import attending, copies, register, rhythm, texture
+from octavoice.music.roll import KEYS, STEPS_PER_BAR
 
 Found = dict[str, dict[str, bool | None]]
 
@@ -112,5 +113,6 @@ def textures(decided: list[np.ndarray], music: list[np.ndarray]) -> Found:
 
 
 def _means(measured: Callable[[np.ndarray], dict[str, float]], rolls: list[np.ndarray]) -> pd.Series:
-    """Mean over rolls of every number that is measured of one; rolls of silence are left out."""
-    return pd.DataFrame([measured(roll) for roll in rolls if roll.any()]).mean()
+    """Mean over rolls of every number that is measured of one; rolls of silence are left out, NaN without any other."""
+    rows = [measured(roll) for roll in rolls if roll.any()]
+    return pd.DataFrame(rows or [dict.fromkeys(measured(np.zeros((STEPS_PER_BAR, KEYS), np.uint8)), np.nan)]).mean()

@@ -33,11 +33,11 @@ def of_roll(x12: np.ndarray) -> dict[str, float]:
 
 def measure(rolls: list[np.ndarray]) -> dict:
     """:func:`of_roll` with intervals over rolls, and ``difference of fragments``: how far notes a bar of one roll lie
-    from the middle one's, in shares of it."""
-    rows = [of_roll(x) for x in rolls]
+    from the middle one's, in shares of it. NaN without rolls."""
+    rows = [of_roll(x) for x in rolls] or [of_roll(np.zeros((0, CLASSES), np.uint8))]
     found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    middle = np.nanmedian(found["notes a bar"])
-    apart = np.abs(found["notes a bar"] - middle) / middle
+    sounding = found["notes a bar"][np.isfinite(found["notes a bar"])]
+    apart = np.abs(sounding / np.median(sounding) - 1) if len(sounding) else sounding
     return {name: intervals.mean(values) for name, values in found.items()} | {
         "difference of fragments": intervals.mean(apart)}
 

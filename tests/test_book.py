@@ -61,7 +61,8 @@ def assert_led_somewhere(text: str, read):
         if scheme == "code":
             read.place(f"{path}.{anchor}" if anchor else path)
         else:
-            anchors = {heading.anchor for heading in read.notebooks()[path].headings}
+            page = read.notebooks()[path]
+            anchors = {heading.anchor for heading in page.headings} | set(page.claims.values())
             assert not anchor or anchor in anchors, (path, anchor)
 
 
@@ -273,6 +274,26 @@ def test_every_claim_has_its_verdict_on_the_first_page(write, checkout):
     for claim in committed:
         assert f"[{claim['id']}](page:" in rows[claim["verdict"]]
     assert sum(int(row.split(" | ")[1]) for row in rows.values()) == len(committed)
+
+
+def test_links_of_a_claim_lead_to_its_verdict(write, read, checkout):
+    """The card in 10, where every claim has an anchor; on the claims' page every row has one, too."""
+    committed = json.loads((checkout / "results" / "thesis" / "claims.json").read_text(encoding="utf-8"))["claims"]
+    rows = write.part("claims").splitlines()[2:]
+    for claim, row in zip(committed, rows, strict=True):
+        anchor = f"claim-{claim['id'].lower()}"
+        assert read.notebooks()["10_verdicts"].claims[int(claim["id"][1:])] == anchor
+        assert row.startswith(f"| [{claim['id']}](page:10_verdicts#{anchor}){{#{anchor}}} |")
+        assert f"[{claim['id']}](page:10_verdicts#{anchor})" in write.part("verdicts") + write.part("map")
+
+
+def test_links_in_what_a_notebook_puts_out_lead_to_pages_of_the_book(book):
+    from docutils import nodes
+
+    binding = importlib.import_module("binding")
+    raw = nodes.raw("", '<a href="10_verdicts.ipynb#claim-c8">a</a> <a href="x.html">b</a>', format="html")
+    binding.lead_on(None, nodes.container("", raw), "notebooks/03_main_module")
+    assert raw.astext() == '<a href="10_verdicts.html#claim-c8">a</a> <a href="x.html">b</a>'
 
 
 def test_the_extra_asks_no_network_for_mathjax(checkout):

@@ -94,6 +94,58 @@ def test_what_smoke_puts_out_is_kept_where_the_music_decides():
     assert sum(pages.KEPT in cell["metadata"] for cell in pages.read(FOLDER / "01_data.ipynb")["cells"]) > 10
 
 
+PAGES = sorted(FOLDER.glob("*.ipynb"))
+CUT = re.compile(r"<t[hd][^>]*>[^<]*\.\.\.</t[hd]>|\d+ rows [×x] \d+ columns|^\.\.\. |Length: \d+", re.MULTILINE)
+"""Where pandas left out rows or columns, or cut a text."""
+ODD = re.compile(r"<td>(?:NaN|nan|None|\[\])</td>|np\.\w+|>[^<]*\*\*[^<]*</t[hd]>")
+"""What a reader of a table has no use for: numbers that are not there, names of numpy's, marks of Markdown."""
+
+
+def shown_in(cell):
+    """What a cell puts out as text or table, sounds and pictures left out."""
+    said = [output.get("data", {}) or {"text/plain": output.get("text", "")} for output in cell.get("outputs", [])]
+    texts = ["".join(data.get("text/html") or data.get("text/plain", "")) for data in said]
+    return [re.sub(r"(?s)<(script|audio|svg).*?</\1>|data:[^\"')\s]+", "", text) for text in texts]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("pattern", [CUT, ODD], ids=["cut", "odd"])
+def test_pages_show_tables_whole_and_for_readers(page, pattern):
+    for cell in pages.read(page)["cells"]:
+        assert not [found[0] for text in shown_in(cell) for found in pattern.finditer(text)], cell["source"]
+
+
+@pytest.mark.parametrize(("pattern", "text"), [
+    (CUT, pd.DataFrame({"x": range(100)}).to_html(max_rows=10, show_dimensions="truncate")),
+    (CUT, pd.DataFrame({"x": range(100)}).to_html(max_rows=10)), (CUT, "<td>a long te...</td>"),
+    (CUT, str(pd.Series(range(100)).to_string(max_rows=4, length=True))), (ODD, "<td>NaN</td>"),
+    (ODD, "{'a': np.False_}"), (ODD, "<td>**reproduced**</td>")])
+def test_the_rules_of_tables_catch(pattern, text):
+    assert pattern.search(text)
+
+
+@pytest.mark.parametrize("text", [
+    pd.DataFrame({"x": [1.5]}, index=["p(x | …)"]).to_html(), "numbers: 1, 2, …", "<td>–</td>"])
+def test_the_rules_of_tables_let_pass_what_is_whole(text):
+    assert not CUT.search(text)
+    assert not ODD.search(text)
+
+
+def test_tables_are_shown_whole():
+    notebook.start("99_whole", GOOD)
+    table = pd.DataFrame(1.0, index=range(200), columns=map(str, range(60))).assign(text="word " * 60)
+    assert not CUT.search(table._repr_html_())
+    assert table._repr_html_().count("<tr") >= 200
+
+
+def test_texts_speak_of_no_preset_that_may_not_be_shown(page):
+    """What a preset finds is said by what is computed; a text that tells of another is wrong for what stands beside it.
+    """
+    for cell in pages.read(page)["cells"]:
+        if cell["cell_type"] == "markdown":
+            assert not re.search(r"\b[Aa]t (?:preset )?`(?:smoke|quick)`", "".join(cell["source"]))
+
+
 TRAINING = {"compare_forcing", "fit", "train_first_scheme", "train_joint", "train_on", "worth"}
 """Functions that train whatever is committed."""
 

@@ -21,6 +21,7 @@ from octavoice.training import fit, models, presets, recipes
 from octavoice.training.fit import seeded
 
 NAME = "benchmarks/jsb"
+SET = survey_runs.SETS[NAME]
 TINY = ["iterations=4", "every=2", "batch=2", "length=16"]
 
 
@@ -187,12 +188,12 @@ def test_the_summary_tells_what_is_missing_and_what_is_met(splits, capsys, monke
     found = survey_runs.results(paths.home() / "results/survey")
     table = survey_runs.benchmark_table(found)
     assert len(table) == 4 * len(MODELS)
-    ours = table.loc[("jsb", "lstm")]
+    ours = table.loc[(SET, "lstm")]
     assert ours["met"].startswith("no (+")
     assert "8.45 (Bai, Kolter and Koltun 2018)" in ours["published"]
-    assert set(table["nats per frame"].drop(("jsb", "lstm"))) == {"missing"}
+    assert set(table["nats per frame"].drop((SET, "lstm"))) == {"missing"}
     found[0]["test"]["from the second"] = 8.45
-    assert survey_runs.benchmark_table(found).loc[("jsb", "lstm"), "met"] == "yes (+0.0%); yes (+1.4%)"
+    assert survey_runs.benchmark_table(found).loc[(SET, "lstm"), "met"] == "yes (+0.0%); yes (+1.4%)"
     assert set(survey_runs.open_table(found, {})["nats per step"]) == {"missing"}
     assert survey_runs.main(["summary"]) == 0
     assert "missing" in capsys.readouterr().out
@@ -233,9 +234,9 @@ def some_run(model, corpus, nats, kind="exact", seed=1, **more):
 
 def test_the_best_run_on_validation_stands_for_a_model():
     found = [some_run("lstm", NAME, nats) for nats in (9.0, 8.5, 8.7)] + [some_run("rnn-rbm", NAME, 8.0, "estimate")]
-    row = survey_runs.benchmark_table(found).loc[("jsb", "lstm")]
+    row = survey_runs.benchmark_table(found).loc[(SET, "lstm")]
     assert (row["nats per frame"], row["tried"], row["minutes"]) == ("8.500", 3, "1.0")
-    panel = survey_runs.panels(found)["jsb, benchmark"]
+    panel = survey_runs.panels(found)[SET]
     assert panel["nats"].to_dict() == {"lstm": 8.5, "rnn-rbm": 8.0}
     assert panel["kind"].to_dict() == {"lstm": "exact", "rnn-rbm": "estimate"}
 
@@ -244,7 +245,7 @@ def test_what_was_tried_is_told_where_it_was_more_than_one_setting():
     names = {9.0: "seed-1,rate=0.1", 8.5: "seed-1", 8.7: "seed-1,batch=4,rate=0.1"}
     found = [some_run("lstm", NAME, nats, run=name) for nats, name in names.items()] + [some_run("gru", NAME, 8.0)]
     table = survey_runs.tried(found)
-    assert table.index.tolist() == [("jsb", "lstm", name) for name in ("as listed", "batch=4,rate=0.1", "rate=0.1")]
+    assert table.index.tolist() == [(SET, "lstm", name) for name in ("as listed", "batch=4,rate=0.1", "rate=0.1")]
     assert table["test"].tolist() == table["validation"].tolist() == [8.5, 8.7, 9.0]
     assert survey_runs.tried(found[-1:]).empty
 
@@ -275,7 +276,7 @@ def test_gains_are_paired_over_the_pieces_that_both_can_play():
 def test_minutes_say_what_they_are_of():
     found = [some_run("lstm", NAME, 8.5), some_run("gru", NAME, 8.0, gpu="some GPU")]
     del found[1]["cost"]["cpu_seconds"]
-    table = survey_runs.benchmark_table(found).loc["jsb"]
+    table = survey_runs.benchmark_table(found).loc[SET]
     assert table.loc["lstm", ["minutes", "on"]].tolist() == ["1.0", "one core, some CPU"]
     assert table.loc["gru", ["minutes", "on"]].tolist() == ["10.0", "some GPU"]
     drawn = figures.against_cost(survey_runs.panels(found), {})
@@ -295,8 +296,8 @@ def test_a_core_is_counted_from_the_start_and_a_gpu_not_at_all():
 def test_nats_are_drawn_against_cost():
     found = [some_run("lstm", NAME, 8.5), some_run("rnn-rbm", NAME, 8.0, "estimate")]
     found += [some_run("gru", "piano-midi", 5.0)]
-    drawn = figures.against_cost(survey_runs.panels(found), {"jsb, benchmark": {"every key alone": 11.1}})
-    assert [ax.get_title("left") or ax.get_title() for ax in drawn.axes] == ["jsb, benchmark", "piano-midi"]
+    drawn = figures.against_cost(survey_runs.panels(found), {SET: {"every key alone": 11.1}})
+    assert [ax.get_title("left") or ax.get_title() for ax in drawn.axes] == [SET, "piano-midi"]
     assert {text.get_text() for text in drawn.axes[0].texts} == {"lstm", "rnn-rbm", "every key alone"}
     assert drawn.axes[0].get_xscale() == "log"
 

@@ -26,6 +26,13 @@ def hide_widgets(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             block.parent.remove(block)
 
 
+def lead_on(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Lead links to notebooks in what notebooks have put out, which name files of the checkout, to their pages."""
+    for raw in doctree.findall(nodes.raw) if docname.startswith("notebooks/") else ():
+        if 'href="' in raw.astext():
+            raw.children = [nodes.Text(re.sub(r'href="(\w+)\.ipynb(#[\w-]+)?"', r'href="\1.html\2"', raw.astext()))]
+
+
 def setup(app: Sphinx) -> dict:
     app.add_search_language(search.BothLanguages)
     app.connect("source-read", generate)
@@ -34,6 +41,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("doctree-resolved", equations.name_pages)
     app.connect("doctree-resolved", pages.link_file)
     app.connect("doctree-resolved", hide_widgets)
+    app.connect("doctree-resolved", lead_on)
     app.connect("html-collect-pages", code.pages)
     app.connect("build-finished", pages.copy_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -42,7 +42,8 @@ class Heading:
 @dataclass
 class Notebook:
     """A notebook: what its first cell names, its headings and equations, and anchors: of the thesis's figures that it
-    draws, and of the claims that it deals with (a heading that names the claim, else the first mention)."""
+    draws, and of the claims that it deals with (what it puts out about the claim, else a heading that names it, else
+    the first mention)."""
 
     name: str
     title: str
@@ -116,6 +117,7 @@ def notebooks() -> dict[str, Notebook]:
 def _notebook(name: str, cells: list[dict]) -> Notebook:
     opening = "".join(cells[0]["source"])
     book, anchor = Notebook(name, opening.splitlines()[0].removeprefix("# "), named(opening)), ""
+    judged = {number: f"claim-c{number}" for cell in cells for number in judged_in(cell)}
     for cell in cells:
         text = "".join(cell["source"])
         if cell["cell_type"] == "code":
@@ -130,7 +132,14 @@ def _notebook(name: str, cells: list[dict]) -> Notebook:
                 if heading or number not in book.claims:
                     book.claims[number] = anchor
         book.equations += re.findall(r"\$\$(.+?)\$\$", text, flags=re.S)
+    book.claims |= judged
     return book
+
+
+def judged_in(cell: dict) -> list[int]:
+    """The claims that a cell has put out something about, each under an anchor of its own: their numbers."""
+    html = "".join("".join(output.get("data", {}).get("text/html", "")) for output in cell.get("outputs", []))
+    return [int(number) for number in re.findall(r'id="claim-c(\d+)"', html)]
 
 
 @cache

@@ -104,11 +104,8 @@ def _claims_of(number: str) -> list[str]:
 
 
 def claim_link(claim: int) -> str:
-    """A claim as a link: to a heading of its own, else a page that opens with it, its first mention, or its verdict."""
-    places = [(book, anchor) for book in read.notebooks().values() if (anchor := book.claims.get(claim))]
-    best = sorted(places, key=lambda place: (f"c{claim}" not in place[1].split("-"),
-                                             claim not in place[0].opening.claims))
-    return f"[C{claim}](page:{best[0][0].name}#{best[0][1]})" if best else f"[C{claim}](page:{VERDICTS})"
+    """A claim as a link: to its verdict, with all its evidence."""
+    return f"[C{claim}](page:{VERDICTS}#claim-c{claim})"
 
 
 def claims() -> str:
@@ -122,8 +119,8 @@ def claims() -> str:
         code = [f"[{module.name.removeprefix('octavoice.')}](code:{module.name})" for module in read.modules().values()
                 if any(number in read.named(doc).claims for doc in [module.doc, *(one.doc for one in
                                                                                   module.definitions.values())])]
-        rows.append(f"| C{number} | {words} | {read.verdicts().get(number, '–')} "
-                    f"| {', '.join(where) or f'[10](page:{VERDICTS})'} "
+        rows.append(f"| {claim_link(number)}{{#claim-c{number}}} | {words} | {read.verdicts().get(number, '–')} "
+                    f"| {', '.join(where)} "
                     f"| {', '.join(code) or '–'} |")
     return "\n".join(rows)
 

@@ -13,7 +13,7 @@ from octavoice.music.roll import KEYS, clock, compress, transpose
 HISTORY = 128
 """Steps before a fragment that attention may look back into: the longest period in H."""
 SHIFTS = (-6, 5)
-"""Transposition by a random shift between these, in semitones, both included (§7.1)."""
+"""Transposition by a random shift between these, in semitones, both included (§7.2)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Fragments:
 
     @staticmethod
     def count_as_thesis(pieces: Sequence[Piece], length: int = 256, stride: int = 32) -> int:
-        """Number of fragments that fit, without the padded ones: comparable with §7.1's 48 427."""
+        """Number of fragments that fit, without the padded ones: comparable with §7.2's 48 427."""
         return int(np.maximum(0, -(-(Pieces.of(pieces).lengths - length) // stride)).sum())
 
     @classmethod
@@ -110,7 +110,7 @@ class Fragments:
         return transpose(np.stack(spans, axis=1), shift).astype(np.float32)
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
-        """A training batch (§7.1): fragments drawn with replacement, one random shift for all."""
+        """A training batch (§7.2): fragments drawn with replacement, one random shift for all."""
         which = rng.integers(len(self), size=size)
         return self.gather(which, int(rng.integers(SHIFTS[0], SHIFTS[1] + 1)))
 

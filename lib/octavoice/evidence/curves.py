@@ -34,6 +34,14 @@ def gap(metrics: pd.DataFrame) -> dict[str, float]:
             "at iteration": held_out.idxmax() if len(held_out) else math.nan, "last held-out": last}
 
 
+def rise(metrics: pd.DataFrame) -> float:
+    """How much the held-out level still rises from the ninth tenth of the iterations to the last, nats per step; NaN
+    where one of them has no point."""
+    levels, tenth = held_out_of(metrics), metrics.index[-1] // 10
+    last, before = (levels.loc[metrics.index[-1] - (i + 1) * tenth + 1:metrics.index[-1] - i * tenth] for i in (0, 1))
+    return last.mean() - before.mean()
+
+
 def held_out_of(metrics: pd.DataFrame) -> pd.Series:
     """The held-out curve, higher is better, by iteration."""
     return -metrics.get("held_out", pd.Series(dtype=float)).dropna()

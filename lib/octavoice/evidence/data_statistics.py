@@ -123,7 +123,7 @@ def exact_round_trips(rolls: list[np.ndarray]) -> int:
 
 
 def losing_onsets(rolls: list[np.ndarray], shifts: range) -> pd.Series:
-    """Share of the onsets that fall off the keyboard at each shift in semitones (§7.1)."""
+    """Share of the onsets that fall off the keyboard at each shift in semitones (§7.2)."""
     keys = sum(roll.sum(axis=0, dtype=np.int64) for roll in rolls)
     return pd.Series({shift: 1 - transpose(keys, shift).sum() / keys.sum() for shift in shifts}, name="lost onsets")
 

@@ -129,6 +129,23 @@ def chord_names(x12: np.ndarray) -> list[str | None]:
     return [table.get(frozenset(np.flatnonzero(step).tolist())) for step in np.asarray(x12)]
 
 
+SYMBOLS = {"major triad": "", "minor triad": "m", "diminished triad": "°", "augmented triad": "+",
+           "dominant seventh chord": "7", "major seventh chord": "maj7", "minor seventh chord": "m7",
+           "half-diminished seventh chord": "ø7", "diminished seventh chord": "°7", "augmented seventh chord": "+7",
+           "minor-augmented tetrachord": "m(maj7)", "augmented major tetrachord": "+(maj7)"}
+"""How lead sheets write the kinds of chord, by music21's names."""
+
+
+def progression(x12: np.ndarray) -> list[tuple[int, str]]:
+    """The harmonies of ``(time, pitch_class)`` in order, named as on a lead sheet: ``(step, "F♯m7")``.
+
+    A triad or seventh that is struck exactly, each once until another comes; what lies between is passed over.
+    """
+    found = [(t, name) for t, name in enumerate(chord_names(x12)) if name]
+    return [(t, name.partition(" ")[0] + SYMBOLS[name.partition(" ")[2]])
+            for i, (t, name) in enumerate(found) if not i or name != found[i - 1][1]]
+
+
 def is_triad(classes) -> bool:
     """True if these pitch classes are exactly a major, minor, diminished or augmented triad."""
     return chord_table().get(frozenset(classes), "").endswith(" triad")

@@ -168,7 +168,7 @@ def key_picture(x12: np.ndarray, window: int = 64) -> dict:
     """What Fig. 17 draws of one sample ``(time, pitch_class)``: the key of each window of ``window`` steps.
 
     Returns ``x12``; ``scale`` ``(time, pitch_class)``, true inside the key's scale; ``keys``, where a
-    new key begins and its name; ``triads``, the steps that strike an exact triad.
+    new key begins and its name; ``triads``, the steps that strike an exact triad; ``harmonies``, the named chords.
     """
     scale, keys = np.zeros(x12.shape, dtype=bool), []
     for start in range(0, len(x12), window):
@@ -177,4 +177,5 @@ def key_picture(x12: np.ndarray, window: int = 64) -> dict:
             scale[start:start + window, sorted(harmony.scale_classes(key))] = True
             keys += [(start, key.name)] if not keys or keys[-1][1] != key.name else []
     triads = [t for t in range(len(x12)) if harmony.is_triad(np.flatnonzero(x12[t]))]
-    return {"x12": x12, "scale": scale, "keys": keys, "triads": np.array(triads, dtype=int)}
+    return {"x12": x12, "scale": scale, "keys": keys, "triads": np.array(triads, dtype=int),
+            "harmonies": harmony.progression(x12)}

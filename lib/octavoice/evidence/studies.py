@@ -127,6 +127,15 @@ def pauses(run: Run, model: FeatureModel, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({name: column.cpu().numpy() for name, column in rows.items()}, index=index)
 
 
+def wide(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The tables of :func:`pauses` as a row for each variant and each thing that was measured, a column per voice.
+
+    What was not measured of any voice is left out; where only all voices together were, the others are NaN.
+    """
+    whole = pd.concat(tables, names=["variant"]).dropna(axis=1, how="all")
+    return whole.stack().unstack("voice").rename_axis(["variant", "measured"])
+
+
 def collapse(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """C6, C7 in one line per variant, on steps with an onset (from :func:`pauses`).
 

@@ -87,7 +87,7 @@ def pause_bars(tables: dict[str, pd.DataFrame]) -> Figure:
     long = pd.concat(tables, names=["variant"]).reset_index()
     for ax, column, label in ((axes[0], "pause, steps with an onset", "probability of the pause"),
                               (axes[1], "notes so far, steps with an onset", "different classes so far")):
-        sns.barplot(long, x="voice", y=column, hue="variant", ax=ax)
+        sns.barplot(long.dropna(subset=column), x="voice", y=column, hue="variant", ax=ax)
         ax.set(xlabel=None, ylabel=label)
         ax.tick_params(axis="x", rotation=25)
     axes[0].set_ylim(0, 1)

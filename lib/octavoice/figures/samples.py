@@ -1,4 +1,4 @@
-"""Figures 15 to 18: voices deciding, notes per voice, keys of samples, one step decoded."""
+"""Figures 15 to 18: voices deciding, notes per voice, harmonies and keys of samples, one step decoded."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,6 +47,30 @@ def voices_deciding(q: np.ndarray, classes: np.ndarray, sounds: np.ndarray) -> F
     return figure
 
 
+def voices_over_time(classes: np.ndarray, sounds: np.ndarray, title: str) -> Figure:
+    """Fig. 16: what each voice decided in one sample, a row per voice: blue sounds, orange is silent.
+
+    ``classes`` ``(time, voice)``, ``sounds`` ``(time, voice)`` bool.
+    """
+    steps, voices = classes.shape
+    figure, axes = plt.subplots(voices, 1, figsize=(9.6, 1.35 * voices), sharex=True, sharey=True)
+    for v, ax in enumerate(axes):
+        for sounding, colour in ((True, BLUE), (False, ORANGE)):
+            t = np.flatnonzero(sounds[:, v] == sounding)
+            ax.plot(t, classes[t, v], "s", markersize=2.2, color=colour)
+        ax.set(yticks=range(0, 12, 3), ylim=(-0.7, 11.7), xlim=(-1, steps))
+        ax.set_yticklabels(CLASS_NAMES[::3], fontsize=7.5)
+        ax.set_ylabel(f"voice {v + 1}", rotation=0, ha="right", va="center")
+        ax.set_xticks(range(0, steps + 1, 2 * STEPS_PER_BAR), range(1, steps // STEPS_PER_BAR + 2, 2))
+        ax.grid(axis="x", alpha=0.4)
+    axes[0].set_title(title)
+    axes[-1].set_xlabel("new bar")
+    figure.legend(handles=[Patch(color=BLUE, label="decides that it sounds"),
+                           Patch(color=ORANGE, label="decides that it is silent")],
+                  loc="outside lower center", ncols=2)
+    return figure
+
+
 def notes_per_voice(table: pd.DataFrame) -> Figure:
     """Fig. 16: per voice, shares of its decisions by sounding pitch class, and ``silent`` (columns of ``table``)."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.3), width_ratios=(1, 3))
@@ -62,6 +86,40 @@ def notes_per_voice(table: pd.DataFrame) -> Figure:
     right.set(xticks=at, xticklabels=sounding.columns, xlabel="pitch class", ylabel="share of the voice's decisions")
     right.legend(ncols=len(table), loc="lower center", bbox_to_anchor=(0.5, 1), columnspacing=1)
     return figure
+
+
+def harmonies_over_time(samples: list[dict], prime: int) -> Figure:
+    """Fig. 17: the named sequence of harmonies of each sample, in the key of its window, and the notes out of it.
+
+    Samples as :func:`keys_over_time` takes them, with ``"harmonies": [(step, name)]``.
+    """
+    figure, axes = plt.subplots(len(samples), 1, figsize=(9.6, 2.1 * len(samples)), sharex=True, squeeze=False)
+    for ax, sample in zip(axes[:, 0], samples, strict=True):
+        steps, keys = len(sample["x12"]), sample["keys"]
+        for i, (start, name) in enumerate(keys):
+            end = keys[i + 1][0] if i + 1 < len(keys) else steps
+            ax.barh(2, end - start, left=start, height=0.8, align="center", color=LIGHT, edgecolor=GREY, linewidth=0.6)
+            ax.text(start + 1, 2, name, fontsize=8, va="center")
+        for step, name in _apart(sample["harmonies"], 4):
+            ax.text(step, 1, name, fontsize=8, rotation=90, ha="center", va="center")
+        outside = ((sample["x12"] > 0) & ~sample["scale"]).sum(axis=1)
+        ax.bar(np.arange(steps), 0.15 * outside, bottom=-0.35, width=1, color=ORANGE)
+        ax.axvline(prime - 0.5, color=INK, linewidth=1.4)
+        ax.set(ylim=(-0.45, 2.5), xlim=(-1, steps), yticks=(-0.2, 1, 2))
+        ax.set_yticklabels(["out of key", "harmony", "key"], fontsize=8)
+        ax.set_xticks(range(0, steps + 1, 2 * STEPS_PER_BAR), range(1, steps // STEPS_PER_BAR + 2, 2))
+        ax.set_title(sample["title"])
+    axes[-1, 0].set_xlabel("bar")
+    return figure
+
+
+def _apart(named: list[tuple[int, str]], least: int) -> list[tuple[int, str]]:
+    """Names that stand at least so many steps apart, so that they can be read: the first of each crowd."""
+    kept: list[tuple[int, str]] = []
+    for step, name in named:
+        if not kept or step - kept[-1][0] >= least:
+            kept.append((step, name))
+    return kept
 
 
 def keys_over_time(samples: list[dict], prime: int) -> Figure:

@@ -33,7 +33,7 @@ def main_curves(metrics: pd.DataFrame, baselines: dict[str, float], thesis: list
     if reached:
         ax.plot(*zip(*reached, strict=True), linestyle="none", marker="D", color=PURPLE, markersize=6,
                 label="thesis's training curve (other data)")
-    ax.set(xlabel="iteration", ylabel="log-likelihood objective, nats per step", xlim=(0, None),
+    ax.set(xlabel="iteration", ylabel="objective (a surrogate), nats per step", xlim=(0, None),
            ylim=(min(-3.6, *(level - 0.1 for level in baselines.values())), None))
     ax.legend(loc="lower right")
     return figure
@@ -58,7 +58,7 @@ def seeds_and_corpora(curves: dict[str, dict[int, pd.DataFrame]], baselines: dic
         ax.plot(*zip(*thesis, strict=True), linestyle="none", marker="D", color=PURPLE, markersize=6,
                 label="thesis, training (other data)")
         ax.set(title=corpus, xlabel="iteration", xlim=(0, None))
-    axes[0, 0].set(ylabel="objective, nats per step", ylim=(min(baselines.values()) - 0.15, None))
+    axes[0, 0].set(ylabel="objective (a surrogate), nats per step", ylim=(min(baselines.values()) - 0.15, None))
     axes[0, 0].legend(loc="lower right")
     return figure
 

@@ -47,6 +47,11 @@ def _samples(name: str, seed: int, folder: Path) -> dict:
 
 
 @subject
+def _texture(name: str, seed: int, folder: Path) -> dict:
+    return samples.textures(weights.load(folder), corpus.load(name).splits(), seed)
+
+
+@subject
 def _declined(name: str, seed: int, folder: Path) -> dict:
     panel = likelihoods.panel(corpus.load(name).splits()["test"])
     return voices.use_of_declined(weights.load(folder).generator, panel, seed)

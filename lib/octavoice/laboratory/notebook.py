@@ -19,11 +19,11 @@ from octavoice.training.run import PARAMETERS, check_parameters, check_types, pi
 def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
     """Begin a notebook: check its parameters, pick the device, show the preset. Returns the :class:`NotebookRun`.
 
-    ``namespace`` is ``globals()`` right after the parameters cell; ``own`` are parameters that this notebook has
-    besides the common ones, with their types; one called ``model`` names the model that the notebook is run on; its own
-    is the one it is called after, else the thesis's. Networks from a folder, ``weights``, are not the run's, so what is
-    made with them goes into a folder of its own. Where the environment asks for pages as stored, the declared run
-    takes the place of the common parameters. Raises :class:`UserError`.
+    Tables are shown whole from here on. ``namespace`` is ``globals()`` right after the parameters cell; ``own`` are
+    parameters that this notebook has besides the common ones, with their types; one called ``model`` names the model
+    that the notebook is run on; its own is the one it is called after, else the thesis's. Networks from a folder,
+    ``weights``, are not the run's, so what is made with them goes into a folder of its own. Where the environment asks
+    for pages as stored, the declared run takes the place of the common parameters. Raises :class:`UserError`.
     """
     kind, declared = _asked()
     given = check_types(namespace, PARAMETERS | own) | declared
@@ -33,7 +33,7 @@ def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
     model = _other_model(notebook, given["model"]) if "model" in given else ""
     run = kind(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), other, model)
     style.use()
-    pd.options.display.max_colwidth = None
+    pd.options.display.max_colwidth = pd.options.display.max_rows = pd.options.display.max_columns = None
     settings = {"preset": preset.name, "corpus": paths.slug(run.corpus_name), "seed": run.seed,
                 "device": run.device.type, **({"model": model} if model else {}), **given["overrides"]}
     known = costs.measured().get(run.notebook, {})

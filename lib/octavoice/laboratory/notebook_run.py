@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Image, Markdown, display
+from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
 
 from octavoice import provenance
@@ -65,6 +65,18 @@ class NotebookRun(Run):
         rows = [{**row, "here": _readable(ours.get(name, "–")), "thesis": _readable(row["thesis"])}
                 for name, row in zip(names, values.rows(*names), strict=True)]
         return pd.DataFrame(rows).set_index("quantity")[["thesis", "here", "where"]]
+
+    def judge(self, found: dict[str, dict[str, bool | None]]) -> None:
+        """Say in one sentence for each claim what this run gives, and what all committed runs gave.
+
+        ``found`` tells by claim for each thing that was found whether it speaks for the claim; None where it cannot.
+        """
+        # What judges claims is read by the notebooks that do, so that it is code of no other step.
+        from octavoice.laboratory import claims_command, verdicts
+
+        scale = f"{self.preset.name} on {self._music()}, seed {self.seed}"
+        for claim, parts in found.items():
+            display(HTML(verdicts.sentence(claim, parts, scale, claims_command.stored_table())))
 
     def show(self, figure: Figure | bytes | Callable, name: str, caption: str, corpus_music: bool = False) -> None:
         """Save a figure (PNG, and SVG beside it) or ready PNG bytes, or what makes one, and display it."""

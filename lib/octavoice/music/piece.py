@@ -20,6 +20,23 @@ def bar_steps(metre: tuple[int, int]) -> int:
     return beats * STEPS_PER_BAR // unit
 
 
+QUOTES = {"“": "”", "„": "“", "«": "»", "‘": "’"}
+
+
+def shortened(text: str, width: int = 44) -> str:
+    """A text of at most ``width`` characters and, where it is cut in a quotation, the mark that closes it.
+
+    It is cut between words, with an ellipsis, or within its only word.
+    """
+    if len(text) <= width:
+        return text
+    start = (text[:width].rpartition(" ")[0] or text[:width - 1]).rstrip(" ,;:.–-")
+    opened = max(QUOTES, key=start.rfind)
+    open_at = start.rfind(opened)
+    closed = open_at < 0 or QUOTES[opened] in start[open_at + 1:]
+    return f"{start}…" if closed else f"{start}…{QUOTES[opened]}"
+
+
 @dataclass(frozen=True)
 class Piece:
     """One piece on the grid, what the filters of §7.1 need to judge it, and where it comes from.
@@ -68,9 +85,9 @@ class Piece:
 
     @property
     def label(self) -> str:
-        """A short name for a page: the title, else the file's name without its folders, at most 44 characters."""
-        text = self.title or PurePath(self.name).stem
-        return text if len(text) <= 44 else text[:43].rstrip() + "…"
+        """A short name for a page: the title, else the file's name without its folders, whole words of about 44
+        characters."""
+        return shortened(self.title or PurePath(self.name).stem)
 
     @property
     def steps(self) -> int:

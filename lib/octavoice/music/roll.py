@@ -40,7 +40,7 @@ def mask(x12):
 
 
 def transpose(x: np.ndarray, semitones: int) -> np.ndarray:
-    """Shift a roll ``(..., key)`` by ``semitones``; what falls off the keyboard is lost (§7.1)."""
+    """Shift a roll ``(..., key)`` by ``semitones``; what falls off the keyboard is lost (§7.2)."""
     shifted = np.zeros_like(x)
     if semitones >= 0:
         shifted[..., semitones:] = x[..., : KEYS - semitones]
@@ -50,7 +50,7 @@ def transpose(x: np.ndarray, semitones: int) -> np.ndarray:
 
 
 def transpose_classes(x12: np.ndarray, semitones: int) -> np.ndarray:
-    """Roll a compressed roll ``(..., pitch_class)`` cyclically by ``semitones`` (§7.1)."""
+    """Roll a compressed roll ``(..., pitch_class)`` cyclically by ``semitones`` (§7.2)."""
     return np.roll(x12, semitones, axis=-1)
 
 

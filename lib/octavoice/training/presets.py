@@ -32,7 +32,7 @@ class Preset:
     particles: int          # of the shared likelihood
     threads: int            # torch threads; part of what makes a run repeatable to the bit
     stride: int = 32
-    prime: int = 16         # §7.3
+    prime: int = 16         # §7.4
     learning_rate: float = 0.01
     epsilon: float = 1e-8
     decoder_learning_rate: float = 0.1

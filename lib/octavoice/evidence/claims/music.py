@@ -1,7 +1,8 @@
-"""Rules of the claims on what the networks compose: C11 to C18, C22 (§7.3, §7.4)."""
+"""Rules of the claims on what the networks compose: C11 to C18, C22, C26 to C28 (§7.3, §7.4)."""
 
 from octavoice.evidence.claims.record import Part, missing, part
 from octavoice.evidence.claims.stored import MAIN, Stored, Value
+from octavoice.evidence.measured import texture
 from octavoice.thesis.voices import VOICES
 
 
@@ -161,3 +162,52 @@ def c22(stored: Stored) -> list[Part]:
     answers = stored.json("listening_test", MAIN, 1)
     return [missing("rank among 24 by listeners")] if answers is None else [
         Part("rank among 24 by listeners", str(answers["rank"]), answers["rank"] <= 5)]
+
+
+def _texture(stored: Stored, *keys: str) -> Value | None:
+    return stored.measured("texture", *keys)
+
+
+def c26(stored: Stored) -> list[Part]:
+    """A texture has no contrast: bars of one sample differ less from each other in their notes than those of real
+    music do. Averaged: samples differ less from each other in notes a bar than real fragments do. Blurred: notes fall
+    more evenly on the sixteen places of the bar than in real music. Each by intervals that do not touch, in every
+    seed."""
+    def beside(name: str) -> tuple[Value | None, Value | None]:
+        return _texture(stored, "texture", "samples", name), _texture(stored, "texture", "real", name)
+    return [part("contrast of bars against real", lambda a, b: a.high < b.low, *beside("contrast of bars")),
+            part("difference of fragments against real", lambda a, b: a.high < b.low,
+                 *beside("difference of fragments")),
+            part("bits of the bar's places against real", lambda a, b: a.low > b.high, *beside("bits of places"))]
+
+
+def c27(stored: Stored) -> list[Part]:
+    """Too rarely: voice 1 declines on fewer steps than are silent in held-out music, in every seed. It decides the
+    rhythm: more than nine in ten of the steps on which it declines stay silent. Poorer: figures of a quarter have fewer
+    bits than those of real music, by intervals that do not touch."""
+    def silent(seed: int) -> float | None:
+        table = stored.table("c16_rhythm", seed=seed)
+        return None if table is None else 1 - table.loc["held-out pieces", "struck"]
+
+    def declines(seed: int) -> float | None:
+        table = stored.table("fig16_notes_per_voice", seed=seed)
+        return None if table is None else table["silent"].iloc[0]
+    return [part("steps on which voice 1 declines against silent steps in held-out pieces", lambda a, b: a.high < b.low,
+                 stored.over_seeds(declines), stored.over_seeds(silent)),
+            part("of these steps those that stay silent", lambda v: v.low > 0.9,
+                 _texture(stored, "first voice", "silent where it declined")),
+            part("bits of a quarter's figure against real", lambda a, b: a.high < b.low,
+                 *_beside_real(stored, "rhythm", "bits a quarter"))]
+
+
+def c28(stored: Stored) -> list[Part]:
+    """About 50: seven of twelve classes lie on 45 to 55 of 88 keys, by arithmetic. Remembered: a bar's onsets lie among
+    the seven most frequent classes of the four bars before as often as in real music less 0.05, and more often than
+    among those of another sample. That a network on 88 keys remembers less has no run whose samples are kept."""
+    count = texture.keys_of_a_harmony()
+    return [Part("keys of one harmony's seven notes", f"{count:.0f} of 88", 45 < count < 55),
+            part("onsets among the notes heard against real", lambda a, b: a.low > b.value - 0.05,
+                 *(_texture(stored, "harmony", name, "own") for name in ("samples", "real"))),
+            part("the same less among another sample's notes", lambda v: v.low > 0,
+                 _texture(stored, "harmony", "samples", "difference")),
+            missing("the same of a network on 88 keys")]

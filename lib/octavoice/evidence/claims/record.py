@@ -11,7 +11,8 @@ VERDICTS = (REPRODUCED, PARTLY, NOT, UNTESTABLE)
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that a claim says, ``what`` was found, and whether it ``holds``; None where no run is stored."""
+    """One thing that a claim says, ``what`` was found, and whether it ``holds``; None where no run is stored, or
+    where what was found cannot judge the claim."""
 
     what: str
     found: str
@@ -34,6 +35,11 @@ def _against(values: tuple[Value, ...]) -> str:
     if len({value.over for value in values}) == 1:
         told[:-1] = [text.replace(f", {values[0].over}", "") for text in told[:-1]]
     return " against ".join(told)
+
+
+def told(what: str, *values: Value | None) -> Part:
+    """Numbers that belong to a claim but cannot judge it; as :func:`missing` without one of them."""
+    return missing(what) if any(value is None for value in values) else Part(what, _against(values), None)
 
 
 def missing(what: str) -> Part:

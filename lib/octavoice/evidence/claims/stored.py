@@ -42,6 +42,11 @@ class Stored:
     folder: Path = field(default_factory=lambda: paths.checkout() / "results" / "thesis")
     read: set[str] = field(default_factory=set)
 
+    def corpora(self) -> list[str]:
+        """The corpora of published runs, the main one first."""
+        found = {index.parents[1].name for index in self.folder.glob("*/seed-*/index.json")}
+        return sorted(found, key=lambda name: (name != MAIN, name))
+
     def seeds(self, corpus: str = MAIN) -> list[int]:
         """The seeds of a corpus that have any results."""
         return sorted(int(path.parent.name.removeprefix("seed-")) for path in self.folder.glob(

@@ -1,6 +1,7 @@
 """The table of claims: their words from ``table.toml``, their rules, and what both give on the stored runs."""
 
 import tomllib
+from collections import Counter
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,7 @@ from octavoice.evidence.claims.record import VERDICTS, Claim
 RULES = {name.upper(): rule for room in (data, training, music) for name, rule in vars(room).items()
          if name[0] == "c" and name[1:].isdigit()}
 """The rule of every claim: the function called as the claim is."""
-MARKS = {True: "✓", False: "✗", None: "no run"}
+SIGNS = {True: "✓", False: "✗"}
 
 
 @cache
@@ -29,31 +30,31 @@ def records(folder: Path | None = None) -> list[dict]:
 
 
 def readme_table(found: list[dict]) -> pd.DataFrame:
-    """The short table for a page, a row per claim: where it stands, its words, its verdict, how many parts hold."""
-    rows = {each["id"]: {"in": each["section"], "claim": each["claim"], "verdict": f"**{each['verdict']}**",
-                         "parts": _parts([part["holds"] for part in each["parts"]])} for each in found}
+    """The short table for a page in Markdown, a row per claim: where it stands, its words, its verdict, how many parts
+    hold."""
+    short = short_table(found)
+    return short.assign(verdict=[f"**{verdict}**" for verdict in short["verdict"]])
+
+
+def short_table(found: list[dict]) -> pd.DataFrame:
+    """The same without marks."""
+    rows = {each["id"]: {"in": each["section"], "claim": each["claim"], "verdict": each["verdict"],
+                         "parts": holding(each["parts"])} for each in found}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
 
 
-def _parts(holds: list[bool | None]) -> str:
-    """How many of the tested parts hold, and how many have no run."""
-    tested = [each for each in holds if each is not None]
-    said = f"{sum(tested)} of {len(tested)} hold" if tested else ""
-    return "; ".join(filter(None, [said, f"{len(holds) - len(tested)} without a run" * (len(holds) > len(tested))]))
+def sign(part: dict) -> str:
+    """Whether a part holds, or why that is not said."""
+    return SIGNS.get(part["holds"], "no run" if part["found"] == "–" else "told")
 
 
-def full_table(found: list[dict]) -> pd.DataFrame:
-    """A row per part of every claim: what was found, over what, and whether it holds."""
-    rows = [{"id": each["id"], "claim": each["claim"], "part": part["what"], "found": part["found"],
-             "holds": MARKS[part["holds"]], "verdict": each["verdict"]} for each in found for part in each["parts"]]
-    return pd.DataFrame(rows).set_index(["id", "claim", "verdict", "part"])
-
-
-def sources(found: list[dict]) -> pd.DataFrame:
-    """How each claim was tested: the test, the rule with its thresholds, the runs it used, and what would change it."""
-    rows = {each["id"]: {"test": each["test"], "rule": each["rule"], "runs": ", ".join(each["runs"]) or "none needed",
-                         "would change it": each["change"]} for each in found}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
+def holding(parts: list[dict]) -> str:
+    """How many of the tested parts hold, how many are only told, and how many have no run."""
+    tested = [part["holds"] for part in parts if part["holds"] is not None]
+    counts = {"told": 0, "no run": 0} | Counter(sign(part) for part in parts)
+    return "; ".join(filter(None, [f"{sum(tested)} of {len(tested)} hold" * bool(tested),
+                                   f"{counts['no run']} without a run" * bool(counts["no run"]),
+                                   f"{counts['told']} told" * bool(counts["told"])]))
 
 
 def counted(found: list[dict]) -> pd.Series:

@@ -4,8 +4,9 @@ from functools import partial
 
 import torch
 
+from octavoice.evidence import curves
 from octavoice.evidence.claims.choices import smaller
-from octavoice.evidence.claims.record import Part, part
+from octavoice.evidence.claims.record import Part, missing, part, told
 from octavoice.evidence.claims.stored import MAIN, Stored, Value
 from octavoice.thesis import enumeration, rivals, values
 
@@ -20,7 +21,7 @@ def c5(stored: Stored) -> list[Part]:
     """Two voices and three classes, enumerated on 40 random networks, needing no stored run. Being unbiased is an
     equality: the mean of the one-sample estimate and the written expression, and this and P(m sounds), may differ by
     no more than rounding, 1e-9."""
-    found = [_enumerated(seed) for seed in range(NETS)]
+    found = [enumerated(seed) for seed in range(NETS)]
     bias, gap = (Value(sum(row[i] for row in found) / NETS, min(row[i] for row in found), max(row[i] for row in found),
                        f"{NETS} random networks") for i in (0, 1))
     return [Part("mean of the estimate is the written expression", f"largest difference below {ROUNDING:.0e}"
@@ -28,7 +29,7 @@ def c5(stored: Stored) -> list[Part]:
             part("the written expression is P(m sounds), largest difference", lambda g: g.high < ROUNDING, gap)]
 
 
-def _enumerated(seed: int) -> tuple[float, float]:
+def enumerated(seed: int) -> tuple[float, float]:
     """Of one random network: estimate less written expression, and written expression less P(m sounds); the largest."""
     torch.manual_seed(seed)
     scheme = rivals.FirstScheme(features=4, classes=3, hidden=8, voices=2).double().requires_grad_(False)
@@ -125,14 +126,9 @@ def _c9(stored: Stored, row: str, corpus: str) -> Value | None:
 
 
 def _still_rising(stored: Stored) -> Value | None:
-    """How much the held-out level still rises from the ninth tenth of the iterations to the last, nats per step."""
     def of(seed: int) -> float | None:
         table = stored.table("main_metrics", seed=seed)
-        if table is None:
-            return None
-        levels, tenth = -table["held_out"].dropna(), table.index[-1] // 10
-        last, before = (levels.loc[table.index[-1] - (i + 1) * tenth + 1:table.index[-1] - i * tenth] for i in (0, 1))
-        return last.mean() - before.mean()
+        return None if table is None else curves.rise(table)
     return stored.over_seeds(of)
 
 
@@ -149,18 +145,21 @@ def c9(stored: Stored) -> list[Part]:
 
 
 def c10(stored: Stored) -> list[Part]:
-    """Levels depend on the music. At the thesis's level: training ends at −2.1 or above, as printed. Worth it: every
-    seed's test level lies a nat above the best table of frequencies on the same steps."""
-    def trained(seed: int) -> float | None:
-        table = stored.table("fig14_levels", seed=seed)
+    """The level is one of the thesis's collection, which is not free. Each collection has a level of its own, so what
+    training reaches on another neither confirms nor refutes it: the levels here are told, beside the margin over the
+    best table of frequencies on the same test steps, and nothing is judged."""
+    def trained(seed: int, corpus: str) -> float | None:
+        table = stored.table("fig14_levels", corpus, seed)
         return None if table is None else table.loc["training, mean of the last tenth"].iloc[0]
 
-    def above(seed: int) -> float | None:
-        table = stored.table("test_levels", seed=seed)
+    def above(seed: int, corpus: str) -> float | None:
+        table = stored.table("test_levels", corpus, seed)
         return None if table is None else table.loc["main module", "level"] - table["level"].drop("main module").max()
     printed = values.value("train_curve")[-1][1]
-    return [part(f"training level, {printed} in the thesis", lambda v: v.low >= printed, stored.over_seeds(trained)),
-            part("test level above the best table", lambda v: v.low > 1, stored.over_seeds(above))]
+    return [missing(f"training reaches {printed} on the thesis's collection"),
+            *(told(f"on {corpus}, {what}", stored.over_seeds(partial(of, corpus=corpus), corpus))
+              for what, of in (("training ends at", trained), ("test level above the best table by", above))
+              for corpus in stored.corpora())]
 
 
 def c20(stored: Stored) -> list[Part]:

@@ -6,13 +6,24 @@ import numpy as np
 
 from octavoice.composer import Composer
 from octavoice.corpus import Pieces
-from octavoice.evidence.measured import attending, chords, copies, field, keys, priming, register, rhythm, voices
+from octavoice.evidence.measured import (
+    attending,
+    chords,
+    copies,
+    field,
+    keys,
+    priming,
+    register,
+    rhythm,
+    texture,
+    voices,
+)
 from octavoice.music.piece import Piece
 from octavoice.music.roll import compress
 from octavoice.training.weights import Weights
 
 COUNT, PRIME, NEW = 200, 16, 240
-"""Fragments that are measured, and their steps; prime and new steps as in the thesis (§7.3)."""
+"""Fragments that are measured, and their steps; the prime as in the thesis (§7.4), the new ones as in its program."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,15 @@ def measure(weights: Weights, splits: dict, seed: int, count: int = COUNT) -> di
     sets = compose(weights, [*splits["test"], *splits["valid"]], seed, count)
     return {"fragments": int(sets.real.shape[1]), **_decided(sets, seed), **_played(sets, seed),
             **_copied(sets, splits["train"])}
+
+
+def textures(weights: Weights, splits: dict, seed: int, count: int = COUNT) -> dict:
+    """What C26 to C28 ask of the same samples: texture, the first voice's pauses, the notes of the harmony."""
+    sets = compose(weights, [*splits["test"], *splits["valid"]], seed, count)
+    rolls = {name: sets.rolls(name) for name in ("samples", "real")}
+    return {"texture": {name: texture.measure(each) for name, each in rolls.items()},
+            "first voice": texture.first_voice(sets.trace["choices"]),
+            "harmony": {name: texture.memory(each) for name, each in rolls.items()}}
 
 
 def _decided(sets: Sets, seed: int) -> dict:

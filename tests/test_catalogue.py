@@ -107,3 +107,18 @@ def test_independent_counts_come_with_the_reason_why_ours_differ():
         assert bool(found.counted) == bool(found.differs) == (not name.startswith("benchmarks/"))
         assert set(found.counted) <= {"pieces", "steps"}
     assert f"{catalogue.entry('nottingham').counted['steps']:,} steps" in catalogue.describe("nottingham")
+
+
+def test_ties_are_joined_as_marked_where_committed_runs_were_made_so_and_nowhere_else(monkeypatch, tmp_path):
+    """A second ending into which a tie leads, cut out of the Chopin scores: its note is lost in one corpus alone."""
+    from octavoice.corpus import fetch, sources
+
+    score = "**kern\t**kern\n*Ipiano\t*Ipiano\n*M4/4\t*M4/4\n=1\t=1\n1C\t2c\n.\t2e]\n=2\t=2\n1C\t1g\n*-\t*-\n"
+    (tmp_path / "a.krn").write_text(score)
+
+    def found(name):
+        file = catalogue.File("nifc-chopin", "kern/a.krn", "", 0, "CC-BY-4.0")
+        monkeypatch.setattr(fetch, "fetch", lambda name: [fetch.Located(tmp_path / "a.krn", "kern/a.krn", "", file)])
+        (source,) = sources.sources(name)
+        return int(source.read(source.file).roll.sum())
+    assert {name: found(name) for name in ("nifc-chopin", "open-keyboard")} == {"nifc-chopin": 5, "open-keyboard": 4}

@@ -30,6 +30,8 @@ class Entry:
     ``paths``   patterns of the files taken, relative to the repository; ``*`` crosses folders
     ``take``    in words, what of these files is taken
     ``merge``   the tracks of a file are one keyboard's, however many there are
+    ``ties_as_marked`` a note that closes a tie is not struck, even where none was begun: an earlier reading, kept so
+                that what was made with it can be made again
     ``counted`` pieces and steps by an independent count, empty where there is none, and why ours may
                 be others: ``differs``
     The fields that describe a source are empty for a corpus put together from parts, except
@@ -47,6 +49,7 @@ class Entry:
     attribution: str = ""
     paths: tuple[str, ...] = ()
     merge: bool = False
+    ties_as_marked: bool = False
     counted: dict[str, int] = field(default_factory=dict)
     differs: str = ""
 

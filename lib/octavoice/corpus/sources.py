@@ -16,7 +16,7 @@ from pathlib import Path
 
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError, shown
-from octavoice.music.durations import tied
+from octavoice.music.durations import as_marked, tied
 from octavoice.music.formats.abc import read_abc
 from octavoice.music.formats.kern import read_kern
 from octavoice.music.formats.midi import SUFFIXES, read_midi
@@ -86,18 +86,18 @@ def sources(corpus: str) -> list[Source]:
                 for path in _music_files(folder)]
     from octavoice.corpus import fetch
 
-    several = bool(catalogue.entry(name).parts)
-    return [_keyboards(f"{found.file.corpus}/{found.name}" if several else found.name, found.path, found.sha256,
+    several, ties = bool(catalogue.entry(name).parts), as_marked if catalogue.entry(name).ties_as_marked else tied
+    return [_keyboards(ties, f"{found.file.corpus}/{found.name}" if several else found.name, found.path, found.sha256,
                     catalogue.entry(found.file.corpus).merge,
                     corpus=found.file.corpus, path=found.name, licence=found.file.licence)
             for found in fetch.fetch(name) if found.path.suffix.lower() in READERS]
 
 
-def _keyboards(*known, **facts) -> Source:
-    """A file of a catalogued corpus, which takes only keyboard parts."""
+def _keyboards(ties: Callable, *known, **facts) -> Source:
+    """A file of a catalogued corpus, which takes only keyboard parts and joins ``ties`` in its own way."""
     source = _source(*known, **facts)
     only = source.read in (read_musicxml, read_kern)
-    return replace(source, read=partial(source.read, reduce=False)) if only else source
+    return replace(source, read=partial(source.read, reduce=False, ties=ties)) if only else source
 
 
 def _source(name: str, file: Path, sha256: str = "", merge: bool = False, **facts) -> Source:

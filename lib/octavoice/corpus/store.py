@@ -27,8 +27,8 @@ from octavoice.music.piece import Piece
 
 CODE = ("music/formats/midi.py", "music/formats/midi_events.py", "music/formats/musicxml.py",
         "music/formats/humdrum.py", "music/formats/kern.py", "music/formats/abc.py", "music/notes.py",
-        "music/durations.py", "music/piece.py", "music/roll.py", "corpus/sources.py", "corpus/filters.py",
-        "corpus/duplicates.py", "corpus/splits.py", "corpus/pieces.py", "corpus/store.py")
+        "music/durations.py", "music/piece.py", "music/roll.py", "corpus/sources.py", "corpus/catalogue.toml",
+        "corpus/filters.py", "corpus/duplicates.py", "corpus/splits.py", "corpus/pieces.py", "corpus/store.py")
 """What decides how files become pieces: a store made by other code is made again."""
 BITS, DURATIONS, FACTS = "onsets.bits", "durations.u16", "facts.jsonl"
 COLUMNS = tuple(field.name for field in fields(Verdict))

@@ -97,6 +97,11 @@ def tied(notes: Sequence[tuple[int, int, int, bool, bool]], ticks: int,
     return rows
 
 
+def as_marked(notes: Sequence[tuple[int, int, int, bool, bool]], *_) -> list[tuple[int, int, int, bool]]:
+    """As :func:`tied`, but every tie's end is believed: a note that closes one is never struck, begun or not."""
+    return [(onset, end, pitch, not closes) for onset, end, pitch, closes, _ in notes]
+
+
 def joined(rows: Sequence[tuple[int, int, int, bool]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Onset, end and pitch ``(note,)`` of the struck notes among ``(onset, end, pitch, struck)``, ties joined.
 

@@ -60,8 +60,8 @@ def read_abc(path: Path) -> Piece:
 
     ``tracks`` counts the voices that hold notes, so a tune on one staff has one; more than two are a reduction. Chord
     symbols and grace notes are left out, repeats are not expanded; clefs with an eight, ``octave=`` and ``transpose=``
-    shift what is written, as players of ABC do (standard §4.6), programs' directives do not. The pickup is what stands
-    before the first bar line if that is less than a bar.
+    shift what is written, as players of ABC do (the standard on clefs), programs' directives do not. The pickup is
+    what stands before the first bar line if that is less than a bar.
     Raises :class:`UserError` for a file that is not ABC, holds several tunes, no notes, accidentals without
     a note or quarter tones, or is longer than ``MAX_STEPS`` or ``MAX_BYTES``.
     """

@@ -9,9 +9,9 @@ from octavoice.music.tempo import Tempos, tempo_map
 TEMPO = re.compile(r"((?:\d{1,3}/\d{1,3}\s+)*)(?:(\d{1,3}/\d{1,3})\s*=\s*)?(\d{1,4}(?:\.\d{1,9})?)\s*", re.ASCII)
 """Of a field without its words: beats as fractions of a whole note, if they are not a quarter, and how many a minute.
 """
-VOICE = re.compile(r"(?:^|\[)V:[ \t]*([^\s\]]*)[^\]\n]*\]?", re.M)
-MUSIC = re.compile(r"(?P<field>\[Q:[^\]\n]*\]|^Q:.*$)|^[A-Zmrsw+]:.*$|\"[^\"\n]*\"|\[[A-Za-z]:[^\]\n]*\]"
-                   r"|![^!|\s]{1,20}!|(?P<bar>\||::)|(?P<note>[A-Ga-gxz])", re.M)
+VOICE = re.compile(r"(?:^|\[)V:[ \t]{0,9}([^\s\]]{0,99})[^\]\n]{0,200}\]?", re.M)
+MUSIC = re.compile(r"(?P<field>\[Q:[^\]\n]{0,200}\]|^Q:.*$)|^[A-Zmrsw+]:.*$|\"[^\"\n]{0,200}\""
+                   r"|\[[A-Za-z]:[^\]\n]{0,200}\]|![^!|\s]{1,20}!|(?P<bar>\||::)|(?P<note>[A-Ga-gxz])", re.M)
 """What of a tune matters here: tempo fields, bar lines, notes; what hides letters of notes is passed over."""
 
 

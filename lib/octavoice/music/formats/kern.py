@@ -7,6 +7,7 @@ at :func:`keyboard_staves`. Time is exact: integer ticks, the least common multi
 
 import math
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -52,15 +53,15 @@ DOTS = 6
 """Most dots of a note."""
 
 
-def read_kern(path: Path, reduce: bool = True) -> Piece:
+def read_kern(path: Path, reduce: bool = True, ties: Callable = tied) -> Piece:
     """Read the keyboard part of a Humdrum file (.krn) into a :class:`Piece`.
 
     Step 0 is the first written position; ``tracks`` counts the staves that hold notes; what stands
     before the first bar line is a pickup if it is shorter than a bar. Time signatures are those of the
     keyboard part, and so is the key: the designation before the first notes, else the signature. The roll ends where
     the last note ends. A score without a keyboard part is read whole, as a ``reduction``, unless ``reduce`` is False.
-    Raises :class:`UserError` for a file that is not whole Humdrum, has voices that contradict each other in time, no
-    notes (in a keyboard part), or more than ``MAX_STEPS``.
+    ``ties`` is how tied notes are joined. Raises :class:`UserError` for a file that is not whole Humdrum, has
+    voices that contradict each other in time, no notes (in a keyboard part), or more than ``MAX_STEPS``.
     """
     path = Path(path)
     data = bounded_bytes(path, MAX_BYTES)
@@ -75,7 +76,7 @@ def read_kern(path: Path, reduce: bool = True) -> Piece:
         score.read(lines)
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as Humdrum kern ({error}); mend it or get a whole copy.") from error
-    rows = tied(score.rows, score.ticks, score.repeats)
+    rows = ties(score.rows, score.ticks, score.repeats)
     return from_notes(path, rows, score.ticks, tracks=len(score.sounding), time_signatures=score.metres(),
                       pickup=score.pickup(), reduction=not found, key=_key(score.keys),
                       title=title_of(*TITLE.findall(text)[:1]), tempos=tempo_map(score.tempos))

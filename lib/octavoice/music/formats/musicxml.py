@@ -13,6 +13,7 @@ import math
 import re
 import zipfile
 import zlib
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from itertools import zip_longest
@@ -47,14 +48,14 @@ KEYBOARD_PROGRAMS = {str(program) for program in (*range(1, 9), *range(17, 22))}
 """General MIDI programs, counted from 1: pianos, harpsichord and clavinet; organs and harmonium."""
 
 
-def read_musicxml(path: Path, reduce: bool = True) -> Piece:
+def read_musicxml(path: Path, reduce: bool = True, ties: Callable = tied) -> Piece:
     """Read the keyboard part of a MusicXML file (.mxl, .musicxml, .xml) into a :class:`Piece`.
 
     Step 0 is the first written position; ``tracks`` counts the staves that hold notes; a first bar
     shorter than its time signature is a pickup, whether marked implicit or not. Time signatures are
     those of the keyboard part, hidden ones too; 3+2/8 is 5/8. The roll ends where the last note ends. The
     title is the work's and the movement's; the key is the keyboard part's first. A score without a keyboard part is
-    read whole, as a ``reduction``, unless ``reduce`` is False.
+    read whole, as a ``reduction``, unless ``reduce`` is False. ``ties`` is how tied notes are joined.
     Raises :class:`UserError` for a file that is not MusicXML laid out part by part, is damaged,
     unsafe or too large, has no notes (in a keyboard part), or is longer than ``MAX_STEPS``.
     """
@@ -71,7 +72,7 @@ def read_musicxml(path: Path, reduce: bool = True) -> Piece:
         raise UserError(f"{path}: cannot be read as MusicXML ({error}); export it again.") from error
     signatures = tuple(dict.fromkeys(pair for part in parts for pair in part.signatures))
     staves = {(id(part), staff) for part in parts for staff in part.staves}
-    rows = tied([row for part in parts for row in part.rows], parts[0].ticks, parts[0].repeats)
+    rows = ties([row for part in parts for row in part.rows], parts[0].ticks, parts[0].repeats)
     return from_notes(Path(path), rows, parts[0].ticks,
                       tracks=len(staves), time_signatures=signatures or ((4, 4),), pickup=pickup, reduction=not said,
                       title=title_of(root.findtext("work/work-title"), root.findtext("movement-title")),

@@ -37,15 +37,15 @@ def sizes(preset: Preset, *each: Model) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["model", "stage"])
 
 
-def readings(both: dict[str, Networks], panel: Tensors) -> pd.DataFrame:
+def readings(both: dict[str, Networks], panel: Tensors, particles: int = axis.PARTICLES) -> pd.DataFrame:
     """Readings of one panel, nats per step of classes: the thesis's objective, and the likelihood of each model.
 
-    A network that hears durations has two, with and without them.
+    A network that hears durations has two, with and without them; a bound is of so many ``particles``.
     """
     generator = both["thesis"].generator
     objective = -networks.mean_loss(generator)(panel, torch.Generator().manual_seed(networks.PANEL_SEED)).item()
     rows = {"thesis: its objective, a surrogate": {"level": objective},
-            "thesis: its sampler, bound": axis.panel_level(generator, panel)}
+            "thesis: its sampler, bound": axis.panel_level(generator, panel, particles=particles)}
     for name, network in _in(both, CLASSES).items():
         if name != "thesis":
             rows[f"{name}: {network.kind}"] = axis.panel_level(network, onsets_alone(panel))
@@ -67,18 +67,25 @@ def every_step(network: Network, panel: Tensors) -> float:
         return network.log_likelihood(steps, torch.Generator().manual_seed(0)).double().exp().sum().item()
 
 
-def judged(both: dict[str, Networks], train: Pieces, test: Pieces, device="cpu") -> dict[str, tuple[pd.DataFrame, int]]:
+def judged(both: dict[str, Networks], train: Pieces, test: Pieces, device="cpu",
+           particles: int = axis.PARTICLES) -> dict[str, tuple[pd.DataFrame, int]]:
     """By space nats of every piece of ``test`` under both models and the tables, as :func:`axis.by_piece` gives them.
 
-    Tables are fitted on ``train``. In the space of keys classes and keys given classes are added.
+    Tables are fitted on ``train``; a bound is of so many ``particles``. In the space of keys classes and keys given
+    classes are added.
     """
     steps = {}
     for space, tables in ((CLASSES, axis.class_tables), (GIVEN, axis.key_tables), (KEYS, axis.added_tables)):
-        judges = {name: axis.network_judge(network) for name, network in _in(both, space).items()}
+        judges = {name: _judge(network, particles) for name, network in _in(both, space).items()}
         steps[space] = axis.step_table(judges | tables(train), test, device)
     added = {name: steps[CLASSES][name] + steps[GIVEN][name] for name in both if name in steps[CLASSES]}
     steps[KEYS] = steps[KEYS].assign(**added)[["piece", "step", *both, "tables"]]
     return {space: axis.by_piece(table) for space, table in steps.items() if both.keys() <= set(table)}
+
+
+def _judge(network: Network, particles: int) -> axis.Judge:
+    """A network's log-likelihood, a bound of so many ``particles`` where it takes any."""
+    return axis.network_judge(network, **({"particles": particles} if hasattr(network, "particles") else {}))
 
 
 def levels(both: dict[str, Networks], sums: dict[str, tuple[pd.DataFrame, int]]) -> pd.DataFrame:

@@ -189,7 +189,7 @@ def test_what_steps_are_told_reads_back_as_what_was_meant():
 
 
 def test_many_overrides_have_a_short_folder_that_spells_them_out(home):
-    preset = presets.resolve("smoke", **{name: value for name, value in vars(presets.resolve("quick")).items()
+    preset = presets.resolve("smoke", **{name: value for name, value in vars(presets.resolve("thesis")).items()
                                          if name != "name"})
     run = Run(preset, "bach", 1, pick_device("cpu"))
     assert run.dir.parent == paths.run_dir("smoke", "bach", 1)

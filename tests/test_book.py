@@ -279,12 +279,13 @@ def test_every_claim_has_its_verdict_on_the_first_page(write, checkout):
 def test_links_of_a_claim_lead_to_its_verdict(write, read, checkout):
     """The card in 10, where every claim has an anchor; on the claims' page every row has one, too."""
     committed = json.loads((checkout / "results" / "thesis" / "claims.json").read_text(encoding="utf-8"))["claims"]
-    rows = write.part("claims").splitlines()[2:]
+    rows, elsewhere = write.part("claims").splitlines()[2:], write.part("verdicts") + write.part("map")
+    pages = read.notebooks()
     for claim, row in zip(committed, rows, strict=True):
         anchor = f"claim-{claim['id'].lower()}"
-        assert read.notebooks()["10_verdicts"].claims[int(claim["id"][1:])] == anchor
+        assert pages["10_verdicts"].claims[int(claim["id"][1:])] == anchor
         assert row.startswith(f"| [{claim['id']}](page:10_verdicts#{anchor}){{#{anchor}}} |")
-        assert f"[{claim['id']}](page:10_verdicts#{anchor})" in write.part("verdicts") + write.part("map")
+        assert f"[{claim['id']}](page:10_verdicts#{anchor})" in elsewhere
 
 
 def test_links_in_what_a_notebook_puts_out_lead_to_pages_of_the_book(book):

@@ -24,7 +24,7 @@ from octavoice import paths, provenance
 from octavoice.errors import UserError
 from octavoice.laboratory import freshness, graph
 from octavoice.training import models, presets, recipes
-from octavoice.training.precision import AUTO
+from octavoice.training.presets import AUTO
 
 Reader = Callable[[bytes], dict[str, float]]
 

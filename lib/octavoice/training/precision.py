@@ -17,9 +17,8 @@ from torch import nn
 
 from octavoice import paths, provenance
 from octavoice.errors import UserError
+from octavoice.training.presets import AUTO, FULL, LOWERED
 
-AUTO, FULL, LOWERED = "auto", "fp32", "bf16"
-PRECISIONS = (AUTO, FULL, LOWERED)
 WORTH = 0.9
 """Bfloat16 is taken where it needs less than this share of float32's time: a tie is no reason to round."""
 TRIALS = 5

@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass, fields, replace
 
 from octavoice.errors import UserError
-from octavoice.training.precision import AUTO, PRECISIONS
 
+AUTO, FULL, LOWERED = PRECISIONS = "auto", "fp32", "bf16"
+"""Of training; what the first comes to is said in :mod:`octavoice.training.precision`."""
 MAX_SEED = 2**31 - 1
 LEAST = {"files": 0, "fragment": 2, "study_fragment": 2, "samples": 3}
 """Least values of whole settings other than 1: a fragment holds a step and its next one, 07 shows three samples."""
@@ -47,8 +48,8 @@ PRESETS = {preset.name: preset for preset in (
            particles=4, threads=1),
     # minutes on two cores: real music, true sizes; half of the thesis's fragment, a ninth of its batch, a quarter of
     # its iterations (batches of 32 take half as long again and end 0.02 nats higher)
-    Preset("quick", files=0, fragment=128, batch=16, iterations=600, decoder_iterations=400, evaluate_every=25,
-           panel=48, study_iterations=80, study_batch=16, study_fragment=64, study_seeds=2,
+    Preset("quick", files=0, fragment=128, batch=16, iterations=600, decoder_iterations=300, evaluate_every=25,
+           panel=48, study_iterations=60, study_batch=16, study_fragment=64, study_seeds=2,
            samples=24, new_steps=240, particles=8, threads=1),
     # for comparing variants: the thesis's batches and held-out panel, an eighth of its iterations
     Preset("ablation", files=0, fragment=256, batch=140, iterations=300, decoder_iterations=300, evaluate_every=25,

@@ -83,7 +83,7 @@ class Run:
                  apart: dict | None = None):
         torch.set_num_threads(preset.threads)
         self.preset = replace(preset, precision=precision.decided(preset.precision, device))
-        self.left_to_machine = preset.precision == precision.AUTO
+        self.left_to_machine = preset.precision == presets.AUTO
         self.corpus_name, self.seed, self.device = corpus, seed, device
         self.apart = presets.changed(preset) | (apart or {})
         self.dir = paths.run_dir(preset.name, corpus, seed, self.apart)
@@ -107,7 +107,7 @@ class Run:
     def precisions(self) -> tuple[str, ...]:
         """Its precision, then any other at which another machine may have trained the very run that was asked for."""
         own = self.preset.precision
-        others = (precision.FULL, precision.LOWERED) if self.left_to_machine else ()
+        others = (presets.FULL, presets.LOWERED) if self.left_to_machine else ()
         return own, *(other for other in others if other != own)
 
     def _spell_out(self) -> None:

@@ -93,7 +93,6 @@ help:
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Packages are not compiled: most modules are never imported, and what is imported is compiled then.
 # The stamp is written last, so an interrupted installation is made again. It holds the place of the
 # environment, which does not survive being copied or moved.
 ifneq ($(shell cat .venv/locked 2>/dev/null),$(CURDIR))
@@ -105,9 +104,9 @@ endif
 	    exit 2; }
 	@echo "Installing the packages of requirements.lock into .venv; this takes some minutes, torch most of them ..."
 	@PATH="$(SYSTEM_PATH)"; "$(PYTHON)" -m venv --clear .venv
-	@if [ -n "$(TORCH_INDEX)" ]; then .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps \
+	@if [ -n "$(TORCH_INDEX)" ]; then .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	    --index-url "$(TORCH_INDEX)" "$$(grep '^torch==' requirements.lock)"; fi
-	@.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements.lock
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@echo "$(CURDIR)" > $@
 
 conda:

@@ -31,6 +31,7 @@ def test_graph_of_a_folder_corpus_with_a_difficult_name(checkout, tmp_path):
     for name in handover.NOTEBOOKS:
         assert f"manifests/{name}.json" in said
     assert f"{paths.slug(f'folder:{folder}')}/seed-3/manifests" in said
+    assert (paths.home() / ".snakemake").is_dir()
 
 
 def test_training_depends_on_what_it_imports_and_on_what_its_weights_depend():

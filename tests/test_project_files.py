@@ -180,6 +180,7 @@ def test_reproduce_asks_snakemake_for_one_run(called, tmp_path):
     assert cli.main(["reproduce", "--preset", "smoke", "--corpus", f"folder:{tmp_path}", "--only-training"]) == 0
     ((words, _),) = called
     assert words[:4] == ("snakemake", "train", "--cores", "2")
+    assert "--nolock" in words
     assert words[-4:] == ("--config", 'preset="smoke"', f'corpus=["folder:{tmp_path}"]', "seed=1")
 
 

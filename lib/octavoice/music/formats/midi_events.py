@@ -101,11 +101,10 @@ def _events(track: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _number(data: bytes, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and the place after it."""
+    """A number of seven bits a byte, of at most four bytes, and the place after it."""
     value = 0
-    while place < len(data):
-        byte, place = data[place], place + 1
-        value = value << 7 | byte & 0x7F
+    for byte in data[place:place + 4]:
+        value, place = value << 7 | byte & 0x7F, place + 1
         if byte < 0x80:
             break
     return value, place

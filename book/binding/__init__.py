@@ -30,6 +30,7 @@ def setup(app: Sphinx) -> dict:
     app.add_search_language(search.BothLanguages)
     app.connect("source-read", generate)
     app.connect("doctree-read", pages.fold)
+    app.connect("doctree-read", pages.measure_cells)
     app.connect("doctree-resolved", equations.add)
     app.connect("doctree-resolved", equations.name_pages)
     app.connect("doctree-resolved", pages.link_file)

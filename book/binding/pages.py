@@ -1,4 +1,4 @@
-"""Pages of notebooks: their code is folded, and each links to its file, which lies beside it in the site."""
+"""How pages are dressed: a notebook's code is folded and its file lies beside it; cells of tables are short or long."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 from docutils import nodes
 
 FOLDER = "notebooks/"
+ONE_LINE = 28
+"""Characters of a table's cell that are not broken into lines."""
 ABOVE = """<p class="of-notebook"><a href="{name}" download>This notebook as a file</a> ({name})
 <button type="button" class="all-code" aria-expanded="false" hidden>Show all code</button></p>"""
 
@@ -24,6 +26,13 @@ def link_file(app, doctree: nodes.document, docname: str) -> None:
     title = next(iter(doctree.findall(nodes.title)))
     name = f"{docname.removeprefix(FOLDER)}.ipynb"
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", ABOVE.format(name=name), format="html"))
+
+
+def measure_cells(app, doctree: nodes.document) -> None:
+    """Tell cells of tables that keep to one line from those that are sentences."""
+    for row in (row for body in doctree.findall(nodes.tbody) for row in body.findall(nodes.row)):
+        for cell in row.findall(nodes.entry):
+            cell["classes"].append("short" if len(cell.astext()) <= ONE_LINE else "long")
 
 
 def copy_files(app, exception: Exception | None) -> None:

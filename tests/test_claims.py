@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from octavoice import provenance
-from octavoice.evidence.claims import choices, deviations, table
+from octavoice.evidence.claims import choices, deviations, limits, table
 from octavoice.evidence.claims.record import NOT, PARTLY, REPRODUCED, UNTESTABLE, Part, missing, part, verdict
 from octavoice.evidence.claims.stored import Stored, Value
 from octavoice.figures import claims as draw
@@ -179,3 +180,32 @@ def test_what_is_measured_becomes_part_of_the_run(tmp_path, monkeypatch):
     facts = index["provenance"]["claims_nothing"]
     assert facts["corpus_sha256"] == "music"
     assert facts["networks"] == {"main.safetensors": provenance.sha256(folder / "main.safetensors")}
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_limit_has_a_reason_and_is_asked_for_by_its_rule(checkout):
+    """A threshold stands in the table alone: rules, sentences of a run and notebooks ask for it by name."""
+    rooms = checkout / "lib" / "octavoice" / "evidence" / "claims"
+    rules = "".join((rooms / f"{name}.py").read_text(encoding="utf-8") for name in ("data", "training", "music"))
+    for claim, told in limits.written().items():
+        for name, each in told.get("limits", {}).items():
+            assert set(each) == {"value", "why"}
+            assert each["why"]
+            assert limits.limit(claim, name) == each["value"]
+            assert f'limit("{claim}", "{name}")' in rules
+
+
+def test_no_threshold_is_typed_where_a_claim_is_judged(checkout):
+    """A comparison with a number other than 0 in a rule or in a notebook's judging cell would be one."""
+    rooms = checkout / "lib" / "octavoice" / "evidence" / "claims"
+    typed = re.compile(r"[<>]=?\s*-?\d*\.?\d*[1-9]|below\(\d*\.?\d*[1-9]|, \d*\.\d+\)")
+    found = [line for name in ("data", "training", "music", "of_run")
+             for line in (rooms / f"{name}.py").read_text(encoding="utf-8").splitlines()
+             if typed.search(line) and "len(" not in line]
+    for page in (checkout / "notebooks").glob("*.ipynb"):
+        cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+        found += [line for cell in cells if "run.judge(" in "".join(cell["source"]) for line in cell["source"]
+                  if typed.search(line)]
+    assert found == []

@@ -79,7 +79,8 @@ def test_sentences_tell_the_committed_verdicts(checkout):
 
 
 STORED = [{"id": "C8", "claim": "The truth <trains> best.", "verdict": PARTLY, "section": "§6.4", "test": "a test",
-           "rule": "a rule", "runs": [], "change": "more", "parts": [
+           "rule": "a rule", "runs": [], "change": "more",
+           "limits": {"gap": {"value": 0.1, "why": "a tenth & no more"}}, "parts": [
                {"what": "a & b", "found": "1", "holds": True}, {"what": "b", "found": "2", "holds": False},
                {"what": "c", "found": "–", "holds": None}, {"what": "d", "found": "3", "holds": None}]}]
 
@@ -106,7 +107,7 @@ def test_a_card_has_every_part_and_how_it_was_tested():
     assert '<section id="claim-c8"><h3>C8 · partly reproduced</h3>' in html
     rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>", html)
     assert rows == [("a &amp; b", "1", "✓"), ("b", "2", "✗"), ("c", "–", "no run"), ("d", "3", "told")]
-    assert all(text in html for text in ("a test", "a rule", "none needed", "more"))
+    assert all(text in html for text in ("a test", "a rule", "none needed", "more", "gap 0.1 (a tenth &amp; no more)"))
 
 
 def test_a_run_displays_its_sentences(monkeypatch):

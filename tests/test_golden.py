@@ -1,4 +1,4 @@
-"""The numbers that hold the floor: what shipped networks, every model, a corpus and the statistics give, as plain data.
+"""The numbers that hold the floor: what shipped networks, every model, a corpus and the statistics give, and limits.
 
     python tests/test_golden.py    writes tests/golden.json anew
 
@@ -17,6 +17,7 @@ from octavoice import corpus
 from octavoice.composer import Composer
 from octavoice.corpus import Fragments
 from octavoice.evidence import axis, likeness
+from octavoice.evidence.claims import limits
 from octavoice.model import DURATIONS
 from octavoice.training import fit, models, networks, presets, weights
 
@@ -92,9 +93,16 @@ def of_statistics(chorale) -> dict:
     return likeness.portraits_of(chorale.roll)
 
 
+def of_limits() -> dict:
+    """Every threshold of a verdict, by claim."""
+    return {claim: {name: each["value"] for name, each in told.get("limits", {}).items()}
+            for claim, told in limits.written().items()}
+
+
 def sections() -> dict:
     """What there is, by name, each to be computed from the chorales."""
-    return {"corpus": of_corpus, "statistics": lambda chorales: of_statistics(chorales.pieces[0]),
+    return {"limits": lambda _: of_limits(), "corpus": of_corpus,
+            "statistics": lambda chorales: of_statistics(chorales.pieces[0]),
             **{f"shipped {name}": lambda chorales, name=name: of_shipped(name, chorales.pieces[0]) for name in SHIPPED},
             **{f"model {name}": lambda chorales, name=name: of_model(name, chorales.splits()["train"])
                for name in models.MODELS}}

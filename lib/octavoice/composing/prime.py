@@ -84,7 +84,7 @@ def silence() -> Prime:
 def named(text: str) -> Prime:
     """The written-out opening of a key (``A minor``, ``F#``) or chord (``G7``), two bars of 4/4.
 
-    After a comma may stand which, ``A minor, alberti``: see :mod:`octavoice.composing.openings`. Raises
+    After a comma may stand which, ``A minor, march``: see :mod:`octavoice.composing.openings`. Raises
     :class:`UserError` for a text that is neither key nor chord, nor a music file that exists, or another opening.
     """
     try:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from octavoice.corpus import Fragments
+from octavoice.evidence.claims.limits import limit
 from octavoice.evidence.likelihood import shared_likelihood
 from octavoice.model import Tensors, uniforms
 from octavoice.music.piece import Piece
@@ -143,8 +144,8 @@ def collapse(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     voice; the number of different classes that all voices found.
     """
     def row(pause: pd.Series, found: pd.Series) -> dict:
-        return {"voices that gave up": int((pause > 0.9).sum()), "busiest voice pauses": pause.min(),
-                "classes found": found.iloc[-1]}
+        return {"voices that gave up": int((pause > limit("C6", "pauses of one that gave up")).sum()),
+                "busiest voice pauses": pause.min(), "classes found": found.iloc[-1]}
     rows = {name: row(table.iloc[:, 1], table.iloc[:, 2]) for name, table in tables.items()}
     return pd.DataFrame(rows).T.rename_axis("variant")
 

@@ -25,8 +25,9 @@ def cards(found: list[dict]) -> str:
 def _card(claim: dict) -> str:
     cells = ([escape(part["what"]), escape(part["found"]), table.sign(part)] for part in claim["parts"])
     rows = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
-    told = {"test": claim["test"], "rule": claim["rule"], "runs": ", ".join(claim["runs"]) or "none needed",
-            "what would change it": claim["change"]}
+    limits = "; ".join(f"{name} {each['value']:g} ({each['why']})" for name, each in claim["limits"].items())
+    told = {"test": claim["test"], "rule": claim["rule"], "limits": limits or "none",
+            "runs": ", ".join(claim["runs"]) or "none needed", "what would change it": claim["change"]}
     how = "".join(f"<p><i>{name}:</i> {escape(text)}</p>" for name, text in told.items())
     return (f'<section id="{anchor(claim["id"])}"><h3>{claim["id"]} · {claim["verdict"]}</h3>'
             f"<p>{escape(claim['claim'])} ({claim['section']})</p>"

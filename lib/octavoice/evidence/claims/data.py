@@ -2,6 +2,7 @@
 
 import json
 
+from octavoice.evidence.claims.limits import limit
 from octavoice.evidence.claims.record import Part, part
 from octavoice.evidence.claims.stored import Stored, Value
 from octavoice.evidence.measured.attending import LOCKED
@@ -21,7 +22,7 @@ def c1(stored: Stored) -> list[Part]:
             part("bits of classes against bits of octaves", lambda kept, lost: kept.value >= lost.value,
                  stored.measured("music", "compression", "bits of classes"),
                  stored.measured("music", "compression", "bits of octaves")),
-            part("melody's class guessed right", lambda v: v.value < 0.9,
+            part("melody's class guessed right", lambda v: v.value < limit("C1", "melody guessed"),
                  stored.measured("music", "compression", "melody", "guessed"))]
 
 
@@ -32,10 +33,11 @@ def c2(stored: Stored) -> list[Part]:
     hours = stored.over_seeds(lambda seed: _hours(stored, seed))
     on_keys = None if ratio is None or hours is None else Value(
         hours.value * ratio.value, hours.low * ratio.low, hours.high * ratio.high, "seeds and repeats")
-    limit = values.value("hours")
-    return [part("cost of an iteration, 88 keys over 12 classes and decoder", lambda v: v.low > 1, ratio),
-            part(f"hours of training in 12 classes against on 88 keys, limit {limit}",
-                 lambda twelve, keys: twelve.high < limit < keys.low, hours, on_keys)]
+    allowed = values.value("hours")
+    return [part("cost of an iteration, 88 keys over 12 classes and decoder",
+                 lambda v: v.low > limit("C2", "cost"), ratio),
+            part(f"hours of training in 12 classes against on 88 keys, limit {allowed}",
+                 lambda twelve, keys: twelve.high < allowed < keys.low, hours, on_keys)]
 
 
 def _hours(stored: Stored, seed: int) -> float | None:
@@ -57,16 +59,18 @@ def c3(stored: Stored) -> list[Part]:
         return stored.measured("locks", "train", name, corpus=SMALL)
     return [part("weight on the repeat against even weights", lambda w, even: w.low > even.high,
                  found("weight of the repeat"), found("even weight")),
-            part(f"steps with one period above {LOCKED:.0%}", lambda v: v.low > 0.5, found("locked amid repeats"))]
+            part(f"steps with one period above {LOCKED:.0%}", lambda v: v.low > limit("C3", "steps locked"),
+                 found("locked amid repeats"))]
 
 
 def c4(stored: Stored) -> list[Part]:
     """Read as at most 8 steps: the middle sample's longest copy of itself at a period is no longer, and fewer than half
     of the samples have a longer one. A copy must strike on a quarter of its steps and hold three chords, so
     that neither rests nor a repeated chord count."""
-    return [part("median of the longest copies, steps", lambda v: v.value <= 8,
+    return [part("median of the longest copies, steps", lambda v: v.value <= limit("C4", "steps"),
                  stored.measured("samples", "copies", "samples", "within", "median")),
-            part("samples with a copy of more than 8 steps", lambda v: v.high < 0.5,
+            part("samples with a copy of more than 8 steps",
+                 lambda v: v.high < limit("C4", "samples with a longer one"),
                  stored.measured("samples", "copies", "samples", "within", "longer than 8 steps"))]
 
 
@@ -74,8 +78,8 @@ def c21(stored: Stored) -> list[Part]:
     """0.99 to the power of 32 is at most 0.73, by arithmetic. Measured: of copies that have begun, fewer than that
     share reach 32 steps, in samples and in real music alike."""
     survived = CERTAINTY**LENGTH
-    return [Part(f"{CERTAINTY} to the power of {LENGTH}", f"{survived:.3f}", survived <= 0.73),
-            *[part(f"copies that reach {LENGTH} steps, {name}", lambda v: v.high < 0.73,
+    return [Part(f"{CERTAINTY} to the power of {LENGTH}", f"{survived:.3f}", survived <= limit("C21", "share")),
+            *[part(f"copies that reach {LENGTH} steps, {name}", lambda v: v.high < limit("C21", "share"),
                    stored.measured("samples", "copies", name, "survival", "reach 32")) for name in ("samples", "real")]]
 
 
@@ -96,7 +100,7 @@ def c23(stored: Stored) -> list[Part]:
 def c24(stored: Stored) -> list[Part]:
     """More than seven classes on less than 0.1 % of struck steps, and more than five, which five voices cannot
     play, on less than 1 %: then V = 5 leaves out next to nothing. Onsets only; held notes are not in a roll."""
-    return [part("struck steps of more than 7 classes", lambda v: v.high < 0.001,
+    return [part("struck steps of more than 7 classes", lambda v: v.high < limit("C24", "more than 7 classes"),
                  stored.measured("music", "classes at once", "more than 7")),
-            part("struck steps of more than 5 classes", lambda v: v.high < 0.01,
+            part("struck steps of more than 5 classes", lambda v: v.high < limit("C24", "more than 5 classes"),
                  stored.measured("music", "classes at once", "more than 5"))]

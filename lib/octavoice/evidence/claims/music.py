@@ -1,5 +1,6 @@
 """Rules of the claims on what the networks compose: C11 to C18, C22, C26 to C28 (§7.3, §7.4)."""
 
+from octavoice.evidence.claims.limits import limit
 from octavoice.evidence.claims.record import Part, missing, part
 from octavoice.evidence.claims.stored import MAIN, Stored, Value
 from octavoice.evidence.measured import texture
@@ -27,9 +28,10 @@ def c11(stored: Stored) -> list[Part]:
     """Constantly: more than one step of every bar strikes a triad. As in music: among steps of three classes or more at
     least three quarters of the share in held-out pieces, in every seed. Plausible: transitions between triads lie
     nearer to those of real music than the same triads in random order do."""
-    return [part("triad steps a bar", lambda v: v.low > 1,
+    return [part("triad steps a bar", lambda v: v.low > limit("C11", "triad steps a bar"),
                  _samples(stored, "chords", "samples", "triad steps a bar")),
-            part("triads among steps of three or more against held-out", lambda a, b: a.low > 0.75 * b.value,
+            part("triads among steps of three or more against held-out",
+                 lambda a, b: a.low > limit("C11", "share of music's triads") * b.value,
                  _keys(stored, "triads"), _keys(stored, "triads", "held-out pieces")),
             part("divergence of transitions against shuffled ones", lambda a, b: a.value < b.low,
                  _samples(stored, "chords", "transitions", "samples"),
@@ -43,13 +45,16 @@ def c12(stored: Stored) -> list[Part]:
     them does declining move a later voice by more than 0.1. Use: a later voice's decision is truer where it is told
     what earlier ones declined than where that is hidden from it, and than where it is told another fragment's."""
     return [part("voice 1 sounds more often than the next most active, by", lambda v: v.low > 0, _lead(stored)),
-            part("voice 1 sounds on steps that strike", lambda v: v.low > 0.95,
+            part("voice 1 sounds on steps that strike", lambda v: v.low > limit("C12", "sounds on struck steps"),
                  _samples(stored, "voices", "sounds on struck steps", 0)),
-            part("voice 2 sounds after voice 1 declined", lambda v: v.high < 0.1, _pair(stored, 1, 2, "declined")),
-            part("the same on steps that strike, against after it sounded", lambda a, b: a.high < b.low / 2,
+            part("voice 2 sounds after voice 1 declined", lambda v: v.high < limit("C12", "sounds after it declined"),
+                 _pair(stored, 1, 2, "declined")),
+            part("the same on steps that strike, against after it sounded",
+                 lambda a, b: a.high < limit("C12", "of otherwise") * b.low,
                  _samples(stored, "voices", "pairs on struck steps", 0, "sounds if declined"),
                  _samples(stored, "voices", "pairs on struck steps", 0, "sounds if sounded")),
-            part("largest effect of voices 2 to 4 on later ones", lambda v: v.high < 0.1, _later(stored)),
+            part("largest effect of voices 2 to 4 on later ones",
+                 lambda v: v.high < limit("C12", "effect of a later voice"), _later(stored)),
             *[part(f"nats by which a later decision is truer, what was declined told and not {instead}",
                    lambda v: v.low > 0, stored.measured("declined", "all later voices", instead))
               for instead in ("hidden", "another's")]]
@@ -86,11 +91,13 @@ def c13(stored: Stored) -> list[Part]:
     most windows the seven most frequent classes are exactly those of a major or minor key. In use: of the seven
     notes of the best form six and a half on average have at least a quarter of an even share of the onsets. Real
     fragments stand beside both."""
-    return [part("onsets in the window's key against held-out", lambda a, b: a.low > b.value - 0.05,
+    return [part("onsets in the window's key against held-out",
+                 lambda a, b: a.low > b.value - limit("C13", "short of held-out"),
                  _keys(stored, "in key by window"), _keys(stored, "in key by window", "held-out pieces")),
-            part("windows whose seven classes are a form, beside real", lambda ours, _: ours.low > 0.5,
+            part("windows whose seven classes are a form, beside real",
+                 lambda ours, _: ours.low > limit("C13", "windows that are a form"),
                  *_beside_real(stored, "keys", "seven most frequent are a form")),
-            part("notes of the form in use, beside real", lambda ours, _: ours.low > 6.5,
+            part("notes of the form in use, beside real", lambda ours, _: ours.low > limit("C13", "notes in use"),
                  *_beside_real(stored, "keys", "notes of the form in use"))]
 
 
@@ -98,9 +105,9 @@ def c14(stored: Stored) -> list[Part]:
     """Random times: by χ² changes of key prefer none of the four bars of the clock's cycle, at 5 %. After a
     low-probability draw: the least likely draw near a change of key is less likely than near other bar lines, by a
     permutation within samples, at 5 %. Both of all seeds together."""
-    return [part("p of a preferred bar of the cycle", lambda p: p.value > 0.05,
+    return [part("p of a preferred bar of the cycle", lambda p: p.value > limit("C14", "p"),
                  stored.tested("samples", "modulations", "phase p")),
-            part("p of less likely draws about changes", lambda p: p.value < 0.05,
+            part("p of less likely draws about changes", lambda p: p.value < limit("C14", "p"),
                  stored.tested("samples", "modulations", "p"))]
 
 
@@ -111,10 +118,11 @@ def c15(stored: Stored) -> list[Part]:
     def passed(seed: int) -> float | None:
         found = stored.json("c15_key", seed=seed)
         return found and found["own minus another's prime"]
-    return [part("onsets in key, own less another's prime", lambda v: v.low > 0.05, stored.over_seeds(passed)),
+    return [part("onsets in key, own less another's prime",
+                 lambda v: v.low > limit("C15", "onsets more in the own key"), stored.over_seeds(passed)),
             part("places of the bar that agree, own less another's", lambda v: v.low > 0,
                  _samples(stored, "prime", "rhythm", "difference")),
-            part("struck steps as in the piece itself", lambda v: v.high < 0.05,
+            part("struck steps as in the piece itself", lambda v: v.high < limit("C15", "steps as in the piece"),
                  _samples(stored, "prime", "continuation", "own"))]
 
 
@@ -125,11 +133,12 @@ def c16(stored: Stored) -> list[Part]:
     prime does."""
     return [part("simple figures against real", lambda a, b: a.low > b.high,
                  *_beside_real(stored, "rhythm", "simple figures")),
-            part("changes of the bar's figure against real", lambda a, b: a.high < b.low / 2,
+            part("changes of the bar's figure against real", lambda a, b: a.high < limit("C16", "changes") * b.low,
                  *_beside_real(stored, "rhythm", "changes of bar figure")),
-            part("changes to fewer onsets", lambda v: v.low > 0.5,
+            part("changes to fewer onsets", lambda v: v.low > limit("C16", "changes to fewer onsets"),
                  _samples(stored, "rhythm", "samples", "changes to fewer onsets")),
-            part("rank correlation of 1-1-0-1 with onsets off the grid", lambda r: r.value > 0.1,
+            part("rank correlation of 1-1-0-1 with onsets off the grid",
+                 lambda r: r.value > limit("C16", "rank correlation"),
                  stored.measured("music", "triplets", "rank correlation")),
             part("1-1-0-1 where the prime has it against where not", lambda a, b: a.low > b.high,
                  _samples(stored, "rhythm", "triplet", "prime has it"),
@@ -152,16 +161,17 @@ def c17(stored: Stored) -> list[Part]:
 def c18(stored: Stored) -> list[Part]:
     """A statistic of recent notes: what is read correlates with the counts of the last 16 steps at 0.7 or more. A
     statistic and no copy: the weights spread over at least four of the eight periods."""
-    return [part("correlation of the read with recent counts", lambda v: v.low > 0.7,
+    return [part("correlation of the read with recent counts", lambda v: v.low > limit("C18", "correlation"),
                  _samples(stored, "attention", "counts of 16 steps")),
-            part("periods in use", lambda v: v.low > 4, _samples(stored, "attention", "periods in use"))]
+            part("periods in use", lambda v: v.low > limit("C18", "periods in use"),
+                 _samples(stored, "attention", "periods in use"))]
 
 
 def c22(stored: Stored) -> list[Part]:
     """Answers of listeners, and none are stored: no program can stand in for them."""
     answers = stored.json("listening_test", MAIN, 1)
     return [missing("rank among 24 by listeners")] if answers is None else [
-        Part("rank among 24 by listeners", str(answers["rank"]), answers["rank"] <= 5)]
+        Part("rank among 24 by listeners", str(answers["rank"]), answers["rank"] <= limit("C22", "rank"))]
 
 
 def _texture(stored: Stored, *keys: str) -> Value | None:
@@ -194,7 +204,7 @@ def c27(stored: Stored) -> list[Part]:
         return None if table is None else table["silent"].iloc[0]
     return [part("steps on which voice 1 declines against silent steps in held-out pieces", lambda a, b: a.high < b.low,
                  stored.over_seeds(declines), stored.over_seeds(silent)),
-            part("of these steps those that stay silent", lambda v: v.low > 0.9,
+            part("of these steps those that stay silent", lambda v: v.low > limit("C27", "stay silent"),
                  _texture(stored, "first voice", "silent where it declined")),
             part("bits of a quarter's figure against real", lambda a, b: a.high < b.low,
                  *_beside_real(stored, "rhythm", "bits a quarter"))]
@@ -205,8 +215,10 @@ def c28(stored: Stored) -> list[Part]:
     the seven most frequent classes of the four bars before as often as in real music less 0.05, and more often than
     among those of another sample. That a network on 88 keys remembers less has no run whose samples are kept."""
     count = texture.keys_of_a_harmony()
-    return [Part("keys of one harmony's seven notes", f"{count:.0f} of 88", 45 < count < 55),
-            part("onsets among the notes heard against real", lambda a, b: a.low > b.value - 0.05,
+    return [Part("keys of one harmony's seven notes", f"{count:.0f} of 88",
+                 limit("C28", "keys, at least") < count < limit("C28", "keys, at most")),
+            part("onsets among the notes heard against real",
+                 lambda a, b: a.low > b.value - limit("C28", "short of real"),
                  *(_texture(stored, "harmony", name, "own") for name in ("samples", "real"))),
             part("the same less among another sample's notes", lambda v: v.low > 0,
                  _texture(stored, "harmony", "samples", "difference")),

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from octavoice.evidence import statistics
+from octavoice.evidence.claims.limits import limit
 from octavoice.evidence.measured import attending, copies, register, rhythm, texture
 from octavoice.music.roll import KEYS, STEPS_PER_BAR
 
@@ -28,12 +29,12 @@ def keys(table: pd.DataFrame) -> Found:
     ours, real = table.loc["samples"], table.loc["held-out pieces"]
     passed_on = ours["in prime's key"] - table.loc["samples, another's prime", "in prime's key"]
     return {"C11": {f"{ours['triads']:.2f} of the steps of three classes or more are triads, {real['triads']:.2f} in "
-                    "held-out pieces": below(0.75 * real["triads"], ours["triads"])},
+                    "held-out pieces": below(limit("C11", "share of music's triads") * real["triads"], ours["triads"])},
             "C13": {f"{ours['in key by window']:.2f} of the onsets lie in the key of their window, "
                     f"{real['in key by window']:.2f} in held-out pieces":
-                    below(real["in key by window"] - 0.05, ours["in key by window"])},
+                    below(real["in key by window"] - limit("C13", "short of held-out"), ours["in key by window"])},
             "C15": {f"{passed_on:+.2f} of the onsets more lie in the own prime's key than in another's":
-                    below(0.05, passed_on)}}
+                    below(limit("C15", "onsets more in the own key"), passed_on)}}
 
 
 def voices(choices: np.ndarray) -> Found:
@@ -42,8 +43,10 @@ def voices(choices: np.ndarray) -> Found:
     lead, follows = silent.iloc[1:].min() - silent.iloc[0], pairs.loc[(1, 2), "sounds if declined"]
     effect = (pairs["sounds if sounded"] - pairs["sounds if declined"]).abs().drop(1, level="declined").max()
     return {"C12": {f"voice 1 sounds on {lead:.2f} of the steps more than the next most active": below(0, lead),
-                    f"voice 2 sounds on {follows:.2f} of the steps on which voice 1 declined": below(follows, 0.1),
-                    f"declining moves what comes after voices 2 to 4 by {effect:.2f} at most": below(effect, 0.1)}}
+                    f"voice 2 sounds on {follows:.2f} of the steps on which voice 1 declined": 
+                    below(follows, limit("C12", "sounds after it declined")),
+                    f"declining moves what comes after voices 2 to 4 by {effect:.2f} at most": 
+                    below(effect, limit("C12", "effect of a later voice"))}}
 
 
 def rhythms(decided: list[np.ndarray], music: list[np.ndarray], choices: np.ndarray) -> Found:
@@ -56,21 +59,23 @@ def rhythms(decided: list[np.ndarray], music: list[np.ndarray], choices: np.ndar
     return {"C16": {f"{ours[simple]:.2f} of the quarters have a simple figure, {real[simple]:.2f} in held-out pieces":
                     below(real[simple], ours[simple]),
                     f"the bar's figure changes at {ours[changes]:.2f} of the bar lines, at {real[changes]:.2f} there":
-                    below(ours[changes], real[changes] / 2),
-                    f"{ours[fewer]:.2f} of the changes are to fewer onsets": below(0.5, ours[fewer])},
+                    below(ours[changes], limit("C16", "changes") * real[changes]),
+                    f"{ours[fewer]:.2f} of the changes are to fewer onsets": 
+                    below(limit("C16", "changes to fewer onsets"), ours[fewer])},
             "C27": {f"voice 1 declines on {declines:.2f} of the steps, {silent:.2f} are silent in held-out pieces":
                     below(declines, silent),
-                    f"of these steps {stays:.2f} stay silent": below(0.9, stays),
+                    f"of these steps {stays:.2f} stay silent": below(limit("C27", "stay silent"), stays),
                     f"a quarter's figure has {ours['bits a quarter']:.2f} bits, {real['bits a quarter']:.2f} there":
                     below(ours["bits a quarter"], real["bits a quarter"])}}
 
 
 def copied(decided: list[np.ndarray]) -> Found:
     """C4."""
-    longest = np.array([copies.longest(roll) for roll in decided])
-    middle, share = float(np.median(longest)), float((longest > 8).mean())
-    return {"C4": {f"the middle sample's longest copy has {middle:.0f} steps": below(middle, 9),
-                   f"{share:.2f} of the samples have one of more than 8": below(share, 0.5)}}
+    longest, most = np.array([copies.longest(roll) for roll in decided]), limit("C4", "steps")
+    middle, share = float(np.median(longest)), float((longest > most).mean())
+    return {"C4": {f"the middle sample's longest copy has {middle:.0f} steps": below(middle, most + 1),
+                   f"{share:.2f} of the samples have one of more than {most}":
+                   below(share, limit("C4", "samples with a longer one"))}}
 
 
 def registers(samples: list[np.ndarray], pieces: list[np.ndarray]) -> Found:
@@ -90,8 +95,9 @@ def attention(weights: np.ndarray, x12: np.ndarray) -> Found:
     """C18: ``weights`` ``(new, sample, period)``, ``x12`` ``(time, sample, pitch_class)``."""
     found = attending.statistic(weights, x12)
     recent, periods = found["counts of 16 steps"]["value"], found["periods in use"]["value"]
-    return {"C18": {f"what is read correlates at {recent:.2f} with the counts of the last 16 steps": below(0.7, recent),
-                    f"{periods:.1f} of the eight periods are in use": below(4, periods)}}
+    return {"C18": {f"what is read correlates at {recent:.2f} with the counts of the last 16 steps":
+                    below(limit("C18", "correlation"), recent),
+                    f"{periods:.1f} of the eight periods are in use": below(limit("C18", "periods in use"), periods)}}
 
 
 def textures(decided: list[np.ndarray], music: list[np.ndarray]) -> Found:
@@ -108,7 +114,7 @@ def textures(decided: list[np.ndarray], music: list[np.ndarray]) -> Found:
                     f"the bar's places have {ours[places]:.2f} bits, {real[places]:.2f} there":
                     below(real[places], ours[places])},
             "C28": {f"{own:.2f} of a bar's onsets are among the seven notes heard most, {there:.2f} in held-out pieces":
-                    below(there - 0.05, own),
+                    below(there - limit("C28", "short of real"), own),
                     f"{other:.2f} are among those of another sample": below(other, own)}}
 
 

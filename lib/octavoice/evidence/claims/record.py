@@ -1,7 +1,7 @@
 """What a claim is, what a test of it finds, and how findings become a verdict."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from octavoice.evidence.claims.stored import Stored, Value
 
@@ -64,8 +64,9 @@ def verdict(parts: list[Part]) -> str:
 class Claim:
     """A claim in our words, where it stands, how it is tested, and by which rule its parts are judged.
 
-    ``rule`` reads :class:`~octavoice.evidence.claims.stored.Stored` results; its docstring says the thresholds and
-    why. ``figure`` is a committed one that shows it; ``change`` says what would change the verdict.
+    ``rule`` reads :class:`~octavoice.evidence.claims.stored.Stored` results; its docstring says how. ``limits``
+    are the thresholds that it takes, each a ``value`` and ``why``. ``figure`` is a committed one that shows it;
+    ``change`` says what would change the verdict.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Claim:
     rule: Callable[[Stored], list[Part]]
     figure: str
     change: str
+    limits: dict[str, dict] = field(default_factory=dict)
 
     def record(self, folder=None) -> dict:
         """Everything about the claim as plain data, the verdict computed now from what is stored."""
@@ -84,4 +86,4 @@ class Claim:
         return {"id": self.id, "section": self.section, "claim": self.words, "test": self.test,
                 "rule": " ".join(self.rule.__doc__.split()), "files": sorted(stored.read), "runs": runs,
                 "parts": [{"what": each.what, "found": each.found, "holds": each.holds} for each in parts],
-                "verdict": verdict(parts), "figure": self.figure, "change": self.change}
+                "limits": self.limits, "verdict": verdict(parts), "figure": self.figure, "change": self.change}

@@ -1,14 +1,12 @@
 """The table of claims: their words from ``table.toml``, their rules, and what both give on the stored runs."""
 
-import tomllib
 from collections import Counter
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import pandas as pd
 
-from octavoice.evidence.claims import data, music, training
+from octavoice.evidence.claims import data, limits, music, training
 from octavoice.evidence.claims.record import VERDICTS, Claim
 
 RULES = {name.upper(): rule for room in (data, training, music) for name, rule in vars(room).items()
@@ -20,8 +18,7 @@ SIGNS = {True: "✓", False: "✗"}
 @cache
 def claims() -> tuple[Claim, ...]:
     """All claims in the order in which they are numbered. KeyError for one without a rule."""
-    text = resources.files("octavoice.evidence.claims").joinpath("table.toml").read_text(encoding="utf-8")
-    return tuple(Claim(id=name, rule=RULES[name], **told) for name, told in tomllib.loads(text).items())
+    return tuple(Claim(id=name, rule=RULES[name], **told) for name, told in limits.written().items())
 
 
 def records(folder: Path | None = None) -> list[dict]:

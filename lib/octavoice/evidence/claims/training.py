@@ -6,13 +6,14 @@ import torch
 
 from octavoice.evidence import curves
 from octavoice.evidence.claims.choices import smaller
+from octavoice.evidence.claims.limits import limit
 from octavoice.evidence.claims.record import Part, missing, part, told
 from octavoice.evidence.claims.stored import MAIN, Stored, Value
 from octavoice.thesis import enumeration, rivals, values
 
-GAVE_UP = 0.9
+GAVE_UP = limit("C6", "pauses of one that gave up")
 """A voice that pauses more often than this has given up."""
-ROUNDING = 1e-9
+ROUNDING = limit("C5", "rounding")
 NETS = 40
 """Small random networks on which C5 is enumerated."""
 
@@ -63,11 +64,11 @@ def c6(stored: Stored) -> list[Part]:
     than half of those struck."""
     def found(row: dict, whole: dict) -> float:
         return row["classes found"] / whole["classes on struck steps"]
-    return [part("voices still in use, each with a net of its own", lambda v: v.high <= 1,
+    return [part("voices still in use, each with a net of its own", lambda v: v.high <= limit("C6", "voices left"),
                  _scheme(stored, "own nets", _voices_left)),
-            part("classes found of those struck, one shared net", lambda v: v.high < 0.5,
+            part("classes found of those struck, one shared net", lambda v: v.high < limit("C6", "classes found"),
                  _scheme(stored, "one shared net", found)),
-            part("classes found of those struck, nets of their own", lambda v: v.high < 0.5,
+            part("classes found of those struck, nets of their own", lambda v: v.high < limit("C6", "classes found"),
                  _scheme(stored, "own nets", found))]
 
 
@@ -80,8 +81,8 @@ def c7(stored: Stored) -> list[Part]:
     def worse(row: dict, whole: dict) -> float:
         return whole["scheme one"]["own nets"]["objective"] - row["objective"]
     values = [_scheme(stored, "own nets, penalty 1", number) for number in (off, worse)]
-    return [part("with a penalty: classes off the music's, and nats lost", lambda o, w: o.low > 0.25 or w.low > 0,
-                 *values)]
+    return [part("with a penalty: classes off the music's, and nats lost", lambda off, worse:
+                 off.low > limit("C7", "classes off") or worse.low > 0, *values)]
 
 
 def _gain(stored: Stored, over: str) -> Value | None:
@@ -104,8 +105,9 @@ def c8(stored: Stored) -> list[Part]:
 def c19(stored: Stored) -> list[Part]:
     """Clearly is a tenth of a nat per step, in every seed; the voices' level is a bound, which favours the rival. After
     the short trainings, and after the ablations' larger ones."""
-    return [part("nats gained over independent classes", lambda v: v.low > 0.1, _gain(stored, "independent classes")),
-            part("the same in the ablations", lambda v: v.low > 0.1, stored.ablated("independent"))]
+    return [part("nats gained over independent classes", lambda v: v.low > limit("C19", "nats"),
+                 _gain(stored, "independent classes")),
+            part("the same in the ablations", lambda v: v.low > limit("C19", "nats"), stored.ablated("independent"))]
 
 
 def c25(stored: Stored) -> list[Part]:
@@ -137,10 +139,11 @@ def c9(stored: Stored) -> list[Part]:
     lies within 0.1 of held-out. No overfitting: the last held-out level lies at most 0.05 below the best; asked
     of the small collection too, since the claim makes no exception. A twentieth of a nat is about the seeds' spread."""
     gap = "gap, training minus held-out"
-    return [part("held-out rises over the last tenth", lambda v: v.high < 0.05, _still_rising(stored)),
-            part("training minus held-out", lambda v: max(abs(v.low), abs(v.high)) < 0.1, _c9(stored, gap, MAIN)),
-            part("best held-out less the last", lambda v: v.high < 0.05, _c9(stored, "fall", MAIN)),
-            part("best held-out less the last, small collection", lambda v: v.high < 0.05,
+    return [part("held-out rises over the last tenth", lambda v: v.high < limit("C9", "rise"), _still_rising(stored)),
+            part("training minus held-out", lambda v: max(abs(v.low), abs(v.high)) < limit("C9", "gap"),
+                 _c9(stored, gap, MAIN)),
+            part("best held-out less the last", lambda v: v.high < limit("C9", "fall"), _c9(stored, "fall", MAIN)),
+            part("best held-out less the last, small collection", lambda v: v.high < limit("C9", "fall"),
                  _c9(stored, "fall", "piano-midi"))]
 
 
@@ -167,7 +170,7 @@ def c20(stored: Stored) -> list[Part]:
     nats of 150 in every seed, about the spread of a level over seeds. Is of use: 36 lies above none in every seed."""
     over = [stored.over_seeds(partial(smaller, stored, other)) for other in (150, 0)]
     larger = [stored.ablated(f"decoder-{other}-slow") for other in (150, 0)]
-    return [part("nats gained over 150 hidden units", lambda v: v.low > -0.05, over[0]),
+    return [part("nats gained over 150 hidden units", lambda v: v.low > -limit("C20", "nats"), over[0]),
             part("nats gained over none", lambda v: v.low > 0, over[1]),
-            part("over 150 in the ablations", lambda v: v.low > -0.05, larger[0]),
+            part("over 150 in the ablations", lambda v: v.low > -limit("C20", "nats"), larger[0]),
             part("over none in the ablations", lambda v: v.low > 0, larger[1])]

@@ -323,8 +323,8 @@ SAID = {
 
 def told(runs: pd.DataFrame) -> str:
     """What :func:`brief` shows within :data:`WIDTH` columns, and in words what the states mean and what changed."""
-    reasons = {because: str(number) for number, because in enumerate(dict.fromkeys(filter(None, runs["stale because"])),
-                                                                     start=1)}
+    kinds = dict.fromkeys(filter(None, runs["stale because"]))
+    reasons = {because: str(number) for number, because in enumerate(kinds, start=1)}
     shown = brief(runs).drop(columns=["memory, MiB", "stale because"], errors="ignore")
     minutes = shown.pop("minutes")
     shown["state"] = [" ".join(filter(None, [state, reasons.get(because)]))

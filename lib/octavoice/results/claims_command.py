@@ -20,6 +20,7 @@ from octavoice.errors import UserError
 from octavoice.figures import claims as draw
 from octavoice.figures import style
 from octavoice.likelihood import checks as likelihoods
+from octavoice.likelihood import equilibrium
 from octavoice.results import published
 from octavoice.results.claims import choices, deviations, table
 from octavoice.results.claims.stored import Stored
@@ -78,7 +79,7 @@ def _particles(name: str, seed: int, folder: Path) -> dict:
     return likelihoods.looseness(weights.load(folder).generator, corpus.load(name).splits()["valid"])
 
 
-@subject(likelihoods)
+@subject(equilibrium)
 def _decoder(name: str, seed: int, folder: Path) -> dict:
     return likelihoods.decoder_levels(weights.load(folder).decoder, corpus.load(name).splits()["test"], seed)
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from octavoice import paths
-from octavoice.corpus import Fragments, filters, store
-from octavoice.corpus.pieces import facts_of, pack
+from octavoice.corpus import filters, store
 from octavoice.formats.midi import read_midi
 from octavoice.music.notes import to_step
 from octavoice.music.piece import Piece
+from octavoice.music.pieces import facts_of, pack
 from octavoice.music.roll import KEYS
+from octavoice.representations.steps import Fragments
 
 
 def seconds(work, repeats: int = 3) -> float:

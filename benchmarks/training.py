@@ -17,10 +17,9 @@ import numpy as np
 import torch
 
 from octavoice.composer import Composer
-from octavoice.corpus import Batch, Fragments
-from octavoice.model import Tensors
 from octavoice.music.roll import clock, compress
 from octavoice.provenance import processor
+from octavoice.representations.steps import Batch, Fragments
 from octavoice.thesis import plain
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
@@ -29,7 +28,7 @@ from octavoice.training import fit, networks, presets
 from octavoice.training.run import Run, pick_device
 
 
-def batch(steps: int = 256, size: int = 140) -> Tensors:
+def batch(steps: int = 256, size: int = 140) -> Batch:
     """A made-up batch as dense as real music."""
     rng = np.random.default_rng(0)
     x = (rng.random((steps, size, 88)) < 0.02).astype(np.float32)

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from tqdm import trange
 
-from octavoice.corpus import Fragments
 from octavoice.corpus.benchmarks import load_benchmark, marginal_nll
+from octavoice.representations.steps import Fragments
 from octavoice.studies.benchmark_sets import as_pieces
 from octavoice.survey.recurrent import lstm
 from octavoice.training.fit import to_tensors, weighted_mean

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from octavoice import beyond
-from octavoice.corpus import Fragments, Pieces
+from octavoice.corpus import Pieces
 from octavoice.likelihood import axis, judging
 from octavoice.model import Network
 from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.roll import KEYS
+from octavoice.representations.steps import Fragments
 from octavoice.statistics import likeness
 from octavoice.studies import parts
 from octavoice.thesis import model as thesis

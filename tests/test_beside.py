@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from octavoice.corpus import Fragments, Pieces
+from octavoice.corpus import Pieces
 from octavoice.errors import UserError
 from octavoice.laboratory import applies
 from octavoice.likelihood import beside
 from octavoice.model import Network
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS
+from octavoice.representations.steps import Fragments
 from octavoice.statistics import curves
 from octavoice.training import models, presets
 from octavoice.training.fit import seeded, to_tensors

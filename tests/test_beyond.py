@@ -7,11 +7,11 @@ import torch
 from octavoice.beyond import MODEL
 from octavoice.beyond.classes import ClassChain, left_of, onsets_alone, still_held
 from octavoice.beyond.keys import KeyChain, moved, pattern_of, pick
-from octavoice.corpus import Fragments
 from octavoice.model import HISTORY
 from octavoice.music.durations import clipped
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress
+from octavoice.representations.steps import Fragments
 from octavoice.training.fit import seeded, to_tensors
 
 CLOSE = dict(rtol=0, atol=1e-12)

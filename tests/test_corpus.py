@@ -11,10 +11,10 @@ import pytest
 from octavoice import corpus, paths
 from octavoice.corpus import Pieces, catalogue, duplicates, filters, report, splits, store
 from octavoice.corpus.filters import REASONS, cut_silence, judge, judge_strictly
-from octavoice.corpus.pieces import facts_of, pack
 from octavoice.errors import UserError
 from octavoice.formats.midi import write_midi
 from octavoice.music.piece import Piece, bar_steps
+from octavoice.music.pieces import facts_of, pack
 from octavoice.music.roll import transpose
 
 

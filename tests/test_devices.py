@@ -13,10 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_map_only
 
 from octavoice import provenance
-from octavoice.corpus import Fragments, Pieces
+from octavoice.corpus import Pieces
 from octavoice.likelihood import axis, equilibrium
-from octavoice.model import Tensors
+from octavoice.model import Batch
 from octavoice.music.piece import Piece
+from octavoice.representations.steps import Fragments
 from octavoice.studies import benchmark_runs, benchmark_sets
 from octavoice.survey import recurrent
 from octavoice.training import fit, models
@@ -83,7 +84,7 @@ def test_a_network_trains_and_judges_where_it_is(stage):
         for setting in {"particles", "chains", "rungs", "posteriors", "contrasted"} & set(dir(part)):
             setattr(part, setting, 2)
     network.dropout = 0.5
-    batch = fit.to_tensors(Fragments(pieces(), 12, 8, network.hears_durations).panel(2))
+    batch = fit.to_tensors(Fragments(pieces(), 12, 8, network.representation.hears_durations).panel(2))
 
     def numbers(t):
         loss = network.loss(t, torch.Generator().manual_seed(1))
@@ -98,7 +99,7 @@ def test_a_network_trains_and_judges_where_it_is(stage):
     network.zero_grad()
     with Pretended():
         network.to(ELSEWHERE)
-        found = numbers(Tensors(*map(Remote, batch)))
+        found = numbers(Batch(*map(Remote, batch)))
     assert all(isinstance(part, Remote) for part in found)
     for theirs, ours in zip(found, expected, strict=True):
         torch.testing.assert_close(theirs.here, ours, rtol=1e-4, atol=1e-5)

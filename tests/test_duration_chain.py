@@ -10,11 +10,12 @@ import torch
 from octavoice.beyond.classes import onsets_alone, size
 from octavoice.beyond.durations import SINGLE, DurationChain, around, lasting, nats_of
 from octavoice.composer import Composer
-from octavoice.corpus import Fragments, Pieces
+from octavoice.corpus import Pieces
 from octavoice.model import HISTORY
 from octavoice.music.durations import clipped, remaining, until_next
 from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.roll import KEYS, compress
+from octavoice.representations.steps import Fragments
 from octavoice.training import models, networks, presets
 from octavoice.training.fit import seeded, to_tensors
 

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from octavoice.corpus import Fragments, Pieces
+from octavoice.corpus import Pieces
 from octavoice.likelihood import baselines, evaluation
 from octavoice.music.piece import Piece
 from octavoice.music.roll import clock, compress
+from octavoice.representations.steps import Fragments
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import fit
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from octavoice.corpus import Pieces, fragments
-from octavoice.corpus.pieces import facts_of
+from octavoice.corpus import Pieces
 from octavoice.music.piece import Piece
+from octavoice.music.pieces import facts_of
 from octavoice.music.roll import compress, transpose, transpose_classes
+from octavoice.representations import steps as fragments
 
 
 def piece(steps=40, seed=0, **facts):

@@ -17,10 +17,9 @@ import torch
 
 from octavoice import corpus, provenance
 from octavoice.composer import Composer
-from octavoice.corpus import Fragments
 from octavoice.laboratory import validity
 from octavoice.likelihood import axis
-from octavoice.model import DURATIONS
+from octavoice.representations.steps import Fragments
 from octavoice.statistics import likeness
 from octavoice.thesis import limits
 from octavoice.training import fit, models, networks, presets, weights
@@ -58,7 +57,7 @@ def of_shipped(name: str, chorale) -> dict:
 
 def level(network, chorale) -> float:
     """Nats per step of a network on a whole piece."""
-    tiles = Fragments.tiling([chorale], 257, network.hears_durations or network.space == DURATIONS)
+    tiles = Fragments.tiling([chorale], 257, network.representation.hears_durations)
     batch = fit.to_tensors(tiles.gather(np.arange(len(tiles))))
     known = {"particles": PARTICLES} if hasattr(network, "particles") else {}
     nats, real = axis.network_judge(network, SEED, **known)(batch), batch.weight.numpy() > 0
@@ -85,7 +84,7 @@ def of_model(name: str, pieces) -> dict:
 def losses(stage, pieces) -> list[float]:
     """Nats per step of the first iterations of a network's training."""
     network = fit.seeded(stage.build, SEED)
-    fragments = Fragments(pieces, FRAGMENT, FRAGMENT, network.hears_durations)
+    fragments = Fragments(pieces, FRAGMENT, FRAGMENT, network.representation.hears_durations)
     network.prepare(1)
     recipe = stage.recipe(presets.resolve("smoke", batch=BATCH, fragment=FRAGMENT))
     task = networks.network_task(stage.name, network, fragments, recipe)

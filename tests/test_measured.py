@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from octavoice.corpus import Fragments
 from octavoice.model import uniforms
 from octavoice.music.piece import Piece
+from octavoice.representations.steps import Fragments
 from octavoice.statistics import (
     chords,
     copies,

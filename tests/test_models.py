@@ -11,11 +11,11 @@ import torch
 from octavoice import cli, paths
 from octavoice.beyond.classes import MISTAKES, ClassChain, mistaken
 from octavoice.composer import Composer
-from octavoice.corpus import Fragments
 from octavoice.errors import UserError
 from octavoice.model import GIVEN, HISTORY, Recipe
 from octavoice.music.piece import Piece
 from octavoice.music.roll import compress
+from octavoice.representations.steps import Fragments
 from octavoice.thesis.decoder import Decoder
 from octavoice.training import fit, models, networks, presets, weights
 

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from octavoice import beyond
-from octavoice.corpus import Fragments
 from octavoice.errors import UserError
 from octavoice.likelihood import baselines
 from octavoice.likelihood import shared as likelihood
-from octavoice.model import Tensors
+from octavoice.model import Batch
 from octavoice.music.piece import Piece
+from octavoice.representations.steps import Fragments
 from octavoice.results import costs
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
@@ -45,7 +45,7 @@ def weights(module):
 
 def run(build, task, fragments, iterations, threads=1, **options):
     network = fit.seeded(build, 3)
-    fragments = Fragments(fragments.pieces, fragments.length, fragments.stride, network.hears_durations)
+    fragments = Fragments(fragments.pieces, fragments.length, fragments.stride, network.representation.hears_durations)
     task = task(network, fragments, 4, fragments.panel(4), threads=threads)
     frame = fit.fit(task, iterations, 3, evaluate_every=2, **options)
     return task.module, frame
@@ -78,7 +78,7 @@ def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, threads, 
 def test_an_iteration_never_asks_for_a_value(build, fragments):
     """On torch's device without values every look at one raises; on a GPU each would be a wait."""
     module = build().to("meta")
-    batch = Tensors(*(t.to("meta") for t in fit.to_tensors(fragments.panel(4))))
+    batch = Batch(*(t.to("meta") for t in fit.to_tensors(fragments.panel(4))))
     optimiser = torch.optim.Adam(module.parameters())
     value = networks.mean_loss(module)(batch, torch.Generator())
     value.backward()
@@ -245,7 +245,7 @@ import sys, torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_train as here
-from octavoice.corpus import Fragments
+from octavoice.representations.steps import Fragments
 from octavoice.training import fit, networks
 torch.set_num_threads(int(sys.argv[4]))
 fit.CHECKPOINT_SECONDS = float(sys.argv[3])

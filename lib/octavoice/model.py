@@ -20,37 +20,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from octavoice.representation import Representation
+from octavoice.representations.steps import HISTORY as HISTORY
+from octavoice.representations.steps import STEPS, Batch
+
 CLASSES, GIVEN, KEYS, DURATIONS = "classes", "keys given classes", "keys", "durations given keys"
 """The spaces: p(x'_t | past), p(x_t | x'_t, past), p(x_t | past), p(d_t | x_t, past). The first two added are one of
 the third; with the last it is one of all that is written, p(x_t, d_t | past)."""
 EXACT, BOUND, ESTIMATE = "exact", "bound", "estimate"
 """What a log-likelihood is: the number itself, on average below it, or near it with an error to either side."""
-HISTORY = 128
-"""Steps before a fragment that come with it."""
-
-
-class Tensors(NamedTuple):
-    """A batch of fragments, time first. The first step of a fragment is given, the others are predicted.
-
-    ``x``        onset rolls ``(time, batch, key)`` of 0 and 1
-    ``x12``      their octave compression ``(time, batch, pitch_class)``
-    ``history``  the 128 compressed steps before ``(128, batch, pitch_class)``, zero before the piece
-    ``clock``    ``(time, batch, 6)``, counted from the fragment's start
-    ``weight``   ``(time - 1, batch)``: 1 where the next step belongs to the piece, 0 in padding
-    ``past``     the 128 steps before ``(128, batch, key)``, zero before the piece
-    ``position`` ``(1, batch)``: how many steps of the piece lie before the fragment
-    ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
-                  held, 0 where none begins; no steps at all unless a network hears them
-    """
-
-    x: Tensor
-    x12: Tensor
-    history: Tensor
-    clock: Tensor
-    weight: Tensor
-    past: Tensor
-    position: Tensor
-    durations: Tensor
 
 
 class Step(NamedTuple):
@@ -64,34 +42,34 @@ class Step(NamedTuple):
 class Network(nn.Module):
     """A model's network of one stage. ``width`` is 12 in the space of classes, else 88; of durations a value is steps.
 
-    ``draw_size`` is how many uniforms one step takes; batches tell durations to a network that ``hears_durations``. The
-    attributes below it may be set on a network: a ``temperature`` above 1 makes samples more even, ``precision`` "bf16"
+    ``draw_size`` is how many uniforms one step takes; ``representation`` is how music is told to it. The attributes
+    below may be set on a network: a ``temperature`` above 1 makes samples more even, ``precision`` "bf16"
     lowers the matrix products of training.
     """
 
     space: str
     kind: str = EXACT
     draw_size: int
-    hears_durations: bool = False
+    representation: Representation = STEPS
     temperature: float = 1.0
     precision: str = "fp32"
 
     def prepare(self, passes: float) -> None:
         """Told before training how often it will go through the music; nothing, unless a network makes use of it."""
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """What training minimises, ``(time - 1, batch)``; the negative log-likelihood, unless a model differs."""
         return -self.log_likelihood(batch, rng)
 
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """log p(step | all before it), nats, ``(time - 1, batch)``; minus infinity where a step is impossible."""
         raise NotImplementedError
 
-    def held_out(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def held_out(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """What the held-out curve shows, lower is better: an exact likelihood's negative, else the loss."""
         return -self.log_likelihood(batch, rng) if self.kind == EXACT else self.loss(batch, rng)
 
-    def on_panel(self, batch: Tensors, rng: torch.Generator) -> dict[str, Tensor]:
+    def on_panel(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Numbers beside it for the held-out curve, each ``(time - 1, batch)``."""
         return {}
 

@@ -1,9 +1,8 @@
 """Where pieces come from: reading, the filters of §7.1, the packed store, splits and fragments."""
 
 from octavoice.corpus.filters import Verdict, judge
-from octavoice.corpus.fragments import Batch, Fragments
-from octavoice.corpus.pieces import Pieces
 from octavoice.corpus.sources import check, in_full
 from octavoice.corpus.store import Corpus, load
+from octavoice.music.pieces import Pieces
 
-__all__ = ["Batch", "Corpus", "Fragments", "Pieces", "Verdict", "check", "in_full", "judge", "load"]
+__all__ = ["Corpus", "Pieces", "Verdict", "check", "in_full", "judge", "load"]

@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from octavoice.corpus.pieces import Pieces
+from octavoice.music.pieces import Pieces
 from octavoice.music.roll import CLASSES, compress
 
 WINDOW = 8

@@ -20,16 +20,16 @@ from tqdm import tqdm
 from octavoice import paths, provenance
 from octavoice.corpus import duplicates, filters
 from octavoice.corpus.filters import Verdict, cut_silence, judge
-from octavoice.corpus.pieces import BYTES, Facts, Pieces, facts_of, line_of, pack
 from octavoice.corpus.sources import STRICT, Source, sources
 from octavoice.corpus.splits import SHARES, content_hash, sides_of
 from octavoice.errors import UserError, shown
 from octavoice.music.piece import Piece
+from octavoice.music.pieces import BYTES, Facts, Pieces, facts_of, line_of, pack
 
 CODE = ("formats/midi.py", "formats/midi_events.py", "formats/musicxml.py",
         "formats/humdrum.py", "formats/kern.py", "formats/abc.py", "music/notes.py",
         "music/durations.py", "music/piece.py", "music/roll.py", "corpus/sources.py", "corpus/catalogue.toml",
-        "corpus/filters.py", "corpus/duplicates.py", "corpus/splits.py", "corpus/pieces.py", "corpus/store.py")
+        "corpus/filters.py", "corpus/duplicates.py", "corpus/splits.py", "music/pieces.py", "corpus/store.py")
 """What decides how files become pieces: a store made by other code is made again."""
 BITS, DURATIONS, FACTS = "onsets.bits", "durations.u16", "facts.jsonl"
 COLUMNS = tuple(field.name for field in fields(Verdict))

@@ -7,9 +7,9 @@ given whether it was struck one bar before (16 steps).
 
 import numpy as np
 
-from octavoice.corpus import Batch
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_BAR, compress
+from octavoice.representations.steps import Batch
 
 LAGS = {"marginal": None, "first order": 1, "one bar before": STEPS_PER_BAR}
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from octavoice.corpus import Batch, Fragments, Pieces
+from octavoice.corpus import Pieces
 from octavoice.likelihood import baselines, equilibrium, mixture
-from octavoice.model import Tensors
 from octavoice.music.roll import mask
 from octavoice.rbm import free_energy, log_partition, pseudo_likelihood
+from octavoice.representations.steps import Batch, Fragments
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training.fit import to_tensors
@@ -29,7 +29,7 @@ def panel(pieces: Pieces) -> Batch:
     return Fragments(pieces, LENGTH, STRIDE).panel(FRAGMENTS)
 
 
-def filtered(generator: OctaveGenerator, t: Tensors, particles: int, draw: int) -> np.ndarray:
+def filtered(generator: OctaveGenerator, t: Batch, particles: int, draw: int) -> np.ndarray:
     """The bound of every step by one filter, ``(time - 1, batch)``."""
     judged = copy(generator)
     judged.particles = particles

@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 from scipy.stats import bootstrap
 
-from octavoice.corpus import Batch, Fragments, Pieces
+from octavoice.corpus import Pieces
 from octavoice.corpus.splits import content_hash
 from octavoice.likelihood import baselines
+from octavoice.representations.steps import Batch, Fragments
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training.fit import to_tensors
 

@@ -6,9 +6,9 @@ What an ablation of one network needs to be told from another, and no more; ``08
 import numpy as np
 import pandas as pd
 
-from octavoice.corpus import Fragments
 from octavoice.likelihood import axis
 from octavoice.model import BOUND, CLASSES, DURATIONS, ESTIMATE, EXACT, GIVEN, KEYS, Network
+from octavoice.representations.steps import Fragments
 from octavoice.statistics import samples
 from octavoice.training.networks import Networks
 from octavoice.training.run import Run

@@ -15,13 +15,13 @@ import pandas as pd
 import torch
 
 from octavoice import paths, provenance
-from octavoice.corpus import Batch, Fragments, Pieces
-from octavoice.corpus.fragments import SHIFTS
+from octavoice.corpus import Pieces
 from octavoice.errors import UserError
 from octavoice.likelihood import baselines, mixture
 from octavoice.likelihood.axis import network_judge
 from octavoice.model import BOUND, CLASSES, GIVEN, Network, uniforms
 from octavoice.music.roll import compress
+from octavoice.representations.steps import SHIFTS, Batch, Fragments
 from octavoice.statistics import likeness, samples
 from octavoice.studies import variants
 from octavoice.studies.variants import VARIANTS, Variant, from_the_bar_line
@@ -61,7 +61,7 @@ def depends_on(run: Run, name: str, precision: str = "") -> dict:
     settings = {field: getattr(run.preset, field) for field in SETTINGS}
     return {"variant": name, "seed": run.seed, "code": versions_of(name), "recipe": asdict(variant.recipe(run.preset)),
             "settings": settings | {"precision": precision or run.preset.precision},
-            **recipes.music_of(run, variant.build().hears_durations)}
+            **recipes.music_of(run, variant.build().representation)}
 
 
 def versions_of(name: str) -> dict[str, int]:
@@ -98,7 +98,7 @@ def train(run: Run, name: str, variant: Variant, key: str) -> tuple[Network, dic
     """The trained network and what it cost."""
     p, recipe = run.preset, variant.recipe(run.preset)
     network = seeded(variant.build, run.seed).to(run.device)
-    fragments = Fragments(run.splits["train"], p.fragment, p.stride, network.hears_durations)
+    fragments = network.representation.cut(run.splits["train"], p.fragment, p.stride)
     pickups = pickups_of(fragments.pieces)
 
     def draw(rng: np.random.Generator) -> Batch:
@@ -148,7 +148,7 @@ def judged(run: Run, variant: Variant, network: Network) -> dict:
 def _nats(run: Run, variant: Variant, network: Network, pieces: Pieces, count: int, table: np.ndarray):
     """Of ``count`` fragments spread over ``pieces``: nats of the network and of the table, which steps are real, and
     how many classes are struck, each ``(time - 1, fragment)``."""
-    fragments = Fragments(pieces, run.preset.fragment, run.preset.stride, network.hears_durations)
+    fragments = network.representation.cut(pieces, run.preset.fragment, run.preset.stride)
     which = np.unique(np.linspace(0, len(fragments) - 1, count).astype(int))
     judge = network_judge(network, **({"particles": PARTICLES} if network.kind == BOUND and network.space == CLASSES
                                       else {}))
@@ -166,7 +166,7 @@ def sampled(run: Run, variant: Variant, network: Network) -> dict:
     Their clock counts as the variant's does. Statistics as in :mod:`octavoice.statistics.likeness`, means over samples.
     Nothing of keys given classes, nor of a network that hears durations, since nothing here composes them.
     """
-    if network.space == GIVEN or network.hears_durations:
+    if network.space == GIVEN or network.representation.hears_durations:
         return {}
     p = run.preset
     pieces, prime = samples.openings(samples.held_out_pieces(run), p.samples, p.prime, run.seed)

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from octavoice import paths, provenance
-from octavoice.corpus import Fragments
 from octavoice.corpus.benchmarks import NAMES, load_benchmark
 from octavoice.errors import UserError
 from octavoice.likelihood import axis
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.model import Network, Recipe, Stage
+from octavoice.representations.steps import Fragments
 from octavoice.studies import benchmark_sets
 from octavoice.training import models, networks, recipes, stored
 from octavoice.training.fit import fit, seeded

@@ -8,10 +8,10 @@ import torch
 
 from octavoice import beyond
 from octavoice.beyond.classes import HELD, RATES, SILENCES, ClassChain, onsets_alone
-from octavoice.corpus import Fragments
 from octavoice.likelihood.axis import panel_level
 from octavoice.model import Recipe
 from octavoice.music.roll import CLASSES, CLOCK_BITS
+from octavoice.representations.steps import Fragments
 from octavoice.thesis.attention import PERIODS
 from octavoice.training.fit import fit, seeded, to_tensors
 from octavoice.training.networks import network_task, panel_of

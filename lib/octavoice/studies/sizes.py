@@ -8,8 +8,8 @@ from functools import partial
 
 import torch
 
-from octavoice.corpus import Fragments
 from octavoice.model import Recipe
+from octavoice.representations.steps import Fragments
 from octavoice.studies import trainings as studies
 from octavoice.thesis.decoder import HIDDEN, Decoder
 from octavoice.training.fit import fit, seeded, weighted_mean

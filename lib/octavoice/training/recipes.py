@@ -9,7 +9,8 @@ So can one whose precision was left to the machine, whatever that came to there 
 from dataclasses import asdict
 
 from octavoice import provenance
-from octavoice.model import DURATIONS, Stage
+from octavoice.model import Stage
+from octavoice.representation import Representation
 from octavoice.training.run import Run
 
 SETTINGS = ("fragment", "stride", "precision", "threads", "evaluate_every", "panel")
@@ -23,9 +24,9 @@ def versions_of(stage: Stage) -> dict[str, int]:
     return {"training": provenance.version_of(LOOP), stage.name: stage.version}
 
 
-def music_of(run: Run, hears_durations: bool) -> dict[str, str]:
+def music_of(run: Run, representation: Representation) -> dict[str, str]:
     """The hashes of the music as it is told to a network."""
-    durations = {"durations_sha256": run.corpus.durations_sha256} if hears_durations else {}
+    durations = {"durations_sha256": run.corpus.durations_sha256} if representation.hears_durations else {}
     return {"corpus_sha256": run.corpus.sha256, **durations}
 
 
@@ -33,10 +34,9 @@ def depends_on(run: Run, stage: Stage, precision: str = "") -> dict:
     """Everything that a network's weights and metrics depend on, as plain facts; at the run's precision, unless
     another of its :attr:`~octavoice.training.run.Run.precisions` is named."""
     settings = {field: getattr(run.preset, field) for field in SETTINGS}
-    network = stage.build()
     return {"settings": settings | {"precision": precision or run.preset.precision},
             "recipe": asdict(stage.recipe(run.preset)), "seed": run.seed, "code": versions_of(stage),
-            **music_of(run, network.hears_durations or network.space == DURATIONS)}
+            **music_of(run, stage.build().representation)}
 
 
 def keys(run: Run, stage: Stage) -> list[str]:

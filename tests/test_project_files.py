@@ -147,6 +147,15 @@ def test_help_speaks_to_a_user(parser, monkeypatch):
         assert word not in text, word
 
 
+def test_there_is_one_command_line(checkout):
+    """No module is started by its own name."""
+    started = {file.name for file in (checkout / "lib").rglob("*.py")
+               if '__name__ == "__main__"' in file.read_text(encoding="utf-8")}
+    assert not started
+    listed = {parser.prog.removeprefix("octavoice ") for parser in parsers()}
+    assert {"survey run", "survey controls", "survey references", "survey summary", "claims measure"} <= listed
+
+
 def test_commands_for_other_commands_are_not_listed_and_work():
     """Snakemake's rules and the laboratory call them."""
     listed = {parser.prog.removeprefix("octavoice ") for parser in parsers()}

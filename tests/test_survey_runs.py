@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from octavoice import paths
+from octavoice import cli, paths
 from octavoice.corpus import benchmarks
 from octavoice.errors import UserError
 from octavoice.figures import survey as figures
@@ -170,6 +170,7 @@ def test_what_cannot_be_run_gets_one_sentence(splits, model, corpus, texts, mess
 @pytest.mark.parametrize(("words", "message"), [
     (["thesis", "bach"], "model 'thesis' is none of those on this axis; choose one of lstm, gru"),
     (["lstm", "bach", "--set", "rate=1"], "settings are for benchmark sets; bach is trained at preset survey"),
+    (["lstm", "bach", "--seed", "one"], "seed"),
     (["lstm", "nowhere"], "unknown corpus 'nowhere'"),
     (["lstm", "bach", "--device", "gpu"], "device 'gpu' is none; choose one of auto, cpu, cuda"),
     (["lstm", "bach", "--device", "cuda"], "device 'cuda' was asked for but torch sees no GPU"),
@@ -177,7 +178,7 @@ def test_what_cannot_be_run_gets_one_sentence(splits, model, corpus, texts, mess
 ])
 def test_the_command_tells_what_it_cannot_do(capsys, monkeypatch, words, message):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert survey_runs.main(["run", *words]) == 2
+    assert cli.main(["survey", "run", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"octavoice: {message}")
 
@@ -185,7 +186,9 @@ def test_the_command_tells_what_it_cannot_do(capsys, monkeypatch, words, message
 def test_the_summary_tells_what_is_missing_and_what_is_met(splits, capsys, monkeypatch):
     monkeypatch.setattr(benchmark_runs, "SETTINGS", dict.fromkeys(benchmarks.NAMES, benchmark_runs.Setting(
         iterations=2, batch=2, length=16, every=1)))
-    assert survey_runs.main(["run", "lstm", NAME]) == 0
+    assert cli.main(["survey", "run", "lstm", NAME]) == 0
+    said = capsys.readouterr().out
+    assert re.fullmatch(r".+/results/survey/benchmarks-jsb/lstm/seed-1\.json: \d+\.\d{3} nats per frame, \d+ s\n", said)
     found = survey_runs.results(paths.home() / "results/survey")
     table = survey_runs.benchmark_table(found)
     assert len(table) == 4 * len(MODELS)
@@ -196,7 +199,7 @@ def test_the_summary_tells_what_is_missing_and_what_is_met(splits, capsys, monke
     found[0]["test"]["from the second"] = 8.45
     assert survey_runs.benchmark_table(found).loc[(SET, "lstm"), "met"] == "yes (+0.0%); yes (+1.4%)"
     assert set(survey_runs.open_table(found, {})["nats per step"]) == {"missing"}
-    assert survey_runs.main(["summary"]) == 0
+    assert cli.main(["survey", "summary"]) == 0
     assert "missing" in capsys.readouterr().out
 
 

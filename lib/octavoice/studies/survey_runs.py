@@ -1,21 +1,14 @@
-"""The survey's runs, one command each, resumable, and what of them is there:
-
-    python -m octavoice.studies.survey_runs run MODEL CORPUS [--seed N] [--set NAME=VALUE …]
-        [--device cpu]
-    python -m octavoice.studies.survey_runs controls
-    python -m octavoice.studies.survey_runs references
-    python -m octavoice.studies.survey_runs summary
+"""The survey's runs, each resumable, what is judged beside them, and the tables of what is there.
 
 On one of the field's benchmark sets (``benchmarks/…``) a model is trained and judged as
 :mod:`octavoice.studies.benchmark_runs` says. On any other corpus it is trained at preset ``survey`` and judged on
 whole test pieces as all models here are, nats per step of all that is struck; one continuation is kept as MIDI.
 Results lie in ``results/survey/<corpus>/<model>/seed-<n>.json`` and say where they come from. References are judged on
-the same pieces: tables of frequencies, and the committed networks of preset ``thesis``.
+the same pieces: tables of frequencies, and the committed networks of preset ``thesis``. The commands are those of
+``octavoice survey``.
 """
 
-import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -306,51 +299,28 @@ def _gain(ours: dict, theirs: dict) -> dict:
     return axis.gain(table, "ours", "theirs") | {"pieces": len(table)}
 
 
-def run_one(model: str, corpus: str, seed: int, texts: list[str], device: str = "cpu") -> str:
-    """Run what is asked for, and say what came of it."""
+def run_one(model: str, corpus: str, seed: int, settings: list[str], device: str = "cpu") -> str:
+    """Train and judge a model on a benchmark set or a corpus, on one thread; where the result lies and its level.
+
+    ``settings`` are as :func:`benchmark_runs.changed` takes them. Raises :class:`UserError` for what cannot be run.
+    """
     torch.set_num_threads(1)
     if corpus in NAMES:
-        found = benchmark_runs.run(model, corpus, seed, texts, device)
-        return f"{found['test']['from the second']:.3f} nats per frame, {found['cost']['seconds']:.0f} s"
-    corpora.check(corpus)
-    if texts:
-        raise UserError(f"settings are for benchmark sets; {corpus} is trained at preset {PRESET}: leave --set out.")
-    found = open_run(model, corpus, seed, device)
-    return f"{found['level']:.3f} nats per step, {found['cost']['seconds']:.0f} s"
+        found = benchmark_runs.run(model, corpus, seed, settings, device)
+        level = f"{found['test']['from the second']:.3f} nats per frame"
+    else:
+        corpora.check(corpus)
+        if settings:
+            raise UserError(f"settings are for benchmark sets; {corpus} is trained at preset {PRESET}: leave --set "
+                            "out.")
+        found = open_run(model, corpus, seed, device)
+        level = f"{found['level']:.3f} nats per step"
+    return f"{benchmark_runs.result_path(corpus, model, seed, settings)}: {level}, {found['cost']['seconds']:.0f} s"
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; exit status 2 for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m octavoice.studies.survey_runs")
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="train and judge one model on one corpus")
-    run.add_argument("model")
-    run.add_argument("corpus")
-    run.add_argument("--seed", type=int, default=1)
-    run.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="texts")
-    run.add_argument("--device", default="cpu", help="auto, cpu or cuda [%(default)s]")
-    commands.add_parser("controls", help="what the benchmark sets give without any network")
-    commands.add_parser("references", help="tables and the networks of preset thesis, on the same pieces")
-    commands.add_parser("summary", help="what is there and what is missing")
-    given = parser.parse_args(argv)
-    try:
-        if given.command == "run":
-            print(f"{given.model} on {given.corpus}:",
-                  run_one(given.model, given.corpus, given.seed, given.texts, given.device))
-        elif given.command == "controls":
-            print(write_controls())
-        elif given.command == "references":
-            print(write_references())
-        else:
-            folder = paths.home() / "results" / "survey"
-            found, beside = results(folder), references(folder)
-            tables = benchmark_table(found), open_table(found, beside), gains(found, beside)
-            print(*(table.to_string() for table in tables), sep="\n\n")
-    except UserError as error:
-        print(f"octavoice: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def summary() -> str:
+    """The tables of what is there, without what a run took: benchmark sets, open music, gains of its best model."""
+    folder = paths.home() / "results" / "survey"
+    found, beside = results(folder), references(folder)
+    tables = benchmark_table(found), open_table(found, beside), gains(found, beside)
+    return "\n\n".join(table.drop(columns=[*MACHINES], errors="ignore").round(3).to_string() for table in tables)

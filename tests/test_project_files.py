@@ -202,9 +202,9 @@ def test_a_sweep_goes_on_and_is_summed_up_on_a_cluster_too(called, tmp_path, mon
     assert "notebooks/sweep.ipynb" in page
 
 
-def test_test_is_lint_tests_and_notebooks_in_a_home_that_is_removed(called):
+def test_test_is_lint_types_tests_and_notebooks_in_a_home_that_is_removed(called):
     assert cli.main(["test"]) == 0
-    assert [words[0] for words, _ in called] == ["ruff", "pytest", "pytest"]
+    assert [words[0] for words, _ in called] == ["ruff", "mypy", "pytest", "pytest"]
     assert not Path(called[-1][1]["OCTAVOICE_HOME"]).exists()
 
 

@@ -1,4 +1,4 @@
-"""The rooms of the package: their import rules, which pyproject.toml holds, and what is loaded when they are imported."""
+"""The rooms of the package: their import rules, which pyproject.toml holds, and what importing them loads."""
 
 import shutil
 import subprocess

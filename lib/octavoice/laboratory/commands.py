@@ -105,7 +105,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 
 
 def test(arguments: argparse.Namespace) -> int:
-    """Test everything, as CI does: lint, tests, and the notebooks at preset smoke."""
+    """Test everything, as CI does: lint, types, tests, and the notebooks at preset smoke."""
     from octavoice.laboratory import drive
 
     return drive.test()

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ PARAMETERS = {"preset": str, "corpus": str, "seed": int, "device": str, "overrid
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def check_types(namespace: dict, parameters: dict[str, type]) -> dict:
+def check_types(namespace: dict[str, Any], parameters: dict[str, type]) -> dict[str, Any]:
     """The parameters of a notebook by name, checked against the types they must have.
 
     ``namespace`` is the notebook's ``globals()`` right after its parameters cell. papermill only
@@ -37,7 +38,7 @@ def check_types(namespace: dict, parameters: dict[str, type]) -> dict:
     return given
 
 
-def check_parameters(namespace: dict) -> dict:
+def check_parameters(namespace: dict[str, Any]) -> dict[str, Any]:
     """As :func:`check_types`, for the notebooks of a run: sensible values too. Raises :class:`UserError`."""
     given = check_types(namespace, PARAMETERS)
     if not 0 <= given["seed"] <= presets.MAX_SEED:
@@ -80,7 +81,7 @@ class Run:
     """
 
     def __init__(self, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
-                 apart: dict | None = None):
+                 apart: dict[str, Any] | None = None):
         torch.set_num_threads(preset.threads)
         self.preset = replace(preset, precision=precision.decided(preset.precision, device))
         self.left_to_machine = preset.precision == presets.AUTO
@@ -88,7 +89,7 @@ class Run:
         self.apart = presets.changed(preset) | (apart or {})
         self.dir = paths.run_dir(preset.name, corpus, seed, self.apart)
         self.files: dict[str, str] = {}
-        self.costs: dict[str, dict] = {}
+        self.costs: dict[str, dict[str, Any]] = {}
         self.found: list[str] = []
         if self.apart:
             self._spell_out()
@@ -99,7 +100,7 @@ class Run:
         return corpora.load(self.corpus_name, self.preset.files or None)
 
     @cached_property
-    def splits(self) -> dict:
+    def splits(self) -> dict[str, corpora.Pieces]:
         """Pieces by side: train, valid, test."""
         return self.corpus.splits()
 
@@ -118,12 +119,12 @@ class Run:
     def _music(self) -> str:
         return self.corpus_name if ":" not in self.corpus_name else paths.slug(self.corpus_name)
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Everything that decides this run's numbers, for provenance and for keys."""
         return {"preset": asdict(self.preset), "corpus": self._music(), "corpus_sha256": self.corpus.sha256,
                 "seed": self.seed, "device": self.device.type, "versions": provenance.versions()}
 
-    def write_manifest(self, name: str, **own) -> None:
+    def write_manifest(self, name: str, **own: Any) -> None:
         """Write ``manifests/<name>.json``: the files with their hashes, what decides the numbers, and ``own`` facts."""
         with paths.atomic(self.dir / "manifests" / f"{name}.json") as temporary:
             manifest = {"files": self.files, **self.facts(), **own}

@@ -115,7 +115,7 @@ class Network(nn.Module):
         each key sounds from this step on. The same state, unless a network makes use of it."""
         return state
 
-    def lowered(self, device: torch.device) -> contextlib.AbstractContextManager:
+    def lowered(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
         """Matrix products in bfloat16 inside this context if ``precision`` is "bf16"; weights stay float32.
 
         On a CPU only: on a GPU lower precision is untried.
@@ -124,7 +124,7 @@ class Network(nn.Module):
         return torch.autocast("cpu", torch.bfloat16) if lower else contextlib.nullcontext()
 
 
-def uniforms(rng: torch.Generator, *shape: int, device="cpu") -> Tensor:
+def uniforms(rng: torch.Generator, *shape: int, device: torch.device | str = "cpu") -> Tensor:
     """Uniforms in [0, 1) drawn where ``rng`` lives and moved to ``device``; a CPU's generator gives every device
     the same draws."""
     return torch.rand(*shape, generator=rng, device=rng.device).to(device)

@@ -194,8 +194,10 @@ def _run(arguments: argparse.Namespace):
     check_parameters(given)
     if "model" in arguments:
         models.named(arguments.model)
-    return Run(presets.resolve(given["preset"], **overrides), given["corpus"], given["seed"],
-               pick_device(given["device"]))
+    run = Run(presets.resolve(given["preset"], **overrides), given["corpus"], given["seed"],
+              pick_device(given["device"]))
+    run.begin()
+    return run
 
 
 def relay(arguments: argparse.Namespace) -> int:

@@ -33,6 +33,7 @@ def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
     other = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
     model = _other_model(notebook, given["model"]) if "model" in given else ""
     run = kind(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), other, model)
+    run.begin()
     style.use()
     pd.options.display.max_colwidth = pd.options.display.max_rows = pd.options.display.max_columns = None
     settings = {"preset": preset.name, "corpus": paths.slug(run.corpus_name), "seed": run.seed,

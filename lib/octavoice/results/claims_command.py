@@ -84,14 +84,19 @@ def _mixture(name: str, seed: int, folder: Path) -> dict:
 
 @subject
 def _rivals(name: str, seed: int, folder: Path) -> dict:
-    preset = replace(presets.resolve("ablation"), **STUDY)
-    return rivals.measure(Run(preset, name, seed, torch.device("cpu")))
+    return rivals.measure(_study(name, seed))
 
 
 @subject
 def _sizes(name: str, seed: int, folder: Path) -> dict:
-    preset = replace(presets.resolve("ablation"), **STUDY)
-    return sizes.measure(Run(preset, name, seed, torch.device("cpu")))
+    return sizes.measure(_study(name, seed))
+
+
+def _study(name: str, seed: int) -> Run:
+    """The run whose small trainings are measured."""
+    run = Run(replace(presets.resolve("ablation"), **STUDY), name, seed, torch.device("cpu"))
+    run.begin()
+    return run
 
 
 @subject

@@ -117,6 +117,7 @@ def write_controls() -> Path:
 def references_of(corpus: str) -> dict[str, dict]:
     """The judged pieces of a corpus under tables of frequencies and its committed networks of preset ``thesis``."""
     run = Run(presets.resolve(PRESET), corpus, 1, pick_device("cpu"))
+    run.begin()
     found = {"tables": {"kind": "exact", **measured(run, axis.added_tables(corpora.Pieces.of(run.splits["train"])))}}
     folder = paths.checkout() / "results" / "thesis" / corpus / "seed-1"
     for name in [name for name in REFERENCES if name in weights.held(folder)]:

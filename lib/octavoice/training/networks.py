@@ -111,6 +111,7 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
     :class:`UserError` for a model that there is not.
     """
     p, named = run.preset, models.named(model)
+    run.begin()
     stages, metrics = [], []
     for stage in named.stages:
         network = seeded(stage.build, run.seed).to(run.device)

@@ -74,16 +74,16 @@ class Run:
     """One run at a preset, corpus and seed: what training and judging need to know of it, and what came of them.
 
     What sets it ``apart`` from the preset of that name (changed fields, other weights) gives it a folder of its own,
-    in which ``settings.json`` spells them out. The preset's precision is what it came to on this machine;
-    ``left_to_machine`` tells that none was asked for by name. ``files`` are those that it made, with
-    their hashes; ``costs`` what it took to make them, as plain facts; ``found`` names those of the costs that were not
-    paid now, since their networks were found trained.
+    in which ``settings.json`` spells them out. ``left_to_machine`` tells that no precision was asked for by name.
+    ``files`` are those that it made, with their hashes; ``costs`` what it took to make them, as plain facts; ``found``
+    names those of the costs that were not paid now, since their networks were found trained.
+
+    A run that was only made has done nothing yet: nothing is tried, set or written before :meth:`begin`.
     """
 
     def __init__(self, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
                  apart: dict[str, Any] | None = None):
-        torch.set_num_threads(preset.threads)
-        self.preset = replace(preset, precision=precision.decided(preset.precision, device))
+        self.asked = preset
         self.left_to_machine = preset.precision == presets.AUTO
         self.corpus_name, self.seed, self.device = corpus, seed, device
         self.apart = presets.changed(preset) | (apart or {})
@@ -91,8 +91,23 @@ class Run:
         self.files: dict[str, str] = {}
         self.costs: dict[str, dict[str, Any]] = {}
         self.found: list[str] = []
+
+    def begin(self) -> None:
+        """Work begins: torch's threads are as many as the preset says, and ``settings.json`` what sets the run apart.
+
+        Whatever works a second time begins again, which changes nothing.
+        """
+        torch.set_num_threads(self.preset.threads)
         if self.apart:
             self._spell_out()
+
+    @cached_property
+    def preset(self) -> presets.Preset:
+        """What was ``asked`` for, its precision being what it comes to on this machine.
+
+        Raises :class:`UserError` for one that this machine does not have.
+        """
+        return replace(self.asked, precision=precision.decided(self.asked.precision, self.device))
 
     @cached_property
     def corpus(self) -> corpora.Corpus:
@@ -112,7 +127,7 @@ class Run:
         return own, *(other for other in others if other != own)
 
     def _spell_out(self) -> None:
-        settings = {"preset": self.preset.name, "corpus": self._music(), "seed": self.seed, "apart": self.apart}
+        settings = {"preset": self.asked.name, "corpus": self._music(), "seed": self.seed, "apart": self.apart}
         with paths.atomic(self.dir / "settings.json") as temporary:
             temporary.write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from octavoice import paths, provenance
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
+from octavoice.laboratory import steps
 from octavoice.results import costs
 
 NOTEBOOKS = (
@@ -125,7 +126,7 @@ def ship(preset: str, corpus: str, seed: int) -> str:
     from octavoice.training import weights
 
     index = _read(results / "index.json")
-    made = {name: index["provenance"][TRAINING if name == "thesis" else f"08_{name}"] for name in weights.held(results)}
+    made = {name: steps.facts_of(index["provenance"], name) for name in weights.held(results)}
     music = [{"corpus": part.name, "licence": part.licence, "attribution": part.attribution}
              for part in catalogue.parts(corpus)]
     about = {"licence": f"{_licence(music)}; trained on {', '.join(part['corpus'] for part in music)}",
@@ -164,7 +165,7 @@ def _note_costs(index: dict) -> Path:
         parts = {part: facts["seconds"] for part, facts in cost.items() if isinstance(facts, dict)}
         # An older manifest does not tell what was found: a training longer than its notebook was.
         found = cost.pop("found", parts if sum(parts.values()) > cost.get("seconds", 0) else [])
-        if name == TRAINING and found:
+        if name.partition("-")[0] == TRAINING and found:
             cost = {**cost, "seconds": round(cost["seconds"] + sum(parts[part] for part in found), 1)}
         table.setdefault(name, {})[index["preset"]] = cost
     _write(costs.COSTS, table)

@@ -8,7 +8,7 @@ from IPython.display import HTML, display
 from octavoice import paths
 from octavoice.errors import UserError
 from octavoice.figures import style
-from octavoice.laboratory import pages
+from octavoice.laboratory import pages, steps
 from octavoice.laboratory.notebook_run import NotebookRun
 from octavoice.laboratory.notebook_run import display_png as display_png
 from octavoice.laboratory.shown import ShownRun
@@ -50,8 +50,7 @@ def _other_model(notebook: str, model: str) -> str:
     """A ``model`` if it is not a notebook's own. Raises :class:`UserError` for what is no whole model."""
     if model not in models.MODELS:
         raise UserError(f"unknown model {model!r}; this notebook takes a whole one of {', '.join(models.MODELS)}.")
-    own = next((name for name in models.MODELS if notebook.endswith(f"_{name}")), "thesis")
-    return "" if model == own else model
+    return "" if model == steps.own_model(notebook) else model
 
 
 def _asked() -> tuple[type[NotebookRun], dict]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from octavoice import corpus as corpora
 from octavoice import paths, provenance
 from octavoice.errors import UserError
-from octavoice.laboratory import pages
+from octavoice.laboratory import pages, steps
 from octavoice.laboratory.notebook_run import NotebookRun, display_png
 from octavoice.training import models, recipes, weights
 
@@ -101,10 +101,10 @@ class ShownRun(NotebookRun):
 
     def _plant(self, model) -> None:
         """Put committed networks where training would look for them, as if this code had trained them."""
-        step = "06_experiments" if model.name == "thesis" else f"08_{model.name}"
         index = json.loads((self.results / "index.json").read_text(encoding="utf-8"))
+        costs = steps.training_costs(index["provenance"], model)
         for stage in model.stages:
-            cost = index["provenance"][step]["cost"][f"training, {stage.called}"]
+            cost = costs[stage.name]
             for suffix in (".safetensors", "_metrics.csv"):
                 target = self.dir / "results" / f"{stage.name}{suffix}"
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -49,11 +48,13 @@ class Published:
 
     @property
     def minutes(self) -> float:
-        """What training both networks takes, each at the pace that was measured for its own iterations, minutes."""
-        preset = SimpleNamespace(**self.facts["preset"])
-        parts = ((self.facts["cost"][f"training, {stage.called}"], stage.recipe(preset).iterations)
-                 for stage in thesis.MODEL.stages)
-        return sum(part["seconds"] / part["iterations"] * iterations for part, iterations in parts) / 60
+        """What training both networks took, as it was noted, minutes."""
+        return sum(part["seconds"] for part in self._training()) / 60
+
+    @property
+    def unnoted(self) -> int:
+        """Iterations of the main module whose time was not noted: those before an interruption, in older runs."""
+        return len(self.metrics) - self.facts["cost"][f"training, {thesis.MODEL.stages[0].called}"]["iterations"]
 
     @property
     def memory(self) -> float:
@@ -71,7 +72,7 @@ class Published:
         return (figures / f"{name}.png").read_bytes()
 
     def _training(self) -> list[dict]:
-        return [part for name, part in self.facts["cost"].items() if name.startswith("training, ")]
+        return [self.facts["cost"][f"training, {stage.called}"] for stage in thesis.MODEL.stages]
 
 
 def runs(preset: str = "thesis") -> list[Published]:
@@ -114,12 +115,13 @@ def table(found: list[Published]) -> pd.DataFrame:
 
 def trained(found: list[Published]) -> pd.DataFrame:
     """What training cost, a row per run: minutes and memory of the thesis's two networks, minutes of the model beyond,
-    and the machines."""
+    and the machines. Minutes are those that were noted; where they are not of all iterations, it is told."""
     rows = {}
     for run in found:
         minutes, machine = compared.minutes(run.folder)
         rows[run.corpus, run.seed] = {
-            "thesis's networks, minutes": f"{run.minutes:.0f}", "on": run.processor,
+            "thesis's networks, minutes": f"{run.minutes:.0f}" + (
+                f", without {run.unnoted} iterations" if run.unnoted else ""), "on": run.processor,
             "largest memory, GiB": "not noted" if math.isnan(run.memory) else f"{run.memory:.1f}",
             "beyond, minutes": minutes, "beyond on": machine}
     return compared.indexed(rows, ["corpus", "seed"])

@@ -15,7 +15,8 @@ from scipy.stats import bootstrap
 from octavoice.corpus import Fragments, Pieces
 from octavoice.likelihood import baselines, decoding, evaluation
 from octavoice.likelihood.evaluation import BATCH, DRAW_SEED, RESAMPLES, WINDOW
-from octavoice.model import Network, Tensors
+from octavoice.likelihood.streams import streams
+from octavoice.model import BOUND, Network, Tensors
 from octavoice.music.roll import mask
 from octavoice.thesis.decoder import keys_log_likelihood
 from octavoice.training.fit import to_tensors
@@ -29,7 +30,8 @@ PARTICLES = 128
 def network_judge(network: Network, seed: int = DRAW_SEED, draws_on: torch.device | str = "cpu", **settings) -> Judge:
     """A network's log-likelihood, with ``settings`` set on it (particles, chains); :data:`PARTICLES` where it has any.
 
-    Its draws are a CPU's and so the same on every device, unless they are made elsewhere for speed.
+    Of a bound every window draws from a stream of its own, see :mod:`octavoice.likelihood.streams`. Draws are a CPU's
+    and so the same on every device, unless they are made elsewhere for speed.
     """
     judged = copy(network)
     if hasattr(network, "particles"):
@@ -40,7 +42,8 @@ def network_judge(network: Network, seed: int = DRAW_SEED, draws_on: torch.devic
 
     @torch.no_grad()
     def nats(t: Tensors) -> np.ndarray:
-        return judged.log_likelihood(t, draws).double().cpu().numpy()
+        rng = streams(t, seed, draws_on) if judged.kind == BOUND else draws
+        return judged.log_likelihood(t, rng).double().cpu().numpy()
     return nats
 
 

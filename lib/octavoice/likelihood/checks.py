@@ -8,6 +8,7 @@ import torch
 
 from octavoice.corpus import Batch, Fragments, Pieces
 from octavoice.likelihood import baselines, equilibrium, mixture
+from octavoice.likelihood.streams import streams
 from octavoice.model import Tensors
 from octavoice.music.roll import mask
 from octavoice.thesis.decoder import Decoder, free_energy, pseudo_likelihood
@@ -32,7 +33,7 @@ def filtered(generator: OctaveGenerator, t: Tensors, particles: int, draw: int) 
     """The bound of every step by one filter, ``(time - 1, batch)``."""
     judged = copy(generator)
     judged.particles = particles
-    return judged.log_likelihood(t, torch.Generator().manual_seed(draw)).double().numpy()
+    return judged.log_likelihood(t, streams(t, draw)).double().numpy()
 
 
 def looseness(generator: OctaveGenerator, pieces: Pieces) -> dict:
@@ -78,7 +79,7 @@ def decoder_levels(decoder: Decoder, pieces: Pieces, seed: int) -> dict:
     x, b, c, allowed = (a[rows].double() for a in (t.x[1:], b, c, mask(t.x12[1:])))
     W, rng = decoder.W.detach().double(), torch.Generator().manual_seed(seed)
     levels = equilibrium.log_likelihood(x, b, c, W, allowed, rng)
-    as_generated = decoder.log_likelihood(t, torch.Generator().manual_seed(seed))[rows].double()
+    as_generated = decoder.log_likelihood(t, streams(t, seed))[rows].double()
     few = (allowed.sum(dim=-1) <= equilibrium.ENUMERABLE) & (allowed.sum(dim=-1) > 0)
     some = few.nonzero()[:, 0][:CHECKED]
     annealed = equilibrium.log_partition_annealed(b[some], c[some], W, allowed[some], 64, 200, rng)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from octavoice.likelihood.streams import streams
 from octavoice.model import Tensors, uniforms
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask
@@ -99,7 +100,7 @@ def sampling_log_likelihood(decoder: Decoder, t: Tensors, gibbs_steps: int, chai
     """:meth:`octavoice.thesis.decoder.Decoder.log_likelihood` at these settings, ``(time - 1, batch)``."""
     judged = copy(decoder)
     judged.gibbs_steps, judged.chains = gibbs_steps, chains
-    return judged.log_likelihood(t, torch.Generator().manual_seed(seed))
+    return judged.log_likelihood(t, streams(t, seed))
 
 
 @torch.no_grad()

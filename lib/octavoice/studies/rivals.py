@@ -8,6 +8,7 @@ the first minutes of learning, with the spread over seeds.
 import numpy as np
 import torch
 
+from octavoice.likelihood.streams import streams
 from octavoice.model import Tensors
 from octavoice.studies import trainings as studies
 from octavoice.thesis.independent import IndependentClasses
@@ -28,7 +29,7 @@ def measure(run: Run) -> dict:
     for forcing in FORCING:
         generator, _ = studies.train_on(run, run.splits["train"], 0, forcing, panel_of(run))
         generator.particles = run.preset.particles
-        levels[forcing] = level(generator.log_likelihood(t, torch.Generator().manual_seed(seed)), playable)
+        levels[forcing] = level(generator.log_likelihood(t, streams(t, seed)), playable)
     for name, (model, _) in {"softmax over 4096": studies.train_joint(run, seed),
                              "independent classes": train_independent(run, seed)}.items():
         with torch.no_grad():

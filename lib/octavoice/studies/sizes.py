@@ -9,6 +9,7 @@ from functools import partial
 import torch
 
 from octavoice.corpus import Fragments
+from octavoice.likelihood.streams import streams
 from octavoice.model import Recipe
 from octavoice.studies import trainings as studies
 from octavoice.thesis.decoder import HIDDEN, Decoder
@@ -30,7 +31,7 @@ def measure(run: Run) -> dict:
         decoder = seeded(partial(Decoder, size), run.seed)
         fit(network_task(f"decoder of {size} hidden units", decoder, fragments, recipe), recipe.iterations, run.seed)
         with torch.no_grad():
-            nats = decoder.eval().log_likelihood(t, torch.Generator().manual_seed(run.seed))
+            nats = decoder.eval().log_likelihood(t, streams(t, run.seed))
         levels[str(size)] = weighted_mean(nats.double(), t.weight).item()
     return {"levels": levels, "iterations": recipe.iterations, "batch": recipe.batch, "fragment": p.study_fragment,
             "learning rate": recipe.learning_rate}

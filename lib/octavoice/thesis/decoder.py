@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.model import BOUND, GIVEN, Network, Step, Tensors, precise, uniforms
+from octavoice.model import BOUND, GIVEN, Draws, Network, Step, Tensors, precise, uniforms
 from octavoice.music.roll import CLASSES, KEYS, mask
 
 HIDDEN = 36
@@ -132,7 +132,7 @@ class Decoder(Network):
         return {"held_out_pseudo": torch.stack([pseudo_likelihood(x, b_t, c_t, self.W, m) for x, b_t, c_t, m in parts])}
 
     @torch.no_grad()
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Tensors, rng: Draws) -> Tensor:
         """How probable the true keys are under what generation does, a bound on average, ``(time - 1, batch)``.
 
         Generation draws h, then x, ``gibbs_steps`` times, starting from the keys before (here the true

@@ -167,77 +167,114 @@ def heard(folder: Path, model: str) -> tuple[np.ndarray, str] | None:
 
 
 def panels(found: list[dict]) -> dict[str, pd.DataFrame]:
-    """For each set of music with a result: every model's best run for a figure, columns ``minutes``, ``nats``, ``kind``
-    and ``gpu``, whether they are minutes of a GPU."""
+    """For each set of music with a result: every model's best run for a figure.
+
+    Columns ``minutes``, ``nats``, ``kind`` and ``gpu``, whether they are minutes of a GPU.
+    """
     made = {}
     for corpus in dict.fromkeys(run["corpus"] for run in found):
-        rows = {}
-        for run in sorted((run for run in found if run["corpus"] == corpus), key=_score, reverse=True):
-            nats = run["test"]["from the second"] if corpus in NAMES else -run["level"]
-            rows[run["model"]] = {"minutes": _minutes(run), "nats": nats, "kind": run["kind"],
-                                  "gpu": "gpu" in run}
-        made[SETS.get(corpus, corpus)] = pd.DataFrame(rows).T
+        best = {}
+        for run in _of(found, corpus):
+            known = best.get(run["model"])
+            if known is None or _rank(run) < _rank(known):
+                best[run["model"]] = run
+        rows = {model: _point(run) for model, run in best.items()}
+        made[SETS.get(corpus, corpus)] = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
     return made
 
 
-def _score(run: dict) -> float:
-    """By what the best of several runs of one model is chosen: validation on a benchmark set, else the first seed."""
+def _point(run: dict) -> dict:
+    """What a figure shows of a run: nats are per frame of a benchmark set, else per step, lower is better."""
+    nats = run["test"]["from the second"] if run["corpus"] in NAMES else -run["level"]
+    return {"minutes": _minutes(run), "nats": nats, "kind": run["kind"], "gpu": "gpu" in run}
+
+
+def _of(found: list[dict], corpus: str, model: str = "") -> list[dict]:
+    """The runs on a corpus, of one model if it is named."""
+    return [run for run in found if run["corpus"] == corpus and model in ("", run["model"])]
+
+
+def _rank(run: dict) -> float:
+    """The run of lowest rank stands for its model: the best on validation of a benchmark set, else the first seed."""
     return run["cost"]["selected_on"] if run["corpus"] in NAMES else run["seed"]
 
 
 def benchmark_table(found: list[dict]) -> pd.DataFrame:
-    """A row for each set and model: nats per frame of the run that was best on validation, what is published, whether
-    that is met, and then the rest.
+    """A row for each set and model: nats per frame of the run that was best on validation, what is published,
+    whether that is met, and then the rest.
 
     ``tried`` counts the runs; a model without one is told as missing.
     """
     rows = {}
     for corpus in NAMES:
         for model in MODELS:
-            runs = [run for run in found if (run["corpus"], run["model"]) == (corpus, model.name)]
+            runs = _of(found, corpus, model.name)
             published = [figure for figure in model.card.published if figure.corpus == corpus]
-            told = "; ".join(f"{figure.nats:.2f} ({figure.source})" for figure in published) or "value not confirmed"
-            best = min(runs, key=_score, default=None)
-            rows[SETS[corpus], model.name] = (
-                {"nats per frame": "missing", "published": told} if best is None else
-                {"nats per frame": f"{best['test']['from the second']:.3f}", "published": told,
-                 "met": _met(best, published), **_benchmark_row(best, len(runs))})
-    return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis(["set", "model"]).fillna("–")
+            rows[SETS[corpus], model.name] = _benchmark_row(runs, published)
+    table = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
+    return table.rename_axis(["set", "model"]).fillna("–")
+
+
+def _benchmark_row(runs: list[dict], published: list) -> dict:
+    """A row of :func:`benchmark_table` from all runs of a model on a set and the figures published of it."""
+    told = "; ".join(f"{figure.nats:.2f} ({figure.source})" for figure in published) or "value not confirmed"
+    if not runs:
+        return {"nats per frame": "missing", "published": told}
+    best = min(runs, key=_rank)
+    test, seen = best["test"], best["test"]["window seen"]
+    return {
+        "nats per frame": f"{test['from the second']:.3f}",
+        "published": told,
+        "met": _met(best, published),
+        "kind": best["kind"],
+        "first frame too": f"{test['every frame']:.3f}",
+        "frames seen": f"{seen['share']:.0%}",
+        "on these": "–" if seen["leaked"] is None else f"{seen['leaked']:.3f}",
+        "on the others": f"{seen['clean']:.3f}",
+        "seed": best["seed"],
+        "tried": len(runs),
+        "minutes": f"{_minutes(best):.1f}",
+        "on": _machine(best),
+        "settings": _settings(best),
+    }
 
 
 def tried(found: list[dict]) -> pd.DataFrame:
-    """Every run of the models that have several on a benchmark set, nats per frame; of each model the chosen one first.
-    """
+    """Every run of the models that have several on a benchmark set, nats per frame; of each model the chosen one
+    first."""
     rows = {}
     for corpus in NAMES:
         for model in MODELS:
-            runs = [run for run in found if (run["corpus"], run["model"]) == (corpus, model.name)]
-            for run in sorted(runs, key=_score) if len(runs) > 1 else []:
-                rows[SETS[corpus], model.name, _settings(run)] = {
-                    "validation": run["cost"]["selected_on"], "test": run["test"]["from the second"],
-                    "best iteration": run["cost"]["best_iteration"], "minutes": f"{_minutes(run):.1f}",
-                    "on": _machine(run)}
-    names = ["set", "model", "settings"]
-    return pd.DataFrame(list(rows.values()), pd.MultiIndex.from_tuples(rows, names=names) if rows else None)
+            runs = sorted(_of(found, corpus, model.name), key=_rank)
+            if len(runs) > 1:
+                rows |= {(SETS[corpus], model.name, _settings(run)): _tried_row(run) for run in runs}
+    return _indexed(rows, ["set", "model", "settings"])
+
+
+def _tried_row(run: dict) -> dict:
+    return {
+        "validation": run["cost"]["selected_on"],
+        "test": run["test"]["from the second"],
+        "best iteration": run["cost"]["best_iteration"],
+        "minutes": f"{_minutes(run):.1f}",
+        "on": _machine(run),
+    }
+
+
+def _indexed(rows: dict[tuple, dict], names: list[str]) -> pd.DataFrame:
+    """Rows by their tuples of names, as a table; an empty one of none."""
+    index = pd.MultiIndex.from_tuples(rows, names=names) if rows else None
+    return pd.DataFrame(list(rows.values()), index)
 
 
 def _settings(run: dict) -> str:
-    """The settings of a run that are not those of its set."""
+    """The settings of a run that are not those of its set: its file is called ``seed-1,rate=0.003``."""
     return run["run"].partition(",")[2] or "as listed"
 
 
-def _benchmark_row(run: dict, tried: int) -> dict:
-    test, seen = run["test"], run["test"]["window seen"]
-    return {"kind": run["kind"], "first frame too": f"{test['every frame']:.3f}", "frames seen": f"{seen['share']:.0%}",
-            "on these": f"{seen['leaked']:.3f}" if seen["leaked"] is not None else "–",
-            "on the others": f"{seen['clean']:.3f}", "seed": run["seed"], "tried": tried,
-            "minutes": f"{_minutes(run):.1f}", "on": _machine(run),
-            "settings": _settings(run)}
-
-
 def _minutes(run: dict) -> float:
-    """Core-minutes of a run on a CPU, validation included; where they are not on record, and on a GPU, the training's
-    minutes on the wall."""
+    """Core-minutes of a run on a CPU, validation included; where they are not on record, and on a GPU, the
+    training's minutes on the wall."""
     return run["cost"].get("cpu_seconds", run["cost"]["seconds"]) / 60
 
 
@@ -247,10 +284,13 @@ def _machine(run: dict) -> str:
 
 
 def _met(run: dict, published: list) -> str:
-    """Every published figure with by how much this run is above it, and whether that counts as met."""
+    """Of every published figure whether it counts as met, and by how much this run is above it."""
     ours = run["test"]["from the second"]
-    return "; ".join(f"{'yes' if ours <= (1 + CLOSE) * figure.nats else 'no'} ({ours / figure.nats - 1:+.1%})"
-                     for figure in published) or "–"
+    told = []
+    for figure in published:
+        word = "yes" if ours <= (1 + CLOSE) * figure.nats else "no"
+        told.append(f"{word} ({ours / figure.nats - 1:+.1%})")
+    return "; ".join(told) or "–"
 
 
 def open_table(found: list[dict], beside: dict[str, dict[str, dict]]) -> pd.DataFrame:
@@ -261,20 +301,37 @@ def open_table(found: list[dict], beside: dict[str, dict[str, dict]]) -> pd.Data
     rows = {}
     for corpus in OPEN:
         for model in COMPARED:
-            runs = [run for run in found if (run["corpus"], run["model"]) == (corpus, model)]
-            rows[corpus, model] = {"nats per step": "missing"} if not runs else _level(runs) | {
-                "seeds": ", ".join(str(run["seed"]) for run in runs), "parameters": f"{runs[0]['cost']['parameters']}",
-                "iterations": f"{runs[0]['cost']['iterations']}", "minutes": f"{_minutes(runs[0]):.1f}",
-                "on": _machine(runs[0])}
-        rows |= {(corpus, name): _level([reference]) for name, reference in beside.get(corpus, {}).items()}
-    return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis(["corpus", "model"]).fillna("–")
+            rows[corpus, model] = _open_row(_of(found, corpus, model))
+        for name, reference in beside.get(corpus, {}).items():
+            rows[corpus, name] = _level([reference])
+    table = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
+    return table.rename_axis(["corpus", "model"]).fillna("–")
+
+
+def _open_row(runs: list[dict]) -> dict:
+    """A row of :func:`open_table` from a model's runs on a corpus, a seed each."""
+    if not runs:
+        return {"nats per step": "missing"}
+    first = runs[0]
+    return {
+        **_level(runs),
+        "seeds": ", ".join(str(run["seed"]) for run in runs),
+        "parameters": f"{first['cost']['parameters']}",
+        "iterations": f"{first['cost']['iterations']}",
+        "minutes": f"{_minutes(first):.1f}",
+        "on": _machine(first),
+    }
 
 
 def _level(runs: list[dict]) -> dict:
+    """The mean level over seeds with the lowest and highest, and the first one's interval over pieces."""
     levels = [run["level"] for run in runs]
     over = f" ({min(levels):.3f} to {max(levels):.3f})" if len(levels) > 1 else ""
-    return {"kind": runs[0]["kind"], "nats per step": f"{np.mean(levels):.3f}{over}",
-            "95 % over pieces": f"{runs[0]['low']:.3f} to {runs[0]['high']:.3f}"}
+    return {
+        "kind": runs[0]["kind"],
+        "nats per step": f"{np.mean(levels):.3f}{over}",
+        "95 % over pieces": f"{runs[0]['low']:.3f} to {runs[0]['high']:.3f}",
+    }
 
 
 def gains(found: list[dict], beside: dict[str, dict[str, dict]]) -> pd.DataFrame:
@@ -284,13 +341,15 @@ def gains(found: list[dict], beside: dict[str, dict[str, dict]]) -> pd.DataFrame
     """
     rows = {}
     for corpus in OPEN:
-        runs = {run["model"]: run for run in reversed(found) if run["corpus"] == corpus}
-        best = max(runs, key=lambda name: runs[name]["level"], default=None)
-        others = [name for name in COMPARED if name in runs and name != best]
-        for name, other in ({name: runs[name] for name in others} | beside.get(corpus, {}) if runs else {}).items():
-            rows[corpus, best, name] = _gain(runs[best], other)
-    names = ["corpus", "best", "over"]
-    return pd.DataFrame(list(rows.values()), pd.MultiIndex.from_tuples(rows, names=names) if rows else None)
+        runs = _of(found, corpus)
+        first = {run["model"]: min(_of(runs, corpus, run["model"]), key=_rank) for run in runs}
+        if not first:
+            continue
+        best = max(first, key=lambda name: first[name]["level"])
+        others = {name: first[name] for name in COMPARED if name in first and name != best}
+        for name, other in (others | beside.get(corpus, {})).items():
+            rows[corpus, best, name] = _gain(first[best], other)
+    return _indexed(rows, ["corpus", "best", "over"])
 
 
 def _gain(ours: dict, theirs: dict) -> dict:

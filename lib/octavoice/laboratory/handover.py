@@ -217,14 +217,19 @@ def _copy(index: dict, run: tuple[str, str, int]) -> None:
     """Copy the files an index names, each folder whole, with the index inside it."""
     for name, place in FOLDERS.items():
         with paths.replaced(place(*run)) as fresh:
-            for file in (PurePosixPath(file) for file in index["files"]):
-                if file.parts[0] == name:
-                    target = fresh.joinpath(*file.parts[1:])
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    made, kept = paths.run_dir(*run) / file, place(*run).joinpath(*file.parts[1:])
-                    new = made.is_file() and provenance.sha256(made) == index["files"][str(file)]
-                    shutil.copyfile(made if new else kept, target)
+            for file, sha256 in index["files"].items():
+                folder, *rest = PurePosixPath(file).parts
+                if folder == name:
+                    _copy_one(paths.run_dir(*run) / file, place(*run).joinpath(*rest), fresh.joinpath(*rest), sha256)
             _write(fresh / "index.json", index)
+
+
+def _copy_one(made: Path, kept: Path, target: Path, sha256: str) -> None:
+    """Copy what the run made if that is the file meant, else the one handed on before: a step that was published
+    earlier may have been made again, or elsewhere, since."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    is_meant = made.is_file() and provenance.sha256(made) == sha256
+    shutil.copyfile(made if is_meant else kept, target)
 
 
 def _read(path: Path) -> dict:

@@ -77,11 +77,12 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
 
 
 def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS, weights: bool = True) -> str:
-    """Copy a finished run to where it is committed; the tables of README and book, Fig. 14 and sounds take it in.
+    """Copy a finished run to where it is committed; the tables of README and book, Fig. 14 and sounds take it
+    in.
 
-    Only what ``notebooks`` wrote is published, and nothing that they marked as a corpus's music; ``weights=False``
-    leaves the networks out, where one seed's are enough. Returns the command that stages it. Raises
-    :class:`UserError` as :func:`index_of` does.
+    Only what ``notebooks`` wrote is published, and nothing that they marked as a corpus's music;
+    ``weights=False`` leaves the networks out, where one seed's are enough. Returns the command that stages
+    it. Raises :class:`UserError` as :func:`index_of` does.
     """
     run = preset, corpus, seed
     index = index_of(*run, notebooks)
@@ -113,10 +114,12 @@ def _joined(index: dict, run: tuple[str, str, int]) -> dict:
 
 
 def ship(preset: str, corpus: str, seed: int) -> str:
-    """Make a published run's networks the ones that come with the package, and its picture and sound the front page's.
+    """Make a published run's networks the ones that come with the package, and its picture and sound the
+    front page's.
 
-    ``about.json`` beside the networks says what they were trained on, by which run, and their licence. Returns the
-    command that stages it. Raises :class:`UserError` if the run was not published with its weights.
+    ``about.json`` beside the networks says what they were trained on, by which run, and their licence.
+    Returns the command that stages it. Raises :class:`UserError` if the run was not published with its
+    weights.
     """
     results, figures = (place(preset, corpus, seed) for place in (paths.results_dir, paths.figures_dir))
     if not (results / "index.json").exists():
@@ -148,7 +151,8 @@ def ship(preset: str, corpus: str, seed: int) -> str:
 def _licence(music: list[dict]) -> str:
     """Of networks that ship: as free as the strictest licence among the music they learnt from allows.
 
-    Two of the catalogue's licences bind what is made from the music, CC BY-SA and the GPL; the GPL takes in both.
+    Two of the catalogue's licences bind what is made from the music, CC BY-SA and the GPL; the GPL takes in
+    both.
     """
     return "GPL-3.0" if any(part["licence"] == "GPL-3.0" for part in music) else "CC BY-SA 4.0"
 
@@ -225,8 +229,8 @@ def _copy(index: dict, run: tuple[str, str, int]) -> None:
 
 
 def _copy_one(made: Path, kept: Path, target: Path, sha256: str) -> None:
-    """Copy what the run made if that is the file meant, else the one handed on before: a step that was published
-    earlier may have been made again, or elsewhere, since."""
+    """Copy what the run made if that is the file meant, else the one handed on before: a step that was
+    published earlier may have been made again, or elsewhere, since."""
     target.parent.mkdir(parents=True, exist_ok=True)
     is_meant = made.is_file() and provenance.sha256(made) == sha256
     shutil.copyfile(made if is_meant else kept, target)

@@ -1,7 +1,8 @@
 """What the steps of a run are called, in its manifests, its index and its graph.
 
-A notebook is called by its name, ``06_experiments``; on a model other than its own by both, ``06_experiments-gru``.
-``training_gru`` and ``levels_gru`` are the training and the judging of a model without a notebook.
+A notebook is called by its name, ``06_experiments``; on a model other than its own by both,
+``06_experiments-gru``. ``training_gru`` and ``levels_gru`` are the training and the judging of a model
+without a notebook.
 """
 
 from octavoice.errors import UserError
@@ -12,7 +13,8 @@ WITHOUT_NOTEBOOK = ("training", "levels")
 
 
 def own_model(notebook: str) -> str:
-    """The model that a notebook is about unless it is run on another: the one it is called after, else the thesis's."""
+    """The model that a notebook is about unless it is run on another: the one it is called after, else the
+    thesis's."""
     return next((name for name in models.MODELS if notebook.endswith(f"_{name}")), "thesis")
 
 
@@ -43,7 +45,8 @@ def facts_of(provenance: dict[str, dict], model: str) -> dict:
 
 
 def training_costs(provenance: dict[str, dict], model: Model) -> dict[str, dict]:
-    """What the training of each of a model's networks cost, by the name of its stage, as some step of the run tells.
+    """What the training of each of a model's networks cost, by the name of its stage, as some step of the run
+    tells.
 
     Raises :class:`UserError` if none does.
     """

@@ -1,4 +1,5 @@
-"""The command line's ``survey`` and ``claims``: trainings and measurements outside a notebook, and what they add up to.
+"""The command line's ``survey`` and ``claims``: trainings and measurements outside a notebook, and what they
+add up to.
 """
 
 import argparse
@@ -41,7 +42,8 @@ def _add_claims(commands) -> None:
 
 
 def run_survey(arguments: argparse.Namespace) -> None:
-    """Train one model on one benchmark set or corpus and judge it; an interrupted training goes on where it was."""
+    """Train one model on one benchmark set or corpus and judge it; an interrupted training goes on where it
+    was."""
     from octavoice.studies import survey_runs
     from octavoice.training import presets
 
@@ -57,7 +59,8 @@ def survey_controls(arguments: argparse.Namespace) -> None:
 
 
 def survey_references(arguments: argparse.Namespace) -> None:
-    """Judge tables of frequencies and the committed networks on the survey's pieces, to results/survey/references.json.
+    """Judge tables of frequencies and the committed networks on the survey's pieces, to
+    results/survey/references.json.
     """
     from octavoice.studies import survey_runs
 
@@ -65,7 +68,8 @@ def survey_references(arguments: argparse.Namespace) -> None:
 
 
 def survey_summary(arguments: argparse.Namespace) -> None:
-    """Print three tables: benchmark sets beside published figures, open music, and by how much the best is better."""
+    """Print three tables: benchmark sets beside published figures, open music, and by how much the best is
+    better."""
     from octavoice.studies import survey_runs
 
     print(survey_runs.summary())

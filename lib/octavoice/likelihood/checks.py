@@ -1,4 +1,5 @@
-"""How well likelihoods are known: the voices' by particles, the decoder's at equilibrium, and both on all steps."""
+"""How well likelihoods are known: the voices' by particles, the decoder's at equilibrium, and both on all
+steps."""
 
 from copy import copy
 
@@ -21,7 +22,8 @@ FRAGMENTS, LENGTH, STRIDE = 60, 256, 32
 DRAWS = 2
 """Independent filters, whose spread is told."""
 STEPS, CHECKED = 5000, 200
-"""Steps on which the decoder is judged, and how many of those that can be enumerated annealing is checked on."""
+"""Steps on which the decoder is judged, and how many of those that can be enumerated annealing is checked
+on."""
 
 
 def panel(pieces: Pieces) -> Batch:
@@ -53,22 +55,23 @@ def looseness(generator: OctaveGenerator, pieces: Pieces) -> dict:
 
 
 def bounds(found: dict[int, dict]) -> pd.DataFrame:
-    """What :func:`looseness` gave of some seeds: a row per seed and filter, a column per number of particles and
-    ``gap left``."""
+    """What :func:`looseness` gave of some seeds: a row per seed and filter, a column per number of particles
+    and ``gap left``."""
     tables = {seed: pd.DataFrame({n: each["levels"][str(n)] for n in PARTICLES} | {"gap left": each["gap left"]})
               for seed, each in found.items()}
     return pd.concat(tables or {0: pd.DataFrame()}, names=["seed", "filter"])
 
 
 def gap_left(few: float, more: float, most: float) -> float:
-    """What lies above the last of three levels at particle numbers in equal ratios, if each gain is the same part of
-    the one before: a bound that falls short by ``c · n^(-a)``. Infinite where gains do not shrink."""
+    """What lies above the last of three levels at particle numbers in equal ratios, if each gain is the same
+    part of the one before: a bound that falls short by ``c · n^(-a)``. Infinite where gains do not shrink."""
     shrinks = (most - more) / (more - few)
     return (most - more) * shrinks / (1 - shrinks) if 0 <= shrinks < 1 else np.inf
 
 
 def decoder_levels(decoder: Decoder, pieces: Pieces, seed: int) -> dict:
-    """Keys given classes on 5000 steps of ``pieces``: of the RBM at equilibrium, and of generation's one Gibbs step.
+    """Keys given classes on 5000 steps of ``pieces``: of the RBM at equilibrium, and of generation's one
+    Gibbs step.
 
     ``annealed less exact`` is what annealing gets wrong where both can be had.
     """
@@ -100,7 +103,8 @@ def chosen(real: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def on_all_steps(generator: OctaveGenerator, splits: dict[str, Pieces]) -> dict:
-    """The voices mixed with the marginal table of the training pieces, ε from validation: nats on all test steps."""
+    """The voices mixed with the marginal table of the training pieces, ε from validation: nats on all test
+    steps."""
     table = baselines.fit_table(splits["train"], None)
 
     def nats(batch: Batch) -> tuple[np.ndarray, np.ndarray]:

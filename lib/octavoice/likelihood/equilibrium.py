@@ -1,10 +1,11 @@
 """The decoder's RBM at equilibrium: log p(x_t | x'_t, past) with its partition function (thesis §4.4).
 
-The RBM is a distribution over keys, ``p(x) ∝ exp(-E(x))`` for patterns inside the mask; that is what CD trains
-towards. Generation does not draw from it: one Gibbs step from the keys before is another distribution
-(:meth:`octavoice.thesis.decoder.Decoder.log_likelihood`). Where at most 16 keys are allowed all patterns are summed;
-elsewhere ``log Z`` is estimated by annealed importance sampling (Salakhutdinov and Murray, ICML 2008). Its exponential
-is unbiased, so its logarithm is too low on average and the likelihood too high, the less so the more temperatures.
+The RBM is a distribution over keys, ``p(x) ∝ exp(-E(x))`` for patterns inside the mask; that is what CD
+trains towards. Generation does not draw from it: one Gibbs step from the keys before is another distribution
+(:meth:`octavoice.thesis.decoder.Decoder.log_likelihood`). Where at most 16 keys are allowed all patterns are
+summed; elsewhere ``log Z`` is estimated by annealed importance sampling (Salakhutdinov and Murray, ICML
+2008). Its exponential is unbiased, so its logarithm is too low on average and the likelihood too high, the
+less so the more temperatures.
 
 Axes: ``x``, ``b`` and ``allowed`` ``(step, key)``, ``c`` ``(step, hidden)``, ``W`` ``(hidden, key)``.
 """
@@ -39,8 +40,8 @@ def log_partition_annealed(b: Tensor, c: Tensor, W: Tensor, allowed: Tensor, cha
                            rng: torch.Generator) -> Tensor:
     """``log Z`` by annealed importance sampling, ``(step,)``.
 
-    From independent keys of logit b to the RBM, as β in ``bᵀx + Σ_i log(1 + e^{β (c + W x)_i})`` goes from 0 to 1 in
-    ``temperatures`` equal steps, with one masked Gibbs step at each; the mean over ``chains``.
+    From independent keys of logit b to the RBM, as β in ``bᵀx + Σ_i log(1 + e^{β (c + W x)_i})`` goes from 0
+    to 1 in ``temperatures`` equal steps, with one masked Gibbs step at each; the mean over ``chains``.
     """
     def push(x: Tensor, beta: float) -> Tensor:
         return functional.softplus(beta * (c + x @ W.T)).sum(dim=-1)
@@ -61,7 +62,8 @@ def log_partition_annealed(b: Tensor, c: Tensor, W: Tensor, allowed: Tensor, cha
 @torch.no_grad()
 def log_likelihood(x: Tensor, b: Tensor, c: Tensor, W: Tensor, allowed: Tensor, rng: torch.Generator,
                    chains: int = 64, temperatures: int = 200) -> Tensor:
-    """``log p(x | nothing outside the mask)`` of the RBM at equilibrium in nats, ``(step,)``: exact where it can be."""
+    """``log p(x | nothing outside the mask)`` of the RBM at equilibrium in nats, ``(step,)``: exact where it
+    can be."""
     few = allowed.sum(dim=-1) <= ENUMERABLE
     log_z = b.new_empty(len(x))
     if few.any():

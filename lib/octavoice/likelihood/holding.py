@@ -1,8 +1,8 @@
 """How well a model says how long notes are held: nats per note beside tables, and its samples beside music.
 
-Tables are fitted on the training pieces. "Until the next onset" is the thesis's rule (§2.2) as a distribution: with
-one probability the note ends where the next chord begins, else as the marginal table says. It is told when that is,
-which a composer does not know yet; no model can be told more of what the rule uses.
+Tables are fitted on the training pieces. "Until the next onset" is the thesis's rule (§2.2) as a
+distribution: with one probability the note ends where the next chord begins, else as the marginal table says.
+It is told when that is, which a composer does not know yet; no model can be told more of what the rule uses.
 """
 
 from collections.abc import Callable
@@ -29,8 +29,8 @@ Table = Callable[[Piece], np.ndarray]
 class Frequencies:
     """How often notes are held for so many steps, in each of some contexts.
 
-    ``log_p`` ``(context, 33)`` are those of 1 to 32 steps and of longer; how much longer is geometric, going on from
-    step to step with log-probability ``going``.
+    ``log_p`` ``(context, 33)`` are those of 1 to 32 steps and of longer; how much longer is geometric, going
+    on from step to step with log-probability ``going``.
     """
 
     log_p: np.ndarray
@@ -72,7 +72,8 @@ def note_tables(train: Pieces) -> dict[str, Table]:
 
 
 def by_rule(marginal: Frequencies, steps: np.ndarray, gap: np.ndarray, share: float) -> np.ndarray:
-    """log p of each note ``(note,)``: until the next onset ``gap`` steps on, but for a ``share`` as in the marginal."""
+    """log p of each note ``(note,)``: until the next onset ``gap`` steps on, but for a ``share`` as in the
+    marginal."""
     kept = np.where(steps == gap, np.log1p(-share), -np.inf)
     broken = np.log(share) + marginal.nats(steps, np.zeros_like(steps))
     return np.logaddexp(kept, broken)
@@ -86,7 +87,8 @@ def share_of_exceptions(marginal: Frequencies, steps: np.ndarray, gap: np.ndarra
 
 
 def places(piece: Piece) -> np.ndarray:
-    """Of each note ``(note,)`` the step of its bar, 0 to 15, counted from the piece's first onset as models do."""
+    """Of each note ``(note,)`` the step of its bar, 0 to 15, counted from the piece's first onset as models
+    do."""
     return np.nonzero(piece.roll)[0] % STEPS_PER_BAR
 
 
@@ -119,7 +121,8 @@ def note_sums(network: Network, name: str, tables: dict[str, Table], test: Piece
 
 
 def everything(keys: pd.DataFrame, notes: pd.DataFrame, name: str) -> dict[str, float]:
-    """log p of all that is written, onsets and durations, of the pieces that tell both: per step and per note.
+    """log p of all that is written, onsets and durations, of the pieces that tell both: per step and per
+    note.
 
     ``keys`` are a model's sums over steps, ``notes`` those of :func:`note_sums`.
     """
@@ -145,7 +148,8 @@ def portrait(roll: np.ndarray, durations: np.ndarray) -> dict[str, float]:
 
 
 def portraits(composition: Composition, rule: bool = False) -> pd.DataFrame:
-    """A row for every sample of a composition, of its new steps; ``rule`` gives its notes the thesis's durations."""
+    """A row for every sample of a composition, of its new steps; ``rule`` gives its notes the thesis's
+    durations."""
     new = composition.roll[composition.start:]
     held = None if rule else composition.durations[composition.start:]
     return pd.DataFrame([portrait(new[:, i], until_next(new[:, i]) if rule else held[:, i])

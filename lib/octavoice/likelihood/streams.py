@@ -11,8 +11,8 @@ from octavoice.model import Streams, Tensors
 def streams(t: Tensors, seed: int, device: torch.device | str = "cpu") -> Streams:
     """A generator for each fragment of a batch, seeded by its notes and those before it.
 
-    What is drawn for a piece is then the same whatever else is judged, in whatever order, by whatever model. Padding
-    does not count.
+    What is drawn for a piece is then the same whatever else is judged, in whatever order, by whatever model.
+    Padding does not count.
     """
     notes = np.concatenate([t.past.cpu().numpy(), t.x.cpu().numpy()]) > 0
     lengths = len(t.past) + 1 + (t.weight > 0).sum(dim=0).cpu().numpy()

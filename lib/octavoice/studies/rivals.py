@@ -1,8 +1,8 @@
 """The samplers of §6.4 and their rivals, trained alike at study scale (claims C6–C8, C19 and C25).
 
-All are judged on the same held-out panel and the same steps, those of at most five classes, in nats per step: the
-softmax and the independent classes exactly, the voices by a bound. Trainings are short: differences are those of
-the first minutes of learning, with the spread over seeds.
+All are judged on the same held-out panel and the same steps, those of at most five classes, in nats per step:
+the softmax and the independent classes exactly, the voices by a bound. Trainings are short: differences are
+those of the first minutes of learning, with the spread over seeds.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Decoders of several sizes, trained alike at study scale (claim C20, §6.2).
 
-By the main module's settings of Adam, since by the published program's every size ends below a table of frequencies
-(`05`). Judged as generated, one Gibbs step from the keys before, on the same held-out panel.
+By the main module's settings of Adam, since by the published program's every size ends below a table of
+frequencies (`05`). Judged as generated, one Gibbs step from the keys before, on the same held-out panel.
 """
 
 from functools import partial
@@ -18,7 +18,8 @@ from octavoice.training.networks import network_task
 from octavoice.training.run import Run
 
 SIZES = (0, HIDDEN, 150)
-"""Hidden units: none (keys are independent given the past), the thesis's, and those of the RNN-RBM's paper."""
+"""Hidden units: none (keys are independent given the past), the thesis's, and those of the RNN-RBM's
+paper."""
 
 
 def measure(run: Run) -> dict:

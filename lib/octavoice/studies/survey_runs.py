@@ -1,11 +1,11 @@
 """The survey's runs, each resumable, what is judged beside them, and the tables of what is there.
 
 On one of the field's benchmark sets (``benchmarks/…``) a model is trained and judged as
-:mod:`octavoice.studies.benchmark_runs` says. On any other corpus it is trained at preset ``survey`` and judged on
-whole test pieces as all models here are, nats per step of all that is struck; one continuation is kept as MIDI.
-Results lie in ``results/survey/<corpus>/<model>/seed-<n>.json`` and say where they come from. References are judged on
-the same pieces: tables of frequencies, and the committed networks of preset ``thesis``. The commands are those of
-``octavoice survey``.
+:mod:`octavoice.studies.benchmark_runs` says. On any other corpus it is trained at preset ``survey`` and
+judged on whole test pieces as all models here are, nats per step of all that is struck; one continuation is
+kept as MIDI. Results lie in ``results/survey/<corpus>/<model>/seed-<n>.json`` and say where they come from.
+References are judged on the same pieces: tables of frequencies, and the committed networks of preset
+``thesis``. The commands are those of ``octavoice survey``.
 """
 
 import json
@@ -47,7 +47,8 @@ CLOSE = 0.03
 
 
 def open_run(model: str, corpus: str, seed: int, device: str = "cpu") -> dict:
-    """A model trained at preset ``survey`` on a corpus, and judged; or found done with the same settings and code."""
+    """A model trained at preset ``survey`` on a corpus, and judged; or found done with the same settings and
+    code."""
     if model not in COMPARED:
         raise UserError(f"model {model!r} is none of those on this axis; choose one of {', '.join(COMPARED)}.")
     began = time.process_time()
@@ -86,7 +87,8 @@ def judged(run: Run, stages: tuple[Network, ...]) -> dict:
 
 
 def measured(run: Run, judges: dict[str, axis.Judge]) -> dict:
-    """Nats, all judges added, of what every judged test piece strikes, and their mean a step with 95 % over pieces."""
+    """Nats, all judges added, of what every judged test piece strikes, and their mean a step with 95 % over
+    pieces."""
     pieces = benchmark_sets.spread(corpora.Pieces.of(samples.held_out_pieces(run)), STEPS)
     table = axis.step_table(judges, pieces, run.device)
     table = table[["piece", "step"]].assign(nats=table[list(judges)].sum(axis=1))
@@ -102,7 +104,8 @@ def continued(run: Run, trained: networks.Networks) -> np.ndarray:
 
 
 def write_controls() -> Path:
-    """Write what the benchmark sets give without any network, nats per frame from the second, and what was seen."""
+    """Write what the benchmark sets give without any network, nats per frame from the second, and what was
+    seen."""
     found = {}
     for name in NAMES:
         splits = load_benchmark(name)
@@ -115,7 +118,8 @@ def write_controls() -> Path:
 
 
 def references_of(corpus: str) -> dict[str, dict]:
-    """The judged pieces of a corpus under tables of frequencies and its committed networks of preset ``thesis``."""
+    """The judged pieces of a corpus under tables of frequencies and its committed networks of preset
+    ``thesis``."""
     run = Run(presets.resolve(PRESET), corpus, 1, pick_device("cpu"))
     run.begin()
     found = {"tables": {"kind": "exact", **measured(run, axis.added_tables(corpora.Pieces.of(run.splits["train"])))}}
@@ -160,7 +164,8 @@ def _read(path: Path) -> dict:
 
 
 def heard(folder: Path, model: str) -> tuple[np.ndarray, str] | None:
-    """A continuation that a run on open music left, as a roll ``(time, key)``, and which run that was; or nothing."""
+    """A continuation that a run on open music left, as a roll ``(time, key)``, and which run that was; or
+    nothing."""
     files = (path for corpus in OPEN for path in sorted((folder / corpus / model).glob("seed-*.mid")))
     path = next(files, None)
     return path and (read_midi(path).roll, f"{path.parent.parent.name}, {path.stem}")
@@ -195,7 +200,8 @@ def _of(found: list[dict], corpus: str, model: str = "") -> list[dict]:
 
 
 def _rank(run: dict) -> float:
-    """The run of lowest rank stands for its model: the best on validation of a benchmark set, else the first seed."""
+    """The run of lowest rank stands for its model: the best on validation of a benchmark set, else the first
+    seed."""
     return run["cost"]["selected_on"] if run["corpus"] in NAMES else run["seed"]
 
 
@@ -240,8 +246,8 @@ def _benchmark_row(runs: list[dict], published: list) -> dict:
 
 
 def tried(found: list[dict]) -> pd.DataFrame:
-    """Every run of the models that have several on a benchmark set, nats per frame; of each model the chosen one
-    first."""
+    """Every run of the models that have several on a benchmark set, nats per frame; of each model the chosen
+    one first."""
     rows = {}
     for corpus in NAMES:
         for model in MODELS:
@@ -294,7 +300,8 @@ def _met(run: dict, published: list) -> str:
 
 
 def open_table(found: list[dict], beside: dict[str, dict[str, dict]]) -> pd.DataFrame:
-    """A row for each corpus of open music and model: nats per step over seeds, 95 % of the first, and its cost.
+    """A row for each corpus of open music and model: nats per step over seeds, 95 % of the first, and its
+    cost.
 
     Below them what is judged ``beside``, see :func:`references`.
     """
@@ -360,9 +367,11 @@ def _gain(ours: dict, theirs: dict) -> dict:
 
 
 def run_one(model: str, corpus: str, seed: int, settings: list[str], device: str = "cpu") -> str:
-    """Train and judge a model on a benchmark set or a corpus, on one thread; where the result lies and its level.
+    """Train and judge a model on a benchmark set or a corpus, on one thread; where the result lies and its
+    level.
 
-    ``settings`` are as :func:`benchmark_runs.changed` takes them. Raises :class:`UserError` for what cannot be run.
+    ``settings`` are as :func:`benchmark_runs.changed` takes them. Raises :class:`UserError` for what cannot
+    be run.
     """
     torch.set_num_threads(1)
     if corpus in NAMES:
@@ -379,7 +388,8 @@ def run_one(model: str, corpus: str, seed: int, settings: list[str], device: str
 
 
 def summary() -> str:
-    """The tables of what is there, without what a run took: benchmark sets, open music, gains of its best model."""
+    """The tables of what is there, without what a run took: benchmark sets, open music, gains of its best
+    model."""
     folder = paths.home() / "results" / "survey"
     found, beside = results(folder), references(folder)
     tables = benchmark_table(found), open_table(found, beside), gains(found, beside)

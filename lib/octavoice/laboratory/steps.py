@@ -39,8 +39,8 @@ def facts_of(provenance: dict[str, dict], model: str) -> dict:
     """
     found = [facts for step, facts in provenance.items() if model_of(step) == model]
     if not found:
-        raise UserError(f"no step of this run is about the model {model}, whose networks lie there; publish one of it "
-                        f"too, for instance {named('06_experiments', model)}.")
+        raise UserError(f"no step of this run is about the model {model}, whose networks lie there; publish one of "
+                        f"it too, for instance {named('06_experiments', model)}.")
     return found[0]
 
 
@@ -55,5 +55,5 @@ def training_costs(provenance: dict[str, dict], model: Model) -> dict[str, dict]
         cost = facts.get("cost", {})
         if model_of(step) == model.name and all(part in cost for part in parts.values()):
             return {name: cost[part] for name, part in parts.items()}
-    raise UserError(f"no step of this run tells what the training of {model.name} cost; publish one that does, for "
-                    f"instance {named('06_experiments', model.name)}.")
+    raise UserError(f"no step of this run tells what the training of {model.name} cost; publish one that does, "
+                    f"for instance {named('06_experiments', model.name)}.")

@@ -22,7 +22,7 @@ from octavoice.corpus.benchmarks import NAMES, load_benchmark, marginal_nll
 from octavoice.errors import UserError
 from octavoice.formats.midi import read_midi, write_midi
 from octavoice.likelihood import axis, evaluation
-from octavoice.model import DURATIONS, Network, Stage
+from octavoice.model import DURATIONS, EXACT, Network, Stage
 from octavoice.statistics import samples
 from octavoice.studies import benchmark_runs, benchmark_sets
 from octavoice.survey import CLASSES_MODELS, MODELS
@@ -37,8 +37,12 @@ STEPS = 20_000
 """About as many test steps are judged, whole pieces spread over all of them: the same for every model."""
 REFERENCES = ("thesis", "beyond")
 """The models whose committed networks of preset ``thesis`` are judged beside."""
-SETS = {"benchmarks/jsb": "JSB Chorales (benchmark rolls)", "benchmarks/nottingham": "Nottingham (benchmark rolls)",
-        "benchmarks/musedata": "MuseData (benchmark rolls)", "benchmarks/piano-midi": "Piano-midi.de (benchmark rolls)"}
+SETS = {
+    "benchmarks/jsb": "JSB Chorales (benchmark rolls)",
+    "benchmarks/nottingham": "Nottingham (benchmark rolls)",
+    "benchmarks/musedata": "MuseData (benchmark rolls)",
+    "benchmarks/piano-midi": "Piano-midi.de (benchmark rolls)",
+}
 """The field's sets by the names that tables show: two of them are called as a corpus of ours is."""
 MACHINES = ("seed", "minutes", "on", "settings")
 """Columns that a page folds away."""
@@ -70,14 +74,16 @@ def open_run(model: str, corpus: str, seed: int, device: str = "cpu") -> dict:
 
 def kind_of(stages: tuple[Stage, ...]) -> str:
     """What the sum of the stages' log-likelihoods is: exact if all of them are."""
-    return next((network.kind for network in (stage.build() for stage in stages) if network.kind != "exact"), "exact")
+    kinds = [stage.build().kind for stage in stages]
+    return next((kind for kind in kinds if kind != EXACT), EXACT)
 
 
 def cost_of(run: Run, trained: networks.Networks) -> dict:
     """Seconds and iterations of training, all stages together, and the number of parameters."""
+    parameters = [parameter for network in trained.stages for parameter in network.parameters()]
     return {"seconds": sum(cost["seconds"] for cost in run.costs.values()),
             "iterations": sum(cost["iterations"] for cost in run.costs.values()),
-            "parameters": sum(parameter.numel() for network in trained.stages for parameter in network.parameters())}
+            "parameters": sum(parameter.numel() for parameter in parameters)}
 
 
 def judged(run: Run, stages: tuple[Network, ...]) -> dict:
@@ -122,7 +128,8 @@ def references_of(corpus: str) -> dict[str, dict]:
     ``thesis``."""
     run = Run(presets.resolve(PRESET), corpus, 1, pick_device("cpu"))
     run.begin()
-    found = {"tables": {"kind": "exact", **measured(run, axis.added_tables(corpora.Pieces.of(run.splits["train"])))}}
+    tables = axis.added_tables(corpora.Pieces.of(run.splits["train"]))
+    found = {"tables": {"kind": EXACT, **measured(run, tables)}}
     folder = paths.checkout() / "results" / "thesis" / corpus / "seed-1"
     for name in [name for name in REFERENCES if name in weights.held(folder)]:
         held = weights.load(folder, name)
@@ -146,7 +153,8 @@ def committed() -> Path:
 
 def results(folder: Path) -> list[dict]:
     """All results below a folder, with their files' names as ``run``."""
-    return [json.loads(path.read_text()) | {"run": path.stem} for path in sorted(folder.glob("*/*/seed-*.json"))]
+    files = sorted(folder.glob("*/*/seed-*.json"))
+    return [json.loads(path.read_text()) | {"run": path.stem} for path in files]
 
 
 def controls(folder: Path) -> dict[str, dict[str, float]]:
@@ -380,11 +388,12 @@ def run_one(model: str, corpus: str, seed: int, settings: list[str], device: str
     else:
         corpora.check(corpus)
         if settings:
-            raise UserError(f"settings are for benchmark sets; {corpus} is trained at preset {PRESET}: leave --set "
-                            "out.")
+            raise UserError(f"settings are for benchmark sets; {corpus} is trained at preset {PRESET}: leave "
+                            "--set out.")
         found = open_run(model, corpus, seed, device)
         level = f"{found['level']:.3f} nats per step"
-    return f"{benchmark_runs.result_path(corpus, model, seed, settings)}: {level}, {found['cost']['seconds']:.0f} s"
+    path = benchmark_runs.result_path(corpus, model, seed, settings)
+    return f"{path}: {level}, {found['cost']['seconds']:.0f} s"
 
 
 def summary() -> str:
@@ -393,4 +402,5 @@ def summary() -> str:
     folder = paths.home() / "results" / "survey"
     found, beside = results(folder), references(folder)
     tables = benchmark_table(found), open_table(found, beside), gains(found, beside)
-    return "\n\n".join(table.drop(columns=[*MACHINES], errors="ignore").round(3).to_string() for table in tables)
+    shown = [table.drop(columns=[*MACHINES], errors="ignore").round(3) for table in tables]
+    return "\n\n".join(table.to_string() for table in shown)

@@ -70,9 +70,9 @@ def survey_references(arguments: argparse.Namespace) -> None:
 def survey_summary(arguments: argparse.Namespace) -> None:
     """Print three tables: benchmark sets beside published figures, open music, and by how much the best is
     better."""
-    from octavoice.studies import survey_runs
+    from octavoice.results import survey_tables
 
-    print(survey_runs.summary())
+    print(survey_tables.summary())
 
 
 def claims(arguments: argparse.Namespace) -> None:

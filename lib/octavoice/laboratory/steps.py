@@ -6,7 +6,7 @@ without a notebook.
 """
 
 from octavoice.errors import UserError
-from octavoice.model import Model
+from octavoice.model import Stage
 from octavoice.training import models
 
 WITHOUT_NOTEBOOK = ("training", "levels")
@@ -44,16 +44,16 @@ def facts_of(provenance: dict[str, dict], model: str) -> dict:
     return found[0]
 
 
-def training_costs(provenance: dict[str, dict], model: Model) -> dict[str, dict]:
-    """What the training of each of a model's networks cost, by the name of its stage, as some step of the run
-    tells.
+def training_cost(provenance: dict[str, dict], stage: Stage) -> dict:
+    """What the training of a network cost, as some of a run's steps about its model tells.
 
-    Raises :class:`UserError` if none does.
+    Several models call a network alike, ``keys`` for instance, so a step about another one is not asked. Raises
+    :class:`UserError` if none tells.
     """
-    parts = {stage.name: f"training, {stage.called}" for stage in model.stages}
+    part = f"training, {stage.called}"
+    owner = next(model.name for model in models.MODELS.values() if stage.name in {each.name for each in model.stages})
     for step, facts in provenance.items():
-        cost = facts.get("cost", {})
-        if model_of(step) == model.name and all(part in cost for part in parts.values()):
-            return {name: cost[part] for name, part in parts.items()}
-    raise UserError(f"no step of this run tells what the training of {model.name} cost; publish one that does, "
-                    f"for instance {named('06_experiments', model.name)}.")
+        if model_of(step) in (owner, f"{owner}-{stage.name}") and part in facts.get("cost", {}):
+            return facts["cost"][part]
+    raise UserError(f"no step of this run tells what the training of {stage.name} cost; publish one that does, "
+                    f"for instance {named('06_experiments', owner)}.")

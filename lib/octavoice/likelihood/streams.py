@@ -7,6 +7,10 @@ import torch
 
 from octavoice.model import Streams, Tensors
 
+VERSION = 2
+"""Raised when draws became each piece's own. What was measured by draws of a whole batch lies within their noise, so
+nothing that is stored depends on it."""
+
 
 def streams(t: Tensors, seed: int, device: torch.device | str = "cpu") -> Streams:
     """A generator for each fragment of a batch, seeded by its notes and those before it.

@@ -50,7 +50,7 @@ reproduce train: $(READY)
 sweep: $(READY)  ## run many: SWEEP=seeds|corpora|FILE.yaml CORES=2, or PROFILE=profiles/slurm CORES=20 for a cluster
 	@$(OCTAVOICE) sweep "$$SWEEP" $(WHERE)
 
-test: $(READY)  ## everything CI runs: lint, tests, and the notebooks at preset smoke (in a temporary folder)
+test: $(READY)  ## everything CI runs: lint, types, tests, and the notebooks at preset smoke (in a temporary folder)
 	@$(OCTAVOICE) test
 
 book: $(READY)  ## make the book from the notebooks as stored: open runs/book/index.html

@@ -90,6 +90,7 @@ def rate(iterations: int = 20) -> None:
     """Iterations per second of preset thesis (drawing, loss, Adam) on one device, and where the time goes."""
     p, device, threads = presets.resolve("thesis"), pick_device("auto"), torch.get_num_threads()
     run = Run(p, "bach", 1, device)
+    run.begin()
     fragments = Fragments(run.splits["train"], p.fragment, p.stride)
     tables = []
     for build, task_of in ((OctaveGenerator, networks.main_task), (Decoder, networks.decoder_task)):
@@ -127,6 +128,7 @@ def precision(seeds: int = 3) -> None:
     for name in ("fp32", "bf16"):
         for seed in range(1, seeds + 1):
             run = Run(presets.resolve("quick", precision=name), "bach", seed, torch.device("cpu"))
+            run.begin()
             p, generator = run.preset, fit.seeded(OctaveGenerator, seed)
             task = networks.main_task(generator, Fragments(run.splits["train"], p.fragment, p.stride), p.batch,
                                       networks.panel_of(run), precision=name)

@@ -11,13 +11,15 @@ import torch
 from octavoice import beyond
 from octavoice.corpus import Pieces
 from octavoice.likelihood import axis, judging
-from octavoice.model import Network
+from octavoice.likelihood.streams import streams
+from octavoice.model import Batch, Network, uniforms
 from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.roll import KEYS
 from octavoice.representations.steps import Fragments
 from octavoice.statistics import likeness
 from octavoice.studies import parts
 from octavoice.thesis import model as thesis
+from octavoice.thesis.ablated import SchemeOne
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import presets
 from octavoice.training.fit import seeded, to_tensors
@@ -63,6 +65,47 @@ def test_a_bound_is_by_as_many_particles_as_a_headline_unless_fewer_are_asked_fo
         axis.network_judge(small, **settings)(to_tensors(Fragments(pieces((40,)), 40).gather(np.array([0]))))
     assert asked == [axis.PARTICLES, 3]
     assert small.particles not in asked
+
+
+# --- draws of a bound -------------------------------------------------------------------------------------------------
+
+BOUNDS = {"voices": lambda: OctaveGenerator(voices=3), "decoder": thesis.MODEL.stages[1].build, "scheme one": SchemeOne}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_bound_of_a_piece_is_the_same_in_any_company(name, monkeypatch):
+    """Alone, among others, in another order, and beside a longer one whose length pads it. Sums in double precision, in
+    which they do not depend on the size of a batch as far as draws can tell."""
+    monkeypatch.setattr(axis, "to_tensors", lambda batch, device: Batch(*(
+        field.double() for field in to_tensors(batch, device))))
+    network, all_of_them = seeded(BOUNDS[name], 1).eval().double(), pieces((40, 300, 290))
+    settings = {"particles": 3} if hasattr(network, "particles") else {"chains": 3}
+    together = axis.step_table({"nats": axis.network_judge(network, **settings)}, all_of_them)
+    judge = axis.network_judge(network, **settings)
+    for which in ([0], [2, 0], [1]):
+        found = axis.step_table({"nats": judge}, all_of_them.subset(np.array(which)))
+        for place, piece in enumerate(which):
+            nats = found.loc[found["piece"] == place, "nats"].to_numpy()
+            np.testing.assert_allclose(nats, together.loc[together["piece"] == piece, "nats"], rtol=1e-9)
+
+
+def test_another_seed_and_other_notes_are_other_draws():
+    t = to_tensors(Fragments(pieces((40, 41)), 30).gather(np.array([0, 1])))
+    same, again, other = (streams(t, seed).rand(4, 2, 3) for seed in (1, 1, 2))
+    assert torch.equal(same, again)
+    assert not torch.isclose(same, other).any()
+    assert not torch.isclose(same[:, 0], same[:, 1]).any()
+    later = streams(t._replace(past=1 - t.past), 1).rand(4, 2, 3)
+    assert not torch.isclose(same, later).any()
+
+
+def test_draws_for_another_number_of_pieces_are_refused():
+    t = to_tensors(Fragments(pieces((40, 41)), 30).gather(np.array([0, 1])))
+    with pytest.raises(ValueError, match="3 pieces draw from 2 streams"):
+        uniforms(streams(t, 1), 4, 3, 5)
+
+
+# --- gains, levels, panels --------------------------------------------------------------------------------------------
 
 
 def test_a_gain_is_paired():

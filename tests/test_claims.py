@@ -202,7 +202,7 @@ def test_every_limit_has_a_reason_and_is_asked_for_by_its_rule(checkout):
 def test_no_threshold_is_typed_where_a_claim_is_judged(checkout):
     """A comparison with a number other than 0 in a rule or in a notebook's judging cell would be one."""
     rooms = checkout / "lib" / "octavoice" / "results" / "claims"
-    typed = re.compile(r"[<>]=?\s*-?\d*\.?\d*[1-9]|below\(\d*\.?\d*[1-9]|, \d*\.\d+\)")
+    typed = re.compile(r"[<>]=?\s*-?\d*\.?\d*[1-9]|(?:below|above|under)\(-?\d*\.?\d*[1-9]|, \d*\.\d+\)")
     found = [line for name in ("data", "training", "music", "of_run")
              for line in (rooms / f"{name}.py").read_text(encoding="utf-8").splitlines()
              if typed.search(line) and "len(" not in line]

@@ -50,7 +50,7 @@ def test_every_two_sets_meet_once_a_round_on_both_sides_alike():
 def test_clips_take_turns():
     pairs = schedule({"a": 3, "b": 5}, 16, [1])
     for name, size in (("a", 3), ("b", 5)):
-        heard = Counter(clip.index for pair in pairs for clip in pair if clip.name == name)
+        heard = Counter(clip.number for pair in pairs for clip in pair if clip.name == name)
         assert set(heard) == set(range(size))
         assert max(heard.values()) - min(heard.values()) <= 1
 

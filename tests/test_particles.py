@@ -79,5 +79,5 @@ def test_a_whole_piece_is_estimated_without_bias(remembering, count):
 
 def test_the_filter_needs_its_resampling(remembering, monkeypatch):
     """Particles that go on whatever they weighed estimate something else: the test above would see it."""
-    monkeypatch.setattr(particles, "_resample", lambda states, log_weight, rng: states)
+    monkeypatch.setattr(particles, "resampled", lambda states, log_weight, rng: states)
     assert abs(standard_errors(remembering, 5)[0]) > 8

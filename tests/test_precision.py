@@ -115,6 +115,7 @@ def test_a_precision_by_name_sets_a_run_apart(home, taking):
     taking(1.0, 0.5)
     run = Run(presets.resolve("smoke", precision="fp32"), "bach", 1, CPU)
     assert (run.preset.precision, run.precisions) == ("fp32", ("fp32",))
+    run.begin()
     assert json.loads((run.dir / "settings.json").read_text())["apart"] == {"precision": "fp32"}
 
 
@@ -162,3 +163,29 @@ def test_a_training_at_the_precision_that_this_machine_comes_to(home):
     run = Run(presets.resolve("thesis", files=24, **TINY), "bach", 1, pick_device("cpu"))
     networks.obtain(run)
     assert {cost["precision"] for cost in run.costs.values()} == {run.preset.precision}
+
+
+# --- a run and its work -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_only_made_has_done_nothing(home, monkeypatch):
+    """Not even tried what precision this machine has; threads are set and settings written where work begins."""
+    tried, there = [], sorted(home.rglob("*"))
+    monkeypatch.setattr(precision, "seconds", lambda which, trials=0: tried.append(which) or 1.0)
+    threads = torch.get_num_threads()
+    run = Run(presets.resolve("smoke", threads=threads + 1, batch=3), "bach", 1, CPU)
+    assert (tried, torch.get_num_threads(), sorted(home.rglob("*"))) == ([], threads, there)
+    run.begin()
+    assert torch.get_num_threads() == threads + 1
+    assert json.loads((run.dir / "settings.json").read_text())["apart"] == {"batch": 3, "threads": threads + 1}
+    assert tried
+    torch.set_num_threads(threads)
+
+
+def test_training_begins_the_run(home, taking, monkeypatch):
+    taking(1.0, None)
+    begun = []
+    monkeypatch.setattr(Run, "begin", lambda run: begun.append(run))
+    run = Run(presets.resolve("smoke", **TINY), "bach", 1, CPU)
+    networks.obtain(run)
+    assert begun == [run]

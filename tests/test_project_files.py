@@ -147,6 +147,15 @@ def test_help_speaks_to_a_user(parser, monkeypatch):
         assert word not in text, word
 
 
+def test_there_is_one_command_line(checkout):
+    """No module is started by its own name."""
+    started = {file.name for file in (checkout / "lib").rglob("*.py")
+               if '__name__ == "__main__"' in file.read_text(encoding="utf-8")}
+    assert not started
+    listed = {parser.prog.removeprefix("octavoice ") for parser in parsers()}
+    assert {"survey run", "survey controls", "survey references", "survey summary", "claims measure"} <= listed
+
+
 def test_commands_for_other_commands_are_not_listed_and_work():
     """Snakemake's rules and the laboratory call them."""
     listed = {parser.prog.removeprefix("octavoice ") for parser in parsers()}
@@ -193,9 +202,9 @@ def test_a_sweep_goes_on_and_is_summed_up_on_a_cluster_too(called, tmp_path, mon
     assert "notebooks/sweep.ipynb" in page
 
 
-def test_test_is_lint_tests_and_notebooks_in_a_home_that_is_removed(called):
+def test_test_is_lint_types_tests_and_notebooks_in_a_home_that_is_removed(called):
     assert cli.main(["test"]) == 0
-    assert [words[0] for words, _ in called] == ["ruff", "pytest", "pytest"]
+    assert [words[0] for words, _ in called] == ["ruff", "mypy", "pytest", "pytest"]
     assert not Path(called[-1][1]["OCTAVOICE_HOME"]).exists()
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -132,7 +132,9 @@ def test_a_row_of_a_table_is_one_run(at_scale):
     assert row["one random batch, as in the thesis"] == "-2.700"
     assert row["table of one bar before"] == "-3.000"
     trained = published.trained(at_scale)
-    assert trained["thesis's networks, minutes"].tolist() == ["7", "9", "11"]
+    assert trained["thesis's networks, minutes"].tolist() == ["1", "2", "3"]
+    interrupted = replace(at_scale[2], metrics=at_scale[2].metrics.reindex(range(1, 131)))
+    assert published.trained([interrupted])["thesis's networks, minutes"].tolist() == ["3, without 30 iterations"]
     assert trained["largest memory, GiB"].tolist() == ["not noted", "2.0", "3.0"]
     assert trained["beyond, minutes"].tolist() == ["–"] * 3
     assert published.markdown(published.table([])) == "None is committed yet."

@@ -1,88 +1,53 @@
-# ruff: noqa: E501
-"""The rooms of the package: imports run downward only, never in a circle, and training draws nothing."""
+"""The rooms of the package: their import rules, which pyproject.toml holds, and what importing them loads."""
 
-import ast
+import shutil
 import subprocess
 import sys
-from graphlib import TopologicalSorter
 
 import pytest
 
-from octavoice import provenance
-from octavoice.laboratory import validity
+from octavoice import paths, provenance
 
-GROUND = {"errors", "paths", "provenance"}
-ROOMS = {
-    "": set(),  # the package's own __init__.py
-    "paths": set(),
-    "errors": set(),
-    "provenance": {"errors", "paths"},
-    "music": {*GROUND},
-    "representations": {"music"},
-    "representation": {"errors", "music"},
-    "model": {"representation", "representations"},
-    "rbm": {"model"},
-    "formats": {*GROUND, "music"},
-    "composer": {"representations", "model", "music"},
-    "corpus": {*GROUND, "representations", "music", "formats"},
-    "survey": {"representations", "music", "model", "rbm"},
-    "thesis": {"representations", "music", "model", "rbm", "survey"},
-    "beyond": {"representations", "music", "model", "thesis"},
-    "figures": {"music", "formats"},
-    "training": {*GROUND, "representation", "representations", "model", "music", "corpus", "thesis", "beyond", "survey"},
-    "statistics": {*GROUND, "representations", "model", "rbm", "music", "formats", "corpus", "thesis", "composer", "training"},
-    "likelihood": {*GROUND, "representations", "model", "rbm", "music", "corpus", "thesis", "beyond", "composer", "training",
-                   "statistics"},
-    "studies": {*GROUND, "representations", "model", "music", "formats", "corpus", "thesis", "beyond", "survey", "composer", "training",
-                "statistics", "likelihood"},
-    "results": {*GROUND, "representations", "model", "music", "formats", "corpus", "thesis", "training", "statistics", "likelihood",
-                "studies", "figures"},
-    "composing": {*GROUND, "representations", "model", "music", "formats", "corpus", "thesis", "composer", "training", "statistics",
-                  "figures"},
-    "laboratory": {*GROUND, "representations", "model", "music", "formats", "corpus", "thesis", "training", "likelihood", "studies",
-                   "results", "composing", "figures"},
-    "cli": {*GROUND, "", "music", "formats", "corpus", "composer", "training", "composing", "laboratory"},
-    "__main__": {"cli"},
-}
-"""Every room, lowest first, and the rooms that it may import besides itself. Some are still to be built."""
 DRAWING = ("IPython", "matplotlib")
-
-
 FILES = provenance.modules()
-
-
-def imports_of(module: str) -> set[str]:
-    return validity.imported(FILES[module].read_text(encoding="utf-8"))
 
 
 def room_of(module: str) -> str:
     return (module + ".").split(".")[1]
 
 
-def test_imports_name_their_modules_in_full():
-    for module, file in FILES.items():
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            assert not (isinstance(node, ast.ImportFrom) and node.level), module
+# --- imports as they are written --------------------------------------------------------------------------------------
+
+def lint_imports(folder):
+    """What import-linter says in a folder with pyproject.toml, of the package that lies there or is installed."""
+    code = "import sys; from importlinter import cli; sys.exit(cli.lint_imports(no_cache=True, no_logo=True))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
 
 
-def test_the_table_runs_downward():
-    assert list(TopologicalSorter(ROOMS).static_order())
-    for room, below in ROOMS.items():
-        assert all(list(ROOMS).index(lower) < list(ROOMS).index(room) for lower in below), room
+def test_import_rules_are_kept(checkout):
+    """A new room has to be given its place among the layers."""
+    done = lint_imports(checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_imports_run_downward_only(module):
-    room = room_of(module)
-    assert room in ROOMS, f"{room} is a new room: give it its place in the table"
-    for other in imports_of(module):
-        assert room_of(other) in {room, *ROOMS[room]}, f"{module} imports {other}"
+@pytest.mark.parametrize(("room", "line", "contract"), [
+    ("training/fit.py", "from octavoice.laboratory import runs", "Imports run downward only"),
+    ("music/piece.py", "def later():\n    import octavoice.music.score", "No import runs in a circle"),
+    ("beyond/keys.py", "import matplotlib", "What a model is made of knows no files"),
+    ("attic.py", "", "Imports run downward only"),
+])
+def test_import_rules_can_break(room, line, contract, tmp_path, checkout):
+    """Each is broken by one line in a copy of the package."""
+    shutil.copytree(paths.PACKAGE, tmp_path / "octavoice", ignore=shutil.ignore_patterns("weights", "__pycache__"))
+    shutil.copy(checkout / "pyproject.toml", tmp_path)
+    file = tmp_path / "octavoice" / room
+    file.write_text((file.read_text(encoding="utf-8") if file.exists() else "") + f"\n{line}\n", encoding="utf-8")
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1
+    assert contract in done.stdout.partition("Broken contracts")[2], done.stdout + done.stderr
 
 
-def test_no_import_runs_in_a_circle():
-    """Not even one inside a function."""
-    TopologicalSorter({module: imports_of(module) - {module} for module in FILES}).prepare()
-
+# --- what is loaded when they are imported ----------------------------------------------------------------------------
 
 def drawing_modules_after(names: list[str]) -> set[str]:
     """Which of :data:`DRAWING` a fresh Python has loaded after importing ``names``."""
@@ -107,3 +72,9 @@ def test_music21_does_not_load_them_either():
     """It is loaded by readers in the middle of training's own imports of a corpus."""
     names = ["music21", "music21.converter", "music21.corpus", "music21.abcFormat", "music21.harmony"]
     assert not drawing_modules_after(names)
+
+
+def test_the_command_line_starts_without_torch():
+    code = "import sys; from octavoice import cli; cli._parser(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -12,6 +12,7 @@ from octavoice.figures import model
 from octavoice.figures import samples as draw
 from octavoice.figures import training as draw_training
 from octavoice.laboratory import showing
+from octavoice.results import survey_tables
 from octavoice.statistics import curves, harmony, samples
 from octavoice.studies import survey_runs
 from octavoice.studies import trainings as studies
@@ -35,20 +36,20 @@ def test_a_part_of_a_table_is_folded_away():
 
 
 def test_published_figures_stand_right_after_the_nats():
-    found = survey_runs.results(survey_runs.committed())
-    table = survey_runs.benchmark_table(found)
+    found = survey_tables.results(survey_tables.committed())
+    table = survey_tables.benchmark_table(found)
     assert list(table.columns[:3]) == ["nats per frame", "published", "met"]
-    shown = showing.folded(table, survey_runs.MACHINES).data.split("<details>")[0]
-    assert not [name for name in survey_runs.MACHINES if f"<th>{name}</th>" in shown]
+    shown = showing.folded(table, survey_tables.MACHINES).data.split("<details>")[0]
+    assert not [name for name in survey_tables.MACHINES if f"<th>{name}</th>" in shown]
 
 
 def test_a_benchmark_set_is_not_called_as_a_corpus_is():
-    found = survey_runs.results(survey_runs.committed())
-    sets = set(survey_runs.benchmark_table(found).index.levels[0])
-    assert sets == set(survey_runs.SETS.values())
+    found = survey_tables.results(survey_tables.committed())
+    sets = set(survey_tables.benchmark_table(found).index.levels[0])
+    assert sets == set(survey_tables.SETS.values())
     assert not sets & set(survey_runs.OPEN)
-    assert set(survey_runs.panels(found)) == sets | set(survey_runs.OPEN)
-    assert set(survey_runs.tried(found).index.levels[0]) <= sets
+    assert set(survey_tables.panels(found)) == sets | set(survey_runs.OPEN)
+    assert set(survey_tables.tried(found).index.levels[0]) <= sets
 
 
 @pytest.mark.parametrize("part", [recurrent.Recurrent.forward, chords.Bernoulli.nats, rnn_nade.NADE.sample,

@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from octavoice import paths
+from octavoice import cli, paths
 from octavoice.corpus import benchmarks
 from octavoice.errors import UserError
 from octavoice.figures import survey as figures
 from octavoice.formats.midi import write_midi
 from octavoice.likelihood import axis
 from octavoice.music.roll import KEYS
+from octavoice.results import survey_tables
 from octavoice.studies import benchmark_runs, benchmark_sets, survey_runs
 from octavoice.survey import MODELS, recurrent
 from octavoice.training import fit, models, presets
 from octavoice.training.fit import seeded
 
 NAME = "benchmarks/jsb"
-SET = survey_runs.SETS[NAME]
+SET = survey_tables.SETS[NAME]
 TINY = ["iterations=4", "every=2", "batch=2", "length=16"]
 
 
@@ -170,6 +171,7 @@ def test_what_cannot_be_run_gets_one_sentence(splits, model, corpus, texts, mess
 @pytest.mark.parametrize(("words", "message"), [
     (["thesis", "bach"], "model 'thesis' is none of those on this axis; choose one of lstm, gru"),
     (["lstm", "bach", "--set", "rate=1"], "settings are for benchmark sets; bach is trained at preset survey"),
+    (["lstm", "bach", "--seed", "one"], "seed"),
     (["lstm", "nowhere"], "unknown corpus 'nowhere'"),
     (["lstm", "bach", "--device", "gpu"], "device 'gpu' is none; choose one of auto, cpu, cuda"),
     (["lstm", "bach", "--device", "cuda"], "device 'cuda' was asked for but torch sees no GPU"),
@@ -177,7 +179,7 @@ def test_what_cannot_be_run_gets_one_sentence(splits, model, corpus, texts, mess
 ])
 def test_the_command_tells_what_it_cannot_do(capsys, monkeypatch, words, message):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert survey_runs.main(["run", *words]) == 2
+    assert cli.main(["survey", "run", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"octavoice: {message}")
 
@@ -185,18 +187,20 @@ def test_the_command_tells_what_it_cannot_do(capsys, monkeypatch, words, message
 def test_the_summary_tells_what_is_missing_and_what_is_met(splits, capsys, monkeypatch):
     monkeypatch.setattr(benchmark_runs, "SETTINGS", dict.fromkeys(benchmarks.NAMES, benchmark_runs.Setting(
         iterations=2, batch=2, length=16, every=1)))
-    assert survey_runs.main(["run", "lstm", NAME]) == 0
-    found = survey_runs.results(paths.home() / "results/survey")
-    table = survey_runs.benchmark_table(found)
+    assert cli.main(["survey", "run", "lstm", NAME]) == 0
+    said = capsys.readouterr().out
+    assert re.fullmatch(r".+/results/survey/benchmarks-jsb/lstm/seed-1\.json: \d+\.\d{3} nats per frame, \d+ s\n", said)
+    found = survey_tables.results(paths.home() / "results/survey")
+    table = survey_tables.benchmark_table(found)
     assert len(table) == 4 * len(MODELS)
     ours = table.loc[(SET, "lstm")]
     assert ours["met"].startswith("no (+")
     assert "8.45 (Bai, Kolter and Koltun 2018)" in ours["published"]
     assert set(table["nats per frame"].drop((SET, "lstm"))) == {"missing"}
     found[0]["test"]["from the second"] = 8.45
-    assert survey_runs.benchmark_table(found).loc[(SET, "lstm"), "met"] == "yes (+0.0%); yes (+1.4%)"
-    assert set(survey_runs.open_table(found, {})["nats per step"]) == {"missing"}
-    assert survey_runs.main(["summary"]) == 0
+    assert survey_tables.benchmark_table(found).loc[(SET, "lstm"), "met"] == "yes (+0.0%); yes (+1.4%)"
+    assert set(survey_tables.open_table(found, {})["nats per step"]) == {"missing"}
+    assert cli.main(["survey", "summary"]) == 0
     assert "missing" in capsys.readouterr().out
 
 
@@ -229,9 +233,9 @@ def some_run(model, corpus, nats, kind="exact", seed=1, **more):
 
 def test_the_best_run_on_validation_stands_for_a_model():
     found = [some_run("lstm", NAME, nats) for nats in (9.0, 8.5, 8.7)] + [some_run("rnn-rbm", NAME, 8.0, "estimate")]
-    row = survey_runs.benchmark_table(found).loc[(SET, "lstm")]
+    row = survey_tables.benchmark_table(found).loc[(SET, "lstm")]
     assert (row["nats per frame"], row["tried"], row["minutes"]) == ("8.500", 3, "1.0")
-    panel = survey_runs.panels(found)[SET]
+    panel = survey_tables.panels(found)[SET]
     assert panel["nats"].to_dict() == {"lstm": 8.5, "rnn-rbm": 8.0}
     assert panel["kind"].to_dict() == {"lstm": "exact", "rnn-rbm": "estimate"}
 
@@ -239,20 +243,20 @@ def test_the_best_run_on_validation_stands_for_a_model():
 def test_what_was_tried_is_told_where_it_was_more_than_one_setting():
     names = {9.0: "seed-1,rate=0.1", 8.5: "seed-1", 8.7: "seed-1,batch=4,rate=0.1"}
     found = [some_run("lstm", NAME, nats, run=name) for nats, name in names.items()] + [some_run("gru", NAME, 8.0)]
-    table = survey_runs.tried(found)
+    table = survey_tables.tried(found)
     assert table.index.tolist() == [(SET, "lstm", name) for name in ("as listed", "batch=4,rate=0.1", "rate=0.1")]
     assert table["test"].tolist() == table["validation"].tolist() == [8.5, 8.7, 9.0]
-    assert survey_runs.tried(found[-1:]).empty
+    assert survey_tables.tried(found[-1:]).empty
 
 
 def test_open_music_is_told_over_seeds():
     found = [some_run("gru", "piano-midi", nats, seed=seed) for seed, nats in ((1, 5.0), (2, 6.0))]
     tables = {"kind": "exact", "level": -7, "low": -8, "high": -6}
-    table = survey_runs.open_table(found, {"piano-midi": {"tables": tables}})
+    table = survey_tables.open_table(found, {"piano-midi": {"tables": tables}})
     row = table.loc[("piano-midi", "gru")]
     assert (row["nats per step"], row["seeds"]) == ("-5.500 (-6.000 to -5.000)", "1, 2")
     assert table.loc[("piano-midi", "tables"), "nats per step"] == "-7.000"
-    assert survey_runs.panels(found)["piano-midi"].loc["gru", "nats"] == 5.0
+    assert survey_tables.panels(found)["piano-midi"].loc["gru", "nats"] == 5.0
 
 
 def test_gains_are_paired_over_the_pieces_that_both_can_play():
@@ -261,20 +265,20 @@ def test_gains_are_paired_over_the_pieces_that_both_can_play():
         judged = {"steps": list(steps), "nats": [-n for n in nats]}
         return some_run(model, "piano-midi", sum(nats) / 40, seed=seed) | judged
     found = [runs("gru", 20, 60), runs("gru", 0, 0, seed=2), runs("lstm", 40, 80)]
-    table = survey_runs.gains(found, {"piano-midi": {"thesis": {"steps": [9, 30], "nats": [0, -90]}}})
+    table = survey_tables.gains(found, {"piano-midi": {"thesis": {"steps": [9, 30], "nats": [0, -90]}}})
     assert table.loc[("piano-midi", "gru", "lstm"), ["gain", "pieces"]].tolist() == [1.0, 2]
     assert table.loc[("piano-midi", "gru", "thesis"), ["gain", "pieces"]].tolist() == [1.0, 1]
     assert table["low"].isna().tolist() == [False, True]
-    assert survey_runs.gains([], {}).empty
+    assert survey_tables.gains([], {}).empty
 
 
 def test_minutes_say_what_they_are_of():
     found = [some_run("lstm", NAME, 8.5), some_run("gru", NAME, 8.0, gpu="some GPU")]
     del found[1]["cost"]["cpu_seconds"]
-    table = survey_runs.benchmark_table(found).loc[SET]
+    table = survey_tables.benchmark_table(found).loc[SET]
     assert table.loc["lstm", ["minutes", "on"]].tolist() == ["1.0", "one core, some CPU"]
     assert table.loc["gru", ["minutes", "on"]].tolist() == ["10.0", "some GPU"]
-    drawn = figures.against_cost(survey_runs.panels(found), {})
+    drawn = figures.against_cost(survey_tables.panels(found), {})
     told = [text.get_text() for text in drawn.legends[0].texts]
     assert told == ["exact, minutes of a core", "exact, minutes of a GPU"]
     filled = {line.get_markerfacecolor() for line in drawn.axes[0].lines}
@@ -291,27 +295,27 @@ def test_a_core_is_counted_from_the_start_and_a_gpu_not_at_all():
 def test_nats_are_drawn_against_cost():
     found = [some_run("lstm", NAME, 8.5), some_run("rnn-rbm", NAME, 8.0, "estimate")]
     found += [some_run("gru", "piano-midi", 5.0)]
-    drawn = figures.against_cost(survey_runs.panels(found), {SET: {"every key alone": 11.1}})
+    drawn = figures.against_cost(survey_tables.panels(found), {SET: {"every key alone": 11.1}})
     assert [ax.get_title("left") or ax.get_title() for ax in drawn.axes] == [SET, "piano-midi"]
     assert {text.get_text() for text in drawn.axes[0].texts} == {"lstm", "rnn-rbm", "every key alone"}
     assert drawn.axes[0].get_xscale() == "log"
 
 
 def test_a_kept_continuation_is_heard(tmp_path):
-    assert survey_runs.heard(tmp_path, "lstm") is None
+    assert survey_tables.heard(tmp_path, "lstm") is None
     (roll,) = rolls((40,))
     write_midi(roll, tmp_path / "piano-midi/lstm/seed-1.mid")
-    found, told = survey_runs.heard(tmp_path, "lstm")
+    found, told = survey_tables.heard(tmp_path, "lstm")
     first = np.flatnonzero(roll.any(axis=1))[0]
     assert np.array_equal(found[:20], roll[first:][:20])
     assert told == "piano-midi, seed-1"
 
 
 def test_controls_are_kept(tmp_path, monkeypatch):
-    assert survey_runs.controls(tmp_path) == {}
+    assert survey_tables.controls(tmp_path) == {}
     monkeypatch.setenv("OCTAVOICE_HOME", str(tmp_path))
     monkeypatch.setattr(survey_runs, "load_benchmark", lambda name: {"train": rolls((30,)), "test": rolls((9,), 1)})
-    found = survey_runs.controls(survey_runs.write_controls().parent)
+    found = survey_tables.controls(survey_runs.write_controls().parent)
     assert set(found) == set(benchmarks.NAMES)
     assert found[NAME]["every key alone"] > 0
 
@@ -320,8 +324,8 @@ def test_committed_results_say_where_they_come_from(checkout):
     """And no network of them is worse than frequencies of single keys after themselves."""
     text = "".join(path.read_text() for path in (checkout / "results/survey").rglob("*.json"))
     assert not re.search(r'"/\w+|[A-Z]:\\', text)
-    levels = survey_runs.controls(checkout / "results/survey")
-    for run in survey_runs.results(checkout / "results/survey"):
+    levels = survey_tables.controls(checkout / "results/survey")
+    for run in survey_tables.results(checkout / "results/survey"):
         assert run["model"] in models.MODELS
         assert {"seed", "commit", "versions", "device", "processor", "cost", "depends_on", "kind"} <= set(run)
         assert run["cost"]["seconds"] > 0
@@ -332,8 +336,8 @@ def test_committed_results_say_where_they_come_from(checkout):
 
 def test_committed_references_are_of_the_same_pieces(checkout):
     """And every run on open music is above the tables."""
-    beside = survey_runs.references(checkout / "results/survey")
-    found = survey_runs.results(checkout / "results/survey")
+    beside = survey_tables.references(checkout / "results/survey")
+    found = survey_tables.results(checkout / "results/survey")
     assert set(beside) == set(survey_runs.OPEN)
     for run in (run for run in found if run["corpus"] in beside):
         tables = beside[run["corpus"]]["tables"]

@@ -192,13 +192,14 @@ def test_many_overrides_have_a_short_folder_that_spells_them_out(home):
     preset = presets.resolve("smoke", **{name: value for name, value in vars(presets.resolve("thesis")).items()
                                          if name != "name"})
     run = Run(preset, "bach", 1, pick_device("cpu"))
+    run.begin()
     assert run.dir.parent == paths.run_dir("smoke", "bach", 1)
     assert len(run.dir.name) < 20
     spelt = json.loads((run.dir / "settings.json").read_text())
     assert spelt == {"preset": "smoke", "corpus": "bach", "seed": 1, "apart": presets.changed(preset)}
     assert len(str(presets.changed(preset))) > 255
     assert run.dir == Work(preset, "bach", 1).folder
-    Run(presets.resolve("smoke"), "bach", 1, pick_device("cpu"))
+    Run(presets.resolve("smoke"), "bach", 1, pick_device("cpu")).begin()
     assert not (paths.run_dir("smoke", "bach", 1) / "settings.json").exists()
 
 

@@ -6,16 +6,18 @@ import os
 import shutil
 
 import pytest
+import torch
 
 from octavoice import cli, paths
 from octavoice.errors import UserError
-from octavoice.laboratory import handover, notebook, relay
+from octavoice.laboratory import handover, notebook, relay, steps
+from octavoice.laboratory.shown import ShownRun
 from octavoice.provenance import sha256
 from octavoice.results import costs
 from octavoice.thesis import model as thesis
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
-from octavoice.training import fit, networks, weights
+from octavoice.training import fit, models, networks, presets, weights
 
 RUN = ("quick", "bach", 1)
 
@@ -344,3 +346,67 @@ def test_ctrl_c_in_training_leaves_a_checkpoint(home, monkeypatch):
     folder = paths.run_dir("smoke", "bach", 5)
     assert (folder / "checkpoints/main.pt").exists()
     assert not (folder / "manifests").exists()
+
+
+# --- a third model ----------------------------------------------------------------------------------------------------
+
+
+FACTS = {"preset": {"name": "smoke"}, "seed": 1, "corpus_sha256": "a"}
+GRU_COST = {"iterations": 1, "seconds": 5.0}
+
+
+def publish_gru(corpus):
+    """A run with a step of the thesis's model and one of another, whose networks it holds."""
+    run, gru = ("smoke", corpus, 1), models.named("gru")
+    folder, files = paths.run_dir(*run), ["results/gru.safetensors", "results/gru_metrics.csv"]
+    finish_notebook(run, "06_experiments", "results/levels.csv", commit="b", **FACTS)
+    weights.save(weights.Weights(gru, gru.build(), {}), folder / "results")
+    (folder / files[1]).write_text("iteration,train\n1,3.0\n")
+    manifest = {"files": {file: sha256(folder / file) for file in files}, "commit": "c", **FACTS,
+                "cost": {"seconds": 9, "found": [], "training, keys": GRU_COST}}
+    with paths.atomic(folder / "manifests" / "06_experiments-gru.json") as temporary:
+        temporary.write_text(json.dumps(manifest))
+    handover.publish(*run, notebooks=("06_experiments", "06_experiments-gru"))
+    return run
+
+
+def test_a_third_model_is_published_and_ships(home, monkeypatch):
+    """Its notebook's step is called after both; its networks lie beside those of the thesis's model."""
+    monkeypatch.setattr(weights, "SHIPPED", home / "shipped")
+    run = publish_gru("piano-midi")
+    assert costs.measured()["06_experiments-gru"]["smoke"]["seconds"] == 9
+    handover.ship(*run)
+    assert weights.load(home / "shipped", "gru").about["runs"] == {"gru": {**FACTS, "commit": "c"}}
+
+
+def test_a_third_model_is_shown(home, monkeypatch):
+    monkeypatch.setattr(paths, "checkout", lambda: home)
+    run = publish_gru("bach")
+    shown = ShownRun("99_shown", presets.resolve("smoke"), "bach", 1, torch.device("cpu"))
+    (network,) = networks.obtain(shown, "gru").stages
+    assert shown.found == ["training, keys"]
+    assert shown.costs == {"training, keys": GRU_COST}
+    (published,) = weights.load(paths.results_dir(*run), "gru").stages
+    for name, tensor in published.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+
+
+def test_networks_of_which_no_step_tells_do_not_ship(home, monkeypatch):
+    monkeypatch.setattr(weights, "SHIPPED", home / "shipped")
+    gru = models.named("gru")
+    weights.save(weights.Weights(gru, gru.build(), {}), paths.run_dir(*RUN) / "results")
+    finish_notebook(RUN, "06_experiments", preset={"name": "quick"}, seed=1, corpus_sha256="a")
+    manifest = paths.run_dir(*RUN) / "manifests" / "06_experiments.json"
+    files = {"results/gru.safetensors": sha256(paths.run_dir(*RUN) / "results/gru.safetensors")}
+    manifest.write_text(json.dumps(read(manifest) | {"files": files}))
+    handover.publish(*RUN, notebooks=("06_experiments",))
+    with pytest.raises(UserError, match="no step of this run is about the model gru"):
+        handover.ship(*RUN)
+
+
+@pytest.mark.parametrize(("step", "model"), [
+    ("06_experiments", "thesis"), ("08_beyond", "beyond"), ("06_experiments-gru", "gru"),
+    ("08_beyond-thesis", "thesis"), ("07_discussion-rnn-nade-classes", "rnn-nade-classes"),
+    ("training_rnn-rbm", "rnn-rbm"), ("levels_lstm", "lstm")])
+def test_a_step_is_about_one_model(step, model):
+    assert steps.model_of(step) == model

@@ -18,8 +18,8 @@ Rooms, lowest floor first; imports run downward only:
 ``laboratory``       what notebooks are driven by: parameters, manifests, hand-over
 
 Beside them ``figures``, drawing only: data in, a matplotlib Figure out; ``composing`` (its sheet) and ``laboratory``
-use it. Below all lie ``errors``, ``paths`` and ``provenance``; above them ``cli``. What may import what is a
-table in ``tests/test_rooms.py``.
+use it. Below all lie ``errors``, ``paths`` and ``provenance``; above them ``cli``. What may import what stands in
+``pyproject.toml``, and ``lint-imports`` checks it.
 
 ``octavoice.runs()`` is the table of all runs, see :mod:`octavoice.laboratory.runs`.
 """

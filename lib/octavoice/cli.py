@@ -11,7 +11,7 @@ from pathlib import Path
 
 from octavoice import __version__, paths
 from octavoice.errors import UserError
-from octavoice.laboratory import commands
+from octavoice.laboratory import commands, study_commands
 from octavoice.training.presets import seed_number
 
 ABOUT = """Composes piano music with small neural networks, and trains and judges these as a thesis of 2018 did.
@@ -244,6 +244,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compose(parsers)
     _add_corpus(parsers)
     commands.add(parsers)
+    study_commands.add(parsers)
     run = commands.told(parsers, "publish", publish)
     commands.add_run(run)
     run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help="what these notebooks wrote [all]")
@@ -344,7 +345,3 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 def _add_midi(parser, told: str) -> None:
     """The option ``-o`` of ``compose`` and ``hour``."""
     parser.add_argument("-o", "--output", dest="midi", metavar="OUT.mid", required=True, help=told)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

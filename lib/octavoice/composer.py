@@ -4,7 +4,7 @@ A model of classes and of keys goes on from its own classes, never from recompre
 notes are held hears the prime's durations too, and after every step its networks are told what still sounds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,8 @@ from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.durations import clipped, until_next
 from octavoice.music.roll import compress
 
+Progress = Callable[[Iterable[int]], Iterable[int]]
+"""Goes through some numbers and may show how far it has come: ``iter``, or tqdm."""
 CONTEXT = 256
 """Steps of a prime that are read, at most: the fragment length the networks are trained on."""
 
@@ -67,7 +69,8 @@ class Composer:
     that has them (the thesis's ``gibbs_steps`` and ``truthful``); ValueError for one that none has.
     """
 
-    def __init__(self, *networks: Network, temperature: float = 1.0, decoder_temperature: float = 1.0, **settings):
+    def __init__(self, *networks: Network, temperature: float = 1.0, decoder_temperature: float = 1.0,
+                 **settings: Any):
         self.networks = tuple(_frozen_copy(network) for network in networks)
         for network in self.networks:
             network.temperature = {GIVEN: decoder_temperature, DURATIONS: 1.0}.get(network.space, temperature)
@@ -89,23 +92,27 @@ class Composer:
         ``past_durations`` say how long these notes are held.
         """
         x12, past12 = _compress(keys), None if past is None else _compress(past)
-        heard = {CLASSES: (x12, past12), DURATIONS: (durations, past_durations)}
+        heard: dict[str, tuple[Any, Tensor | None]] = {CLASSES: (x12, past12), DURATIONS: (durations, past_durations)}
         stages = tuple(network.start(*heard.get(network.space, (keys, past)), step) for network in self.networks)
         left = None
-        if self.holds:
+        if self.holds and durations is not None:
             left = durations if past_durations is None else _left(torch.cat([past_durations, durations[None]]))
         return ComposerState(step, x12, keys, durations, left, self._told(stages, left))
 
     @torch.inference_mode()
-    def step(self, state: ComposerState, uniforms: Tensor, truth: tuple[Tensor, ...] | None = None):
+    def step(self, state: ComposerState, uniforms: Tensor,
+             truth: tuple[Tensor, ...] | None = None) -> tuple[ComposerState, dict[str, Tensor]]:
         """One step: the new state, and by name how it came about, each ``(batch, …)``.
 
         ``uniforms`` ``(batch, draw_size)`` decide every draw. With ``truth``, the next step's ``x12`` and ``keys``
         (and ``durations``) while a prime is read, that is heard.
         """
-        x12, keys, *held = truth or (None, None)
-        durations = held[0] if held else None
-        stages, trace = [], {}
+        x12, keys, durations = None, None, None
+        if truth:
+            x12, keys = truth[:2]
+            durations = truth[2] if len(truth) > 2 else None
+        stages: list[Any] = []
+        trace: dict[str, Tensor] = {}
         for network, past, draws in zip(self.networks, state.stages, uniforms.split(self.sizes, dim=-1), strict=True):
             heard = {CLASSES: x12, DURATIONS: durations}.get(network.space, keys) if truth else None
             after, value, told = network.step(past, draws, heard, keys if network.space == DURATIONS else x12)
@@ -119,7 +126,11 @@ class Composer:
                 x12 = _compress(value)
             stages.append(after)
             trace |= told
-        left = torch.where(durations > 0, durations, (state.left - 1).clamp_min(0)) if self.holds else None
+        if x12 is None or keys is None:
+            raise ValueError("a model without a stage that decides keys composes nothing")
+        left = None
+        if durations is not None and state.left is not None:
+            left = torch.where(durations > 0, durations, (state.left - 1).clamp_min(0))
         return ComposerState(state.step + 1, x12, keys, durations, left, self._told(stages, left)), trace
 
     def _told(self, stages: Sequence[Any], left: Tensor | None) -> tuple[Any, ...]:
@@ -138,15 +149,17 @@ class Composer:
         first = max(0, len(prime) - CONTEXT)
         durations = _by_rule(prime) if durations is None else durations
         x, past = _end_of(prime, first)
-        held, past_held = _end_of(durations, first) if self.holds else ([None] * len(x), None)
-        state = self.start(x[0], first, past, held[0], past_held)
+        held, past_held = _end_of(durations, first) if self.holds else (None, None)
+        state = self.start(x[0], first, past, None if held is None else held[0], past_held)
         for t in range(1, len(x)):
-            truth = (_compress(x[t]), x[t], held[t]) if self.holds else (_compress(x[t]), x[t])
+            truth: tuple[Tensor, ...] = (_compress(x[t]), x[t])
+            if held is not None:
+                truth = (*truth, held[t])
             state, _ = self.step(state, draws[first + t - 1], truth)
         return state
 
     def compose(self, prime: np.ndarray, steps: int, seed: int, first_index: int = 0,
-                progress: Callable = iter, durations: np.ndarray | None = None) -> Composition:
+                progress: Progress = iter, durations: np.ndarray | None = None) -> Composition:
         """Continue ``prime`` ``(time, batch, key)`` by ``steps`` new steps.
 
         Piece i of the batch draws from its own random stream (``seed``, ``first_index + i``), so it
@@ -178,7 +191,12 @@ class Composer:
 class StepLSTM(nn.LSTM):
     """A one-layer ``nn.LSTM`` that takes a single step with less ado: same weights, same axes, same numbers."""
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None):
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
+    def forward(self, x: Any, state: Any = None) -> Any:
         """As ``nn.LSTM``: ``x`` ``(time, batch, input)`` and ``(h, c)``, each ``(1, batch, hidden)``."""
         if len(x) > 1:
             return super().forward(x, state)
@@ -192,7 +210,12 @@ class StepLSTM(nn.LSTM):
 class StepGRU(nn.GRU):
     """The same of a one-layer ``nn.GRU``."""
 
-    def forward(self, x: Tensor, h: Tensor | None = None):
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
+    def forward(self, x: Any, h: Any = None) -> Any:
         """As ``nn.GRU``: ``x`` ``(time, batch, input)`` and ``h`` ``(1, batch, hidden)``."""
         if len(x) > 1:
             return super().forward(x, h)
@@ -233,7 +256,8 @@ def _end_of(line: np.ndarray, first: int) -> tuple[Tensor, Tensor]:
     return x[first:], torch.cat([x.new_zeros(HISTORY, *x.shape[1:]), x[:first]])[-HISTORY:]
 
 
-def _composition(prime: np.ndarray, held: np.ndarray, made: list[tuple], traces: list[dict]) -> Composition:
+def _composition(prime: np.ndarray, held: np.ndarray, made: list[tuple[Any, ...]],
+                 traces: list[dict[str, Tensor]]) -> Composition:
     keys, x12 = (torch.stack(part).numpy().astype(np.uint8) for part in list(zip(*made, strict=True))[:2])
     trace = {name: torch.stack([step[name] for step in traces]).numpy() for name in traces[0]}
     prime = prime.astype(np.uint8)

@@ -39,6 +39,23 @@ class Step(NamedTuple):
     trace: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Streams:
+    """A generator for every piece of a batch, so that what a piece draws does not depend on the others."""
+
+    each: tuple[torch.Generator, ...]
+
+    def rand(self, steps: int, batch: int, *shape: int) -> Tensor:
+        """Uniforms in [0, 1) ``(steps, batch, …)``; ValueError unless ``batch`` is the number of generators."""
+        if batch != len(self.each):
+            raise ValueError(f"{batch} pieces draw from {len(self.each)} streams")
+        return torch.stack([torch.rand(steps, *shape, generator=rng, device=rng.device) for rng in self.each], dim=1)
+
+
+Draws = torch.Generator | Streams
+"""Where random numbers come from: one generator for a whole batch, or one for each of its pieces."""
+
+
 class Network(nn.Module):
     """A model's network of one stage. ``width`` is 12 in the space of classes, else 88; of durations a value is steps.
 
@@ -61,8 +78,11 @@ class Network(nn.Module):
         """What training minimises, ``(time - 1, batch)``; the negative log-likelihood, unless a model differs."""
         return -self.log_likelihood(batch, rng)
 
-    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """log p(step | all before it), nats, ``(time - 1, batch)``; minus infinity where a step is impossible."""
+    def log_likelihood(self, batch: Batch, rng: Draws) -> Tensor:
+        """log p(step | all before it), nats, ``(time - 1, batch)``; minus infinity where a step is impossible.
+
+        A bound takes its draws by :func:`uniforms`, the batch on the second axis, so that a piece's is its own.
+        """
         raise NotImplementedError
 
     def held_out(self, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -93,7 +113,7 @@ class Network(nn.Module):
         each key sounds from this step on. The same state, unless a network makes use of it."""
         return state
 
-    def lowered(self, device: torch.device) -> contextlib.AbstractContextManager:
+    def lowered(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
         """Matrix products in bfloat16 inside this context if ``precision`` is "bf16"; weights stay float32.
 
         On a CPU only: on a GPU lower precision is untried.
@@ -102,9 +122,11 @@ class Network(nn.Module):
         return torch.autocast("cpu", torch.bfloat16) if lower else contextlib.nullcontext()
 
 
-def uniforms(rng: torch.Generator, *shape: int, device="cpu") -> Tensor:
+def uniforms(rng: Draws, *shape: int, device: torch.device | str = "cpu") -> Tensor:
     """Uniforms in [0, 1) drawn where ``rng`` lives and moved to ``device``; a CPU's generator gives every device
-    the same draws."""
+    the same draws. From :class:`Streams` the second axis is the batch."""
+    if isinstance(rng, Streams):
+        return rng.rand(*shape).to(device)
     return torch.rand(*shape, generator=rng, device=rng.device).to(device)
 
 

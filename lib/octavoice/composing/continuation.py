@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from octavoice.composer import CONTEXT, Composer
+from octavoice.composer import CONTEXT, Composer, Progress
 from octavoice.composing.prime import Prime
 from octavoice.errors import UserError
 from octavoice.model import HISTORY, Batch, Network
@@ -73,12 +73,13 @@ def check_durations(given: str) -> bool:
 def check_number(name: str, given: str | int | float) -> int | float:
     """A number that a user gives, by its text or value; raises :class:`UserError` beyond its ``LIMITS``."""
     kind, low, high = LIMITS[name]
+    wanted = f"{'whole ' * (kind is int)}number from {low} to {high}"
     try:
-        number = kind(given)
-    except ValueError:
-        number = None
-    if number is None or not low <= number <= high:
-        raise UserError(f"{name} {given!r} is not a {'whole ' * (kind is int)}number from {low} to {high}; give one.")
+        number: int | float = kind(given)
+    except ValueError as error:
+        raise UserError(f"{name} {given!r} is not a {wanted}; give one.") from error
+    if not low <= number <= high:
+        raise UserError(f"{name} {given!r} is not a {wanted}; give one.")
     return number
 
 
@@ -105,7 +106,8 @@ def heard(roll: np.ndarray) -> np.ndarray:
 
 
 def continuations(composer: Composer, prime: Prime, steps: int, variations: int, seed: int, *, first: int = 1,
-                  keep: bool = True, held: bool = True, shift: int = 0, progress=iter) -> list[Continuation]:
+                  keep: bool = True, held: bool = True, shift: int = 0,
+                  progress: Progress = iter) -> list[Continuation]:
     """Continue a prime by ``steps`` new steps, in ``variations`` ways; each draws from a random stream of its own.
 
     They are numbered from ``first`` on, and number i of a ``seed`` is the same music however many are asked for.
@@ -118,10 +120,11 @@ def continuations(composer: Composer, prime: Prime, steps: int, variations: int,
     for number in range(first, end, most):
         batch, lasting = (np.repeat(x[:, None], min(most, end - number), axis=1) for x in (listened, lasts))
         composition = composer.compose(batch, steps, seed, number - 1, progress, lasting)
-        new, start = transposed(composition.roll[composition.start:], -shift), composition.start
-        lasting = None if composition.durations is None else transposed(composition.durations[start:], -shift)
+        new, decided = transposed(composition.roll[composition.start:], -shift), None
+        if composition.durations is not None:
+            decided = transposed(composition.durations[composition.start:], -shift)
         for i in range(new.shape[1]):
-            told = until_next(new[:, i]) if lasting is None else lasting[:, i]
+            told = until_next(new[:, i]) if decided is None else decided[:, i]
             pieces.append(_continuation(prime, new[:, i], told if held else None, keep and bool(prime.roll.any())))
     return pieces
 
@@ -168,7 +171,8 @@ def transposed(x: np.ndarray, semitones: int) -> np.ndarray:
     """
     stays = transpose(np.ones(KEYS, x.dtype), -semitones)
     folded = transpose(x * (1 - stays), semitones - 12 * int(np.sign(semitones)))
-    return np.maximum(transpose(x * stays, semitones), folded)
+    moved: np.ndarray = np.maximum(transpose(x * stays, semitones), folded)
+    return moved
 
 
 @torch.no_grad()
@@ -197,7 +201,7 @@ def _fragment(roll: np.ndarray, first: int) -> Batch:
 
 
 def hour(composer: Composer, pieces: Sequence[Piece], seed: int, held: bool = True,
-         progress=iter) -> tuple[np.ndarray, np.ndarray | None]:
+         progress: Progress = iter) -> tuple[np.ndarray, np.ndarray | None]:
     """An hour of music at 120 quarters a minute, as a roll ``(28 760, key)`` and its durations [published program].
 
     120 fragments one after the other, each of 240 new steps and 24 empty ones; the primes, the first 16
@@ -206,8 +210,9 @@ def hour(composer: Composer, pieces: Sequence[Piece], seed: int, held: bool = Tr
     """
     chosen, prime = samples.openings(pieces, HOUR_FRAGMENTS, HOUR_PRIME, seed)
     composition = composer.compose(prime, HOUR_NEW, seed, 0, progress, samples.held(chosen, HOUR_PRIME))
-    told = held and composition.durations is not None
-    return _in_a_row(composition.roll), clipped(_in_a_row(composition.durations)) if told else None
+    if composition.durations is None or not held:
+        return _in_a_row(composition.roll), None
+    return _in_a_row(composition.roll), clipped(_in_a_row(composition.durations))
 
 
 def _in_a_row(x: np.ndarray) -> np.ndarray:

@@ -9,13 +9,14 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from math import sqrt
 from pathlib import Path
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -47,10 +48,10 @@ MARGIN = NormalDist().inv_cdf(0.55) * sqrt(2) * BETA
 
 
 class Clip(NamedTuple):
-    """Clip ``index`` of the set called ``name``."""
+    """Clip ``number``, from 0, of the set called ``name``."""
 
     name: str
-    index: int
+    number: int
 
 
 class Pair(NamedTuple):
@@ -60,7 +61,7 @@ class Pair(NamedTuple):
     right: Clip
 
 
-def parameters(namespace: dict) -> dict:
+def parameters(namespace: dict[str, Any]) -> dict[str, Any]:
     """Check :data:`PARAMETERS` in the notebook's ``globals()``, and return what is left of them for its run.
 
     Raises :class:`UserError` for an unknown name, a wrong type or a senseless value.
@@ -102,7 +103,7 @@ def clips(run: Run, source: str, count: int, steps: int) -> np.ndarray:
     return music.roll[prime:].swapaxes(0, 1)
 
 
-def excerpts(rolls: list[np.ndarray], count: int, steps: int, seed: int, place) -> np.ndarray:
+def excerpts(rolls: list[np.ndarray], count: int, steps: int, seed: int, place: str | Path) -> np.ndarray:
     """The first ``steps`` steps of ``count`` random rolls ``(time, key)`` that are as long: ``(clip, time, key)``."""
     long = [roll for roll in rolls if len(roll) >= steps]
     if not long:
@@ -111,7 +112,7 @@ def excerpts(rolls: list[np.ndarray], count: int, steps: int, seed: int, place) 
     return np.stack([long[i][:steps] for i in chosen])
 
 
-def table_clips(pieces: list[Piece], count: int, steps: int, seed: int) -> np.ndarray:
+def table_clips(pieces: Sequence[Piece], count: int, steps: int, seed: int) -> np.ndarray:
     """Music by chance ``(clip, time, key)``: each key as often as in ``pieces``, given it was struck a step before."""
     counts, keys = np.zeros((2, KEYS, 2)), np.arange(KEYS)
     for piece in pieces:
@@ -149,7 +150,8 @@ def schedule(sizes: dict[str, int], rounds: int, seed: list[int]) -> list[Pair]:
     return pairs
 
 
-def _deal(size: int, rng: np.random.Generator):
+def _deal(size: int, rng: np.random.Generator) -> Iterator[int]:
+    """The numbers of a set's clips, shuffled anew each time that all were dealt; without end."""
     while True:
         yield from rng.permutation(size).tolist()
 
@@ -176,14 +178,14 @@ class ListeningTest:
         return schedule({name: len(clips) for name, clips in self.sets.items()}, self.rounds,
                         [self.seed, *listener.encode()])
 
-    def header(self, listener: str) -> dict:
+    def header(self, listener: str) -> dict[str, Any]:
         """The first line of a listener's file."""
         return {"listener": listener, "seed": self.seed, "rounds": self.rounds, "sets": sorted(self.sets),
                 "clips": self.sha256}
 
     def sound(self, clip: Clip) -> bytes:
         """A clip as the bytes of an MP3 file that tells nothing but the music."""
-        return sound.encode(*level(*sound.synthesize(self.sets[clip.name][clip.index])))
+        return sound.encode(*level(*sound.synthesize(self.sets[clip.name][clip.number])))
 
     def answers(self) -> pd.DataFrame:
         """What all listeners of this test have answered: columns listener, left, right (sets) and choice.
@@ -249,16 +251,16 @@ class Sitting:
         if header != self.header:
             raise UserError(f"{self.path}: belongs to a test with other clips, rounds or seed; "
                             "name another listener, or move the file away.")
-        choices = [row.get("choice") if isinstance(row, dict) else None for row in rows]
+        choices: list[Any] = [row.get("choice") if isinstance(row, dict) else None for row in rows]
         numbered = [{"pair": i, "choice": choice} for i, choice in enumerate(choices)]
         if rows != numbered or len(rows) > len(self.pairs) or not set(choices) <= set(CHOICES):
             raise UserError(f"{self.path}: holds lines that are no answers in order; mend it or move it away.")
         return choices
 
 
-def _lines(path: Path) -> list:
+def _lines(path: Path) -> list[Any]:
     """The whole lines of a file of JSON lines, none if there is no such file; None for a line that is no JSON."""
-    def parsed(line: bytes):
+    def parsed(line: bytes) -> Any:
         try:
             return json.loads(line)
         except ValueError:
@@ -266,7 +268,7 @@ def _lines(path: Path) -> list:
     return [parsed(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
 
 
-def ratings(answers: pd.DataFrame, names) -> pd.DataFrame:
+def ratings(answers: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
     """TrueSkill of each set, best first, with 95 % intervals, in points about a mean of 25.
 
     openskill's Thurstone–Mosteller model with ``gamma`` 1 is TrueSkill's update for a pair; ``tau`` is 0, for
@@ -277,7 +279,7 @@ def ratings(answers: pd.DataFrame, names) -> pd.DataFrame:
     model = ThurstoneMostellerFull(beta=BETA, epsilon=MARGIN, tau=0.0, gamma=lambda *_: 1.0)
     players = {name: model.rating() for name in names}
     for left, right, choice in answers[["left", "right", "choice"]].itertuples(index=False):
-        ranks = {"left": [1, 2], "right": [2, 1], "cannot say": [1, 1]}[choice]
+        ranks = {"left": [1.0, 2.0], "right": [2.0, 1.0], "cannot say": [1.0, 1.0]}[choice]
         (players[left],), (players[right],) = model.rate([[players[left]], [players[right]]], ranks=ranks)
     table = pd.DataFrame({"rating": [p.mu for p in players.values()]}, index=pd.Index(players, name="set"))
     table["rating"] += 25 - table["rating"].mean()
@@ -287,7 +289,7 @@ def ratings(answers: pd.DataFrame, names) -> pd.DataFrame:
     return table.sort_values("rating", ascending=False, kind="stable")
 
 
-def head_to_head(answers: pd.DataFrame, names) -> pd.DataFrame:
+def head_to_head(answers: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
     """How often the first of two sets was preferred, of the pairs where a preference was told, and Wilson's 95 %.
 
     A check on the ratings that assumes nothing about scales or order; the share is NaN if nothing was told.

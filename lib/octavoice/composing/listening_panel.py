@@ -17,7 +17,7 @@ def panel(test: ListeningTest, sitting: Sitting) -> VBox:
     answer = ToggleButtons(options=ANSWERS, value=None)
     forward = Button(description="Next pair", button_style="primary", disabled=True)
 
-    def show():
+    def show() -> None:
         answer.value = None
         for player in players.children:
             player.close()
@@ -30,7 +30,7 @@ def panel(test: ListeningTest, sitting: Sitting) -> VBox:
         players.children = [Audio(value=test.sound(clip), format="mpeg", autoplay=False, loop=False,
                                   layout=Layout(width="24em")) for clip in sitting.pairs[number]]
 
-    def go_on(_):
+    def go_on(_: Button) -> None:
         if answer.value is None:  # a second click of a double click
             return
         try:

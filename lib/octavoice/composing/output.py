@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,7 +114,7 @@ def _rendered(piece: Continuation, kind: str, path: Path, soundfont: Path | None
     return [score.to_png(page) if kind == "png" else page.encode() for page in pages]
 
 
-def engraving(piece: Continuation) -> dict:
+def engraving(piece: Continuation) -> dict[str, Any]:
     """A piece's options for :func:`octavoice.music.score.to_score`: title, mark, metre, tempi, key, bars."""
     return {"title": f"{piece.prime.name}, continued", "mark": piece.mark, "metre": piece.prime.metre,
             "tempo": piece.tempos, "key": written_in(piece), "dynamic": loudness(piece.prime.velocity),

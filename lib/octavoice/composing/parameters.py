@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from octavoice import paths
 from octavoice.composing.continuation import check_number
@@ -11,7 +12,7 @@ PARAMETERS = {"prime": str, "variations": int, "bars": int, "seed": int, "temper
               "model": str}
 
 
-def parameters(namespace: dict) -> dict:
+def parameters(namespace: dict[str, Any]) -> dict[str, Any]:
     """The notebook's parameters, checked; ``namespace`` is its ``globals()`` after the parameters cell.
 
     Raises :class:`UserError` for an unknown name, a wrong type or a senseless value.

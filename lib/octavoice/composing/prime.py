@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import symusic
+from symusic.core import ScoreTick
 
 from octavoice.composing import openings
 from octavoice.corpus.filters import MAX_TRACKS, STRICT_OFF_GRID, foreign_times
@@ -100,7 +100,7 @@ def built_in() -> Prime:
     """The first bars of a chorale by Bach that comes with music21."""
     from music21 import corpus
 
-    piece = read_score(Path(corpus.getWork(BUILT_IN)))
+    piece = read_score(Path(str(corpus.getWork(BUILT_IN))))
     end = piece.pickup + 2 * STEPS_PER_BAR
     return Prime(f"BWV {BUILT_IN[3:]}", piece.roll[:end], -piece.pickup % STEPS_PER_BAR, durations=piece.held[:end],
                  declared=keys.name_key(piece.held, piece.key))
@@ -129,7 +129,7 @@ def read(path: Path) -> Prime:
 
 def _from_midi(path: Path) -> tuple[tuple[int, int], int, int]:
     """Time signature at the end of a MIDI file, a step with a bar line, and the mean velocity."""
-    score = symusic.Score.from_midi(unwrapped(path.read_bytes()))
+    score = ScoreTick.from_midi(unwrapped(path.read_bytes()))
     notes = [track.notes.numpy() for track in score.tracks if len(track.notes) and not track.is_drum]
     last = max((int(part["time"].max()) for part in notes), default=score.end())  # else nothing ends a note in it
     signature = max((s for s in score.time_signatures if s.time <= last), key=lambda s: s.time, default=None)
@@ -145,7 +145,7 @@ def _metre(pair: tuple[int, int]) -> tuple[int, int]:
         bar_steps(pair)
     except ValueError:
         return 4, 4
-    return tuple(pair)
+    return pair[0], pair[1]
 
 
 def _remark(name: str, piece: Piece, metre: tuple[int, int], midi: bool) -> str:

@@ -19,12 +19,6 @@ def add(commands) -> None:
     pair = told(runs.add_subparsers(metavar="[diff A B]", title="commands"), "diff", diff)
     pair.add_argument("first", metavar="A", help="a run as `octavoice runs` names it, or an end of its name")
     pair.add_argument("second", metavar="B", help="another")
-    verdicts = told(commands, "claims", claims)
-    verdicts.add_argument("action", nargs="?", choices=["table", "measure"], default="table",
-                          help="write the table of verdicts, or measure of one run what it rests on [%(default)s]")
-    verdicts.add_argument("--corpus", default="open-keyboard", help="of a published run to measure [%(default)s]")
-    verdicts.add_argument("--seed", default="1", help="of that run [%(default)s]")
-    verdicts.add_argument("--only", nargs="+", default=[], metavar="SUBJECT", help="what to measure [everything]")
 
 
 def _add_around_a_run(commands) -> None:
@@ -111,7 +105,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 
 
 def test(arguments: argparse.Namespace) -> int:
-    """Test everything, as CI does: lint, tests, and the notebooks at preset smoke."""
+    """Test everything, as CI does: lint, types, tests, and the notebooks at preset smoke."""
     from octavoice.laboratory import drive
 
     return drive.test()
@@ -202,8 +196,10 @@ def _run(arguments: argparse.Namespace):
     check_parameters(given)
     if "model" in arguments:
         models.named(arguments.model)
-    return Run(presets.resolve(given["preset"], **overrides), given["corpus"], given["seed"],
-               pick_device(given["device"]))
+    run = Run(presets.resolve(given["preset"], **overrides), given["corpus"], given["seed"],
+              pick_device(given["device"]))
+    run.begin()
+    return run
 
 
 def relay(arguments: argparse.Namespace) -> int:
@@ -226,17 +222,6 @@ def list_runs(arguments: argparse.Namespace) -> None:
     else:
         shown = runs.brief(table).to_string if arguments.wide else lambda: runs.told(table)
         print(shown() if len(table) else "there is no run yet; `make reproduce` makes one.")
-
-
-def claims(arguments: argparse.Namespace) -> None:
-    """Give every claim of the thesis its verdict, from what was measured of the committed runs."""
-    from octavoice.results import claims_command
-    from octavoice.training import presets
-
-    if arguments.action == "table":
-        print(claims_command.write_table())
-    else:
-        print(claims_command.measure(arguments.corpus, presets.seed_number(arguments.seed), arguments.only))
 
 
 def diff(arguments: argparse.Namespace) -> None:

@@ -90,9 +90,10 @@ def sweep(name: str, cores: str, profile: str = "") -> int:
 
 
 def test() -> int:
-    """Everything CI runs: lint, tests, and the notebooks at preset smoke; stops at the first that fails."""
+    """Everything CI runs: lint, types, tests, and the notebooks at preset smoke; stops at the first that fails."""
     # One thread for each of two workers: torch threads that crowd each other take eight times as long.
-    return (tool("ruff", "check", ".") or tool("pytest", "-n", "2", "tests", OMP_NUM_THREADS="1") or _compare())
+    return (tool("ruff", "check", ".") or tool("mypy") or tool("pytest", "-n", "2", "tests", OMP_NUM_THREADS="1")
+            or _compare())
 
 
 def _compare() -> int:

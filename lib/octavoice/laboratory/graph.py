@@ -17,7 +17,7 @@ from octavoice.training.presets import Preset
 RUNS = "thesis/*/seed-*/index.json"
 COMMITTED = {"octavoice.results.published": RUNS, "octavoice.results.compared": RUNS,
              "octavoice.results.claims_command": RUNS, "octavoice.results.short_trainings": RUNS,
-             "octavoice.studies.survey_runs": "survey/**/*.*"}
+             "octavoice.results.survey_tables": "survey/**/*.*"}
 """The modules through which a notebook reads what is committed under ``results``, and what that is. Every run's index
 holds the hashes of all its figures and results."""
 

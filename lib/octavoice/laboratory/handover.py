@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from octavoice import paths, provenance
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
+from octavoice.laboratory import steps
 from octavoice.results import costs
 
 NOTEBOOKS = (
@@ -75,18 +76,23 @@ def hand_over(preset: str, corpus: str, seed: int) -> str:
     return "\n".join(f"{name}: {_short(place(*run))}" for name, place in FOLDERS.items())
 
 
-def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS, weights: bool = True) -> str:
-    """Copy a finished run to where it is committed; the tables of README and book, Fig. 14 and sounds take it in.
+def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NOTEBOOKS,
+            weights: bool = True) -> str:
+    """Copy a finished run to where it is committed; the tables of README and book, Fig. 14 and sounds take it
+    in.
 
-    Only what ``notebooks`` wrote is published, and nothing that they marked as a corpus's music; ``weights=False``
-    leaves the networks out, where one seed's are enough. Returns the command that stages it. Raises
-    :class:`UserError` as :func:`index_of` does.
+    Only what ``notebooks`` wrote is published, and nothing that they marked as a corpus's music;
+    ``weights=False`` leaves the networks out, where one seed's are enough. Returns the command that stages
+    it. Raises :class:`UserError` as :func:`index_of` does.
     """
     run = preset, corpus, seed
     index = index_of(*run, notebooks)
-    private = {name for manifest in index["provenance"].values() for name in manifest.pop("private", UNMARKED)}
-    index["files"] = {name: sha for name, sha in index["files"].items()
-                      if name not in private and (weights or not name.endswith(".safetensors"))}
+    private: set[str] = set()
+    for manifest in index["provenance"].values():
+        private |= set(manifest.pop("private", UNMARKED))
+    for name in list(index["files"]):
+        if name in private or (not weights and name.endswith(".safetensors")):
+            del index["files"][name]
     _copy({**_joined(index, run), "published": True}, run)
     _write(paths.run_dir(*run) / "index.json", index)
     staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]
@@ -94,8 +100,9 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
         from octavoice.results import published
 
         figures = readme.parent / "figures"
-        staged += [*published.write_pages(readme.parent, published.sections()), *published.write_figure(figures),
-                   *published.write_sounds(figures)]
+        staged += published.write_pages(readme.parent, published.sections())
+        staged += published.write_figure(figures)
+        staged += published.write_sounds(figures)
     return f"published; {_staging(staged)}"
 
 
@@ -107,15 +114,18 @@ def _joined(index: dict, run: tuple[str, str, int]) -> dict:
         return index
     sources = {**earlier["provenance"], **index["provenance"]}
     if len({facts["corpus_sha256"] for facts in sources.values()}) > 1:
-        raise UserError(f"{_short(path.parent)} was published from other music; publish all notebooks of this run.")
+        raise UserError(f"{_short(path.parent)} was published from other music; publish all notebooks of this "
+                        "run.")
     return {**index, "files": {**earlier["files"], **index["files"]}, "provenance": sources}
 
 
 def ship(preset: str, corpus: str, seed: int) -> str:
-    """Make a published run's networks the ones that come with the package, and its picture and sound the front page's.
+    """Make a published run's networks the ones that come with the package, and its picture and sound the
+    front page's.
 
-    ``about.json`` beside the networks says what they were trained on, by which run, and their licence. Returns the
-    command that stages it. Raises :class:`UserError` if the run was not published with its weights.
+    ``about.json`` beside the networks says what they were trained on, by which run, and their licence.
+    Returns the command that stages it. Raises :class:`UserError` if the run was not published with its
+    weights.
     """
     results, figures = (place(preset, corpus, seed) for place in (paths.results_dir, paths.figures_dir))
     if not (results / "index.json").exists():
@@ -125,14 +135,9 @@ def ship(preset: str, corpus: str, seed: int) -> str:
     from octavoice.training import weights
 
     index = _read(results / "index.json")
-    made = {name: index["provenance"][TRAINING if name == "thesis" else f"08_{name}"] for name in weights.held(results)}
-    music = [{"corpus": part.name, "licence": part.licence, "attribution": part.attribution}
-             for part in catalogue.parts(corpus)]
-    about = {"licence": f"{_licence(music)}; trained on {', '.join(part['corpus'] for part in music)}",
-             "trained_on": music, "runs": {model: {name: facts[name] for name in ("preset", "seed", "corpus_sha256",
-                                                                                  "commit")}
-                                           for model, facts in made.items()}}
-    for model in made:
+    held = weights.held(results)
+    about = _about(index, corpus, held)
+    for model in held:
         weights.save(replace(weights.load(results, model), about=about), weights.SHIPPED)
     staged = [weights.SHIPPED]
     if (picture := figures / "front_page.png").exists():
@@ -144,10 +149,23 @@ def ship(preset: str, corpus: str, seed: int) -> str:
     return f"shipped; {_staging(staged)}"
 
 
+def _about(index: dict, corpus: str, held: list[str]) -> dict:
+    """What is known of the networks of the models ``held``: their music with its licences, and their runs."""
+    music, runs = [], {}
+    for model in held:
+        facts = steps.facts_of(index["provenance"], model)
+        runs[model] = {name: facts[name] for name in ("preset", "seed", "corpus_sha256", "commit")}
+    for part in catalogue.parts(corpus):
+        music.append({"corpus": part.name, "licence": part.licence, "attribution": part.attribution})
+    named = ", ".join(part["corpus"] for part in music)
+    return {"licence": f"{_licence(music)}; trained on {named}", "trained_on": music, "runs": runs}
+
+
 def _licence(music: list[dict]) -> str:
     """Of networks that ship: as free as the strictest licence among the music they learnt from allows.
 
-    Two of the catalogue's licences bind what is made from the music, CC BY-SA and the GPL; the GPL takes in both.
+    Two of the catalogue's licences bind what is made from the music, CC BY-SA and the GPL; the GPL takes in
+    both.
     """
     return "GPL-3.0" if any(part["licence"] == "GPL-3.0" for part in music) else "CC BY-SA 4.0"
 
@@ -164,7 +182,7 @@ def _note_costs(index: dict) -> Path:
         parts = {part: facts["seconds"] for part, facts in cost.items() if isinstance(facts, dict)}
         # An older manifest does not tell what was found: a training longer than its notebook was.
         found = cost.pop("found", parts if sum(parts.values()) > cost.get("seconds", 0) else [])
-        if name == TRAINING and found:
+        if name.partition("-")[0] == TRAINING and found:
             cost = {**cost, "seconds": round(cost["seconds"] + sum(parts[part] for part in found), 1)}
         table.setdefault(name, {})[index["preset"]] = cost
     _write(costs.COSTS, table)
@@ -184,16 +202,19 @@ def index_of(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = N
     for name in notebooks:
         path = folder / "manifests" / f"{name}.json"
         if not path.exists():
-            raise UserError(f"the run {_short(folder)} is incomplete: {name} has not finished; {remedy} first.")
+            raise UserError(f"the run {_short(folder)} is incomplete: {name} has not finished; {remedy} "
+                            "first.")
         manifest = _read(path)
         for file, sha256 in manifest.pop("files", {}).items():
-            if not (_is_inside(file) and (folder / file).is_file() and provenance.sha256(folder / file) == sha256):
+            written = folder / file
+            if not (_is_inside(file) and written.is_file() and provenance.sha256(written) == sha256):
                 culprit = f"{_short(folder / file)} is not what {name} wrote"
                 raise UserError(f"{culprit}; remove {_short(path)} and {remedy}.")
             files[file] = sha256
         sources[name] = manifest
     if len({manifest.get("corpus_sha256") for manifest in sources.values()}) > 1:
-        raise UserError(f"the notebooks of {_short(folder)} read different corpora; remove that folder and {remedy}.")
+        raise UserError(f"the notebooks of {_short(folder)} read different corpora; remove that folder and "
+                        f"{remedy}.")
     index = {"preset": preset, "corpus": corpus, "seed": seed, "files": files, "provenance": sources}
     return _without_paths(index, corpus)
 
@@ -216,14 +237,20 @@ def _copy(index: dict, run: tuple[str, str, int]) -> None:
     """Copy the files an index names, each folder whole, with the index inside it."""
     for name, place in FOLDERS.items():
         with paths.replaced(place(*run)) as fresh:
-            for file in (PurePosixPath(file) for file in index["files"]):
-                if file.parts[0] == name:
-                    target = fresh.joinpath(*file.parts[1:])
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    made, kept = paths.run_dir(*run) / file, place(*run).joinpath(*file.parts[1:])
-                    new = made.is_file() and provenance.sha256(made) == index["files"][str(file)]
-                    shutil.copyfile(made if new else kept, target)
+            for file, sha256 in index["files"].items():
+                folder, *rest = PurePosixPath(file).parts
+                if folder == name:
+                    kept, target = place(*run).joinpath(*rest), fresh.joinpath(*rest)
+                    _copy_one(paths.run_dir(*run) / file, kept, target, sha256)
             _write(fresh / "index.json", index)
+
+
+def _copy_one(made: Path, kept: Path, target: Path, sha256: str) -> None:
+    """Copy what the run made if that is the file meant, else the one handed on before: a step that was
+    published earlier may have been made again, or elsewhere, since."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    is_meant = made.is_file() and provenance.sha256(made) == sha256
+    shutil.copyfile(made if is_meant else kept, target)
 
 
 def _read(path: Path) -> dict:
@@ -235,7 +262,8 @@ def _read(path: Path) -> dict:
 
 def _write(path: Path, facts: dict) -> None:
     with paths.atomic(path) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _short(path: Path) -> str:

@@ -8,7 +8,7 @@ from IPython.display import HTML, display
 from octavoice import paths
 from octavoice.errors import UserError
 from octavoice.figures import style
-from octavoice.laboratory import pages
+from octavoice.laboratory import pages, steps
 from octavoice.laboratory.notebook_run import NotebookRun
 from octavoice.laboratory.notebook_run import display_png as display_png
 from octavoice.laboratory.shown import ShownRun
@@ -33,6 +33,7 @@ def start(notebook: str, namespace: dict, **own: type) -> NotebookRun:
     other = {"weights": paths.slug(f"folder:{given['weights']}")} if given.get("weights") else {}
     model = _other_model(notebook, given["model"]) if "model" in given else ""
     run = kind(notebook, preset, given["corpus"], given["seed"], pick_device(given["device"]), other, model)
+    run.begin()
     style.use()
     pd.options.display.max_colwidth = pd.options.display.max_rows = pd.options.display.max_columns = None
     settings = {"preset": preset.name, "corpus": paths.slug(run.corpus_name), "seed": run.seed,
@@ -49,8 +50,7 @@ def _other_model(notebook: str, model: str) -> str:
     """A ``model`` if it is not a notebook's own. Raises :class:`UserError` for what is no whole model."""
     if model not in models.MODELS:
         raise UserError(f"unknown model {model!r}; this notebook takes a whole one of {', '.join(models.MODELS)}.")
-    own = next((name for name in models.MODELS if notebook.endswith(f"_{name}")), "thesis")
-    return "" if model == own else model
+    return "" if model == steps.own_model(notebook) else model
 
 
 def _asked() -> tuple[type[NotebookRun], dict]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from octavoice import provenance
 from octavoice.figures import style
 from octavoice.formats.midi import write_midi
-from octavoice.laboratory import validity
+from octavoice.laboratory import steps, validity
 from octavoice.thesis import values
 from octavoice.training import presets
 from octavoice.training.run import Run
@@ -49,7 +49,7 @@ class NotebookRun(Run):
     def __init__(self, notebook: str, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
                  apart: dict | None = None, model: str = ""):
         super().__init__(preset, corpus, seed, device, apart)
-        self.notebook = f"{notebook}-{model}" if model else notebook
+        self.notebook = steps.named(notebook, model)
         self.within, self.by = (f"{model}/", f" by {model}") if model else ("", "")
         self.private: list[str] = []
         self.read: dict[str, str] = {}

@@ -14,7 +14,6 @@ import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
 
 import pandas as pd
 
@@ -132,20 +131,16 @@ def _all(values: Iterable) -> str:
 def cost(facts: list[dict]) -> dict:
     """Minutes of training of each network, and of the notebooks without it; the largest memory; the machine.
 
-    A training that was resumed has noted its last part only: minutes are those of all iterations at that pace.
+    Minutes are those that were noted: in older runs that were interrupted, those after the last interruption.
     """
     costs = [each["cost"] for each in facts if "cost" in each]
-    preset = SimpleNamespace(**facts[-1]["preset"])
-    iterations = {f"training, {stage.called}": stage.recipe(preset).iterations
-                  for model in models.MODELS.values() for stage in model.stages}
     parts = {name: part for each in costs for name, part in each.items() if isinstance(part, dict)}
     minutes = sum(each.get("seconds", 0) - sum(part["seconds"] for name, part in each.items() if isinstance(part, dict)
                   and name not in each.get("found", parts)) for each in costs) / 60
     memory = [part["peak_memory_mb"] for part in [*costs, *parts.values()] if "peak_memory_mb" in part]
     return {"processor": _all(each.get("processor") for each in costs), "threads": _all(
         each.get("threads") for each in costs), "notebooks, minutes": round(minutes, 2),
-        **{f"{name}, minutes": round(part["seconds"] / 60 * iterations.get(name, part["iterations"])
-                                     / part["iterations"], 2) for name, part in parts.items()},
+        **{f"{name}, minutes": round(part["seconds"] / 60, 2) for name, part in parts.items()},
         "memory, MiB": max(memory, default=None)}
 
 

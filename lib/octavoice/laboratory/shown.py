@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from octavoice import corpus as corpora
 from octavoice import paths, provenance
 from octavoice.errors import UserError
-from octavoice.laboratory import pages
+from octavoice.laboratory import pages, steps
 from octavoice.laboratory.notebook_run import NotebookRun, display_png
 from octavoice.model import Stage
 from octavoice.training import models, weights
@@ -107,8 +107,7 @@ class ShownRun(NotebookRun):
     def _cost_of(self, stage: Stage) -> dict:
         """What the training of a network cost, as the run's index tells it."""
         index = json.loads((self.results / "index.json").read_text(encoding="utf-8"))
-        costs = [facts.get("cost", {}) for facts in index["provenance"].values()]
-        return next(cost[f"training, {stage.called}"] for cost in costs if f"training, {stage.called}" in cost)
+        return steps.training_cost(index["provenance"], stage)
 
     def _find(self, name: str) -> Path | None:
         """A committed file by its name in the index, counted as read; None if there is none."""

@@ -1,7 +1,7 @@
 """One axis for every model: nats per step on whole test sets, the same steps for all that are compared.
 
-A piece is cut into windows of 256 predictions end to end, each with its true history; nothing is transposed. A step
-that one of the compared samplers cannot make is left out for all of them, and counted.
+A piece is cut into windows of 256 predictions end to end, each with its true history; nothing is transposed.
+A step that one of the compared samplers cannot make is left out for all of them, and counted.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from scipy.stats import bootstrap
 from octavoice.corpus import Pieces
 from octavoice.likelihood import baselines, decoding, evaluation
 from octavoice.likelihood.evaluation import BATCH, DRAW_SEED, RESAMPLES, WINDOW
-from octavoice.model import Batch, Network
+from octavoice.likelihood.streams import streams
+from octavoice.model import BOUND, Batch, Network
 from octavoice.music.roll import mask
 from octavoice.representations.steps import Fragments
 from octavoice.thesis.decoder import keys_log_likelihood
@@ -28,9 +29,11 @@ PARTICLES = 128
 
 
 def network_judge(network: Network, seed: int = DRAW_SEED, draws_on: torch.device | str = "cpu", **settings) -> Judge:
-    """A network's log-likelihood, with ``settings`` set on it (particles, chains); :data:`PARTICLES` where it has any.
+    """A network's log-likelihood, with ``settings`` set on it (particles, chains); :data:`PARTICLES` where it
+    has any.
 
-    Its draws are a CPU's and so the same on every device, unless they are made elsewhere for speed.
+    Of a bound every window draws from a stream of its own, see :mod:`octavoice.likelihood.streams`. Draws are
+    a CPU's and so the same on every device, unless they are made elsewhere for speed.
     """
     judged = copy(network)
     if hasattr(network, "particles"):
@@ -41,7 +44,8 @@ def network_judge(network: Network, seed: int = DRAW_SEED, draws_on: torch.devic
 
     @torch.no_grad()
     def nats(t: Batch) -> np.ndarray:
-        return judged.log_likelihood(t, draws).double().cpu().numpy()
+        rng = streams(t, seed, draws_on) if judged.kind == BOUND else draws
+        return judged.log_likelihood(t, rng).double().cpu().numpy()
     return nats
 
 
@@ -72,7 +76,8 @@ def added_tables(train: Pieces) -> dict[str, Judge]:
 
 def step_table(judges: dict[str, Judge], pieces: Pieces, device="cpu", progress=iter,
                durations: bool = False) -> pd.DataFrame:
-    """Nats of every step of every piece but its first: one row a step, columns ``piece``, ``step`` and the judges'.
+    """Nats of every step of every piece but its first: one row a step, columns ``piece``, ``step`` and the
+    judges'.
 
     ``progress`` wraps the loop over batches of windows (tqdm). Batches tell ``durations`` if asked for.
     """
@@ -87,7 +92,8 @@ def step_table(judges: dict[str, Judge], pieces: Pieces, device="cpu", progress=
 
 
 def by_piece(steps: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Sums over the steps that everybody can make, one row a piece with ``steps``; and how many steps are left out."""
+    """Sums over the steps that everybody can make, one row a piece with ``steps``; and how many steps are
+    left out."""
     names = list(steps.columns.drop(["piece", "step"]))
     possible = np.isfinite(steps[names]).all(axis=1)
     kept = steps[possible]
@@ -97,7 +103,8 @@ def by_piece(steps: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def gain(pieces: pd.DataFrame, ours: str, theirs: str, seed: int = DRAW_SEED) -> dict[str, float]:
-    """By how many nats per step ``ours`` is above ``theirs``, with a paired 95 % bootstrap interval over pieces."""
+    """By how many nats per step ``ours`` is above ``theirs``, with a paired 95 % bootstrap interval over
+    pieces."""
     def mean(nats, steps, axis=-1):
         return nats.sum(axis=axis) / steps.sum(axis=axis)
     columns = (pieces[ours] - pieces[theirs]).to_numpy(), pieces["steps"].to_numpy()

@@ -1,6 +1,7 @@
 """Any model beside the thesis's, whatever its stages: what notebook 08 judges (thesis §5.6, §6.2–6.4).
 
-Spaces in which one of the two has no number are left out. Both are the same networks if the model is the thesis's.
+Spaces in which one of the two has no number are left out. Both are the same networks if the model is the
+thesis's.
 """
 
 import pandas as pd
@@ -39,7 +40,8 @@ def sizes(preset: Preset, *each: Model) -> pd.DataFrame:
 
 
 def readings(both: dict[str, Networks], panel: Batch, particles: int = axis.PARTICLES) -> pd.DataFrame:
-    """Readings of one panel, nats per step of classes: the thesis's objective, and the likelihood of each model.
+    """Readings of one panel, nats per step of classes: the thesis's objective, and the likelihood of each
+    model.
 
     A network that hears durations has two, with and without them; a bound is of so many ``particles``.
     """
@@ -56,7 +58,8 @@ def readings(both: dict[str, Networks], panel: Batch, particles: int = axis.PART
 
 
 def every_step(network: Network, panel: Batch) -> float:
-    """What a network of classes gives all 4096 steps after the first one of a panel: their probabilities, added up."""
+    """What a network of classes gives all 4096 steps after the first one of a panel: their probabilities,
+    added up."""
     every = ((torch.arange(4096)[:, None] >> torch.arange(12)) & 1).to(panel.x12)
 
     def alike(field: torch.Tensor, steps: int) -> torch.Tensor:
@@ -70,10 +73,11 @@ def every_step(network: Network, panel: Batch) -> float:
 
 def judged(both: dict[str, Networks], train: Pieces, test: Pieces, device="cpu",
            particles: int = axis.PARTICLES) -> dict[str, tuple[pd.DataFrame, int]]:
-    """By space nats of every piece of ``test`` under both models and the tables, as :func:`axis.by_piece` gives them.
+    """By space nats of every piece of ``test`` under both models and the tables, as :func:`axis.by_piece`
+    gives them.
 
-    Tables are fitted on ``train``; a bound is of so many ``particles``. In the space of keys classes and keys given
-    classes are added.
+    Tables are fitted on ``train``; a bound is of so many ``particles``. In the space of keys classes and keys
+    given classes are added.
     """
     steps = {}
     for space, tables in ((CLASSES, axis.class_tables), (GIVEN, axis.key_tables), (KEYS, axis.added_tables)):
@@ -97,8 +101,9 @@ def levels(both: dict[str, Networks], sums: dict[str, tuple[pd.DataFrame, int]])
 
 
 def counted(alike: pd.DataFrame, sets: dict[str, pd.DataFrame], real: pd.DataFrame) -> dict[str, float]:
-    """How many statistics of each of the ``sets`` are within the noise of music, in how many the last one is nearer to
-    music than the others, and the longest rests. ``alike`` is :func:`octavoice.statistics.likeness.compare` of them."""
+    """How many statistics of each of the ``sets`` are within the noise of music, in how many the last one is
+    nearer to music than the others, and the longest rests. ``alike`` is
+    :func:`octavoice.statistics.likeness.compare` of them."""
     *others, ours = sets
     away = {name: (alike[name] - alike["music"]).abs() for name in sets}
     return {"statistics": len(alike), **{f"within the noise, {name}": int(alike[f"{name}: within"].sum())

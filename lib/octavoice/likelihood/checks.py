@@ -1,4 +1,5 @@
-"""How well likelihoods are known: the voices' by particles, the decoder's at equilibrium, and both on all steps."""
+"""How well likelihoods are known: the voices' by particles, the decoder's at equilibrium, and both on all
+steps."""
 
 from copy import copy
 
@@ -8,6 +9,7 @@ import torch
 
 from octavoice.corpus import Pieces
 from octavoice.likelihood import baselines, equilibrium, mixture
+from octavoice.likelihood.streams import streams
 from octavoice.music.roll import mask
 from octavoice.rbm import free_energy, log_partition, pseudo_likelihood
 from octavoice.representations.steps import Batch, Fragments
@@ -21,7 +23,8 @@ FRAGMENTS, LENGTH, STRIDE = 60, 256, 32
 DRAWS = 2
 """Independent filters, whose spread is told."""
 STEPS, CHECKED = 5000, 200
-"""Steps on which the decoder is judged, and how many of those that can be enumerated annealing is checked on."""
+"""Steps on which the decoder is judged, and how many of those that can be enumerated annealing is checked
+on."""
 
 
 def panel(pieces: Pieces) -> Batch:
@@ -33,7 +36,7 @@ def filtered(generator: OctaveGenerator, t: Batch, particles: int, draw: int) ->
     """The bound of every step by one filter, ``(time - 1, batch)``."""
     judged = copy(generator)
     judged.particles = particles
-    return judged.log_likelihood(t, torch.Generator().manual_seed(draw)).double().numpy()
+    return judged.log_likelihood(t, streams(t, draw)).double().numpy()
 
 
 def looseness(generator: OctaveGenerator, pieces: Pieces) -> dict:
@@ -53,22 +56,23 @@ def looseness(generator: OctaveGenerator, pieces: Pieces) -> dict:
 
 
 def bounds(found: dict[int, dict]) -> pd.DataFrame:
-    """What :func:`looseness` gave of some seeds: a row per seed and filter, a column per number of particles and
-    ``gap left``."""
+    """What :func:`looseness` gave of some seeds: a row per seed and filter, a column per number of particles
+    and ``gap left``."""
     tables = {seed: pd.DataFrame({n: each["levels"][str(n)] for n in PARTICLES} | {"gap left": each["gap left"]})
               for seed, each in found.items()}
     return pd.concat(tables or {0: pd.DataFrame()}, names=["seed", "filter"])
 
 
 def gap_left(few: float, more: float, most: float) -> float:
-    """What lies above the last of three levels at particle numbers in equal ratios, if each gain is the same part of
-    the one before: a bound that falls short by ``c · n^(-a)``. Infinite where gains do not shrink."""
+    """What lies above the last of three levels at particle numbers in equal ratios, if each gain is the same
+    part of the one before: a bound that falls short by ``c · n^(-a)``. Infinite where gains do not shrink."""
     shrinks = (most - more) / (more - few)
     return (most - more) * shrinks / (1 - shrinks) if 0 <= shrinks < 1 else np.inf
 
 
 def decoder_levels(decoder: Decoder, pieces: Pieces, seed: int) -> dict:
-    """Keys given classes on 5000 steps of ``pieces``: of the RBM at equilibrium, and of generation's one Gibbs step.
+    """Keys given classes on 5000 steps of ``pieces``: of the RBM at equilibrium, and of generation's one
+    Gibbs step.
 
     ``annealed less exact`` is what annealing gets wrong where both can be had.
     """
@@ -79,7 +83,7 @@ def decoder_levels(decoder: Decoder, pieces: Pieces, seed: int) -> dict:
     x, b, c, allowed = (a[rows].double() for a in (t.x[1:], b, c, mask(t.x12[1:])))
     W, rng = decoder.W.detach().double(), torch.Generator().manual_seed(seed)
     levels = equilibrium.log_likelihood(x, b, c, W, allowed, rng)
-    as_generated = decoder.log_likelihood(t, torch.Generator().manual_seed(seed))[rows].double()
+    as_generated = decoder.log_likelihood(t, streams(t, seed))[rows].double()
     few = (allowed.sum(dim=-1) <= equilibrium.ENUMERABLE) & (allowed.sum(dim=-1) > 0)
     some = few.nonzero()[:, 0][:CHECKED]
     annealed = log_partition(b[some], c[some], W, rng, 64, 200, allowed[some])
@@ -100,7 +104,8 @@ def chosen(real: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def on_all_steps(generator: OctaveGenerator, splits: dict[str, Pieces]) -> dict:
-    """The voices mixed with the marginal table of the training pieces, ε from validation: nats on all test steps."""
+    """The voices mixed with the marginal table of the training pieces, ε from validation: nats on all test
+    steps."""
     table = baselines.fit_table(splits["train"], None)
 
     def nats(batch: Batch) -> tuple[np.ndarray, np.ndarray]:

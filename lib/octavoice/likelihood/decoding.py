@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from octavoice.likelihood.streams import streams
 from octavoice.model import Batch, uniforms
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask
@@ -67,7 +68,8 @@ def table_probability(frequencies: np.ndarray, t: Batch) -> Tensor:
 
 
 def judge_baseline(p: Tensor, t: Batch) -> dict[str, float]:
-    """The entries of :func:`judge` for independent keys of probability ``p``, for which all likelihoods agree."""
+    """The entries of :func:`judge` for independent keys of probability ``p``, for which all likelihoods
+    agree."""
     per_step = keys_log_likelihood(p, t.x[1:], mask(t.x12[1:]))
     everywhere, one_class = weighted_mean(per_step, t.weight).item(), per_step[_one_class(t)].mean().item()
     return {"pseudo-likelihood": everywhere, "as generated": everywhere, "one class: pseudo-likelihood": one_class,
@@ -94,7 +96,7 @@ def sampling_log_likelihood(decoder: Decoder, t: Batch, gibbs_steps: int, chains
     """:meth:`octavoice.thesis.decoder.Decoder.log_likelihood` at these settings, ``(time - 1, batch)``."""
     judged = copy(decoder)
     judged.gibbs_steps, judged.chains = gibbs_steps, chains
-    return judged.log_likelihood(t, torch.Generator().manual_seed(seed))
+    return judged.log_likelihood(t, streams(t, seed))
 
 
 @torch.no_grad()
@@ -146,7 +148,8 @@ def before_mask(decoder: Decoder, t: Batch, seed: int) -> Tensor:
 
 
 def strikes(p: Tensor, t: Batch) -> dict[str, float]:
-    """What independent keys of probability ``p`` ``(time - 1, batch, key)`` strike, as expected numbers over a batch.
+    """What independent keys of probability ``p`` ``(time - 1, batch, key)`` strike, as expected numbers over
+    a batch.
 
     A roll of 0 and 1 counts as its own certainty. Keys struck, those of them that are true, and the
     share of sounding classes that get no key.
@@ -159,7 +162,8 @@ def strikes(p: Tensor, t: Batch) -> dict[str, float]:
 
 
 def generation_study(decoder: Decoder, t: Batch, gibbs_steps: int, chains: int, seed: int) -> dict[str, float]:
-    """What k Gibbs steps are worth: held-out log-likelihood as generated, and :func:`strikes` of one decoding."""
+    """What k Gibbs steps are worth: held-out log-likelihood as generated, and :func:`strikes` of one
+    decoding."""
     per_step = sampling_log_likelihood(decoder, t, gibbs_steps, chains, seed)
     keys, _ = decode(decoder, t, gibbs_steps, seed)
     return {"likelihood": weighted_mean(per_step, t.weight).item()} | strikes(keys, t)

@@ -1,11 +1,12 @@
 """How well a model says how long notes are held: nats per note beside tables, and its samples beside music.
 
-Tables are fitted on the training pieces. "Until the next onset" is the thesis's rule (§2.2) as a distribution: with
-one probability the note ends where the next chord begins, else as the marginal table says. It is told when that is,
-which a composer does not know yet; no model can be told more of what the rule uses.
+Tables are fitted on the training pieces. "Until the next onset" is the thesis's rule (§2.2) as a
+distribution: with one probability the note ends where the next chord begins, else as the marginal table says.
+It is told when that is, which a composer does not know yet; no model can be told more of what the rule uses.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -24,33 +25,70 @@ Table = Callable[[Piece], np.ndarray]
 """Nats of each note of a piece ``(note,)``, notes by step and then by key."""
 
 
+@dataclass(frozen=True)
+class Frequencies:
+    """How often notes are held for so many steps, in each of some contexts.
+
+    ``log_p`` ``(context, 33)`` are those of 1 to 32 steps and of longer; how much longer is geometric, going
+    on from step to step with log-probability ``going``.
+    """
+
+    log_p: np.ndarray
+    going: float
+
+    @classmethod
+    def counted(cls, steps: np.ndarray, context: np.ndarray, contexts: int) -> "Frequencies":
+        """Those of notes held for ``steps`` ``(note,)`` in a ``context`` ``(note,)`` of so many."""
+        further = steps[steps > SINGLE] - SINGLE
+        going = np.log1p(-1 / further.mean()) if len(further) else -np.log(2.0)
+        return cls(frequencies(steps, context, contexts), float(going))
+
+    def nats(self, steps: np.ndarray, context: np.ndarray) -> np.ndarray:
+        """log p of each note ``(note,)``."""
+        listed = self.log_p[context, np.minimum(steps, SINGLE + 1) - 1]
+        ending = np.log(-np.expm1(self.going))
+        return listed + np.where(steps > SINGLE, (steps - SINGLE - 1) * self.going + ending, 0.0)
+
+
 def note_tables(train: Pieces) -> dict[str, Table]:
     """The tables: marginal, by the position in the bar, until the next onset."""
     pieces = list(train.told())
     steps = np.concatenate([piece.durations for piece in pieces]).astype(int)
     place = np.concatenate([places(piece) for piece in pieces])
     gap = np.concatenate([gaps(piece) for piece in pieces])
-    marginal = frequencies(steps, np.zeros_like(steps), 1)
-    by_place = frequencies(steps, place, STEPS_PER_BAR)
-    further = steps[steps > SINGLE] - SINGLE
-    going = np.log1p(-1 / further.mean()) if len(further) else -np.log(2.0)
+    by_place = Frequencies.counted(steps, place, STEPS_PER_BAR)
+    marginal = Frequencies.counted(steps, np.zeros_like(steps), 1)
+    share = share_of_exceptions(marginal, steps, gap)
 
-    def nats(table: np.ndarray, steps: np.ndarray, context: np.ndarray) -> np.ndarray:
-        beyond = np.where(steps > SINGLE, (steps - SINGLE - 1) * going + np.log(-np.expm1(going)), 0.0)
-        return table[context, np.minimum(steps, SINGLE + 1) - 1] + beyond
+    def of_all(piece: Piece) -> np.ndarray:
+        return marginal.nats(piece.durations.astype(int), np.zeros(len(piece.durations), int))
 
-    def rule(share: float, steps: np.ndarray, gap: np.ndarray) -> np.ndarray:
-        return np.logaddexp(np.where(steps == gap, np.log1p(-share), -np.inf),
-                            np.log(share) + nats(marginal, steps, np.zeros_like(steps)))
-    share = minimize_scalar(lambda share: -rule(share, steps, gap).mean(), bounds=(1e-4, 1 - 1e-4),
-                            method="bounded").x
-    return {"marginal": lambda piece: nats(marginal, piece.durations.astype(int), np.zeros(len(piece.durations), int)),
-            "by position": lambda piece: nats(by_place, piece.durations.astype(int), places(piece)),
-            "until the next onset": lambda piece: rule(share, piece.durations.astype(int), gaps(piece))}
+    def by_position(piece: Piece) -> np.ndarray:
+        return by_place.nats(piece.durations.astype(int), places(piece))
+
+    def until_the_next(piece: Piece) -> np.ndarray:
+        return by_rule(marginal, piece.durations.astype(int), gaps(piece), share)
+    return {"marginal": of_all, "by position": by_position, "until the next onset": until_the_next}
+
+
+def by_rule(marginal: Frequencies, steps: np.ndarray, gap: np.ndarray, share: float) -> np.ndarray:
+    """log p of each note ``(note,)``: until the next onset ``gap`` steps on, but for a ``share`` as in the
+    marginal."""
+    kept = np.where(steps == gap, np.log1p(-share), -np.inf)
+    broken = np.log(share) + marginal.nats(steps, np.zeros_like(steps))
+    return np.logaddexp(kept, broken)
+
+
+def share_of_exceptions(marginal: Frequencies, steps: np.ndarray, gap: np.ndarray) -> float:
+    """The share of notes to which the rule does not apply that makes these notes likeliest."""
+    def loss(share: float) -> float:
+        return -by_rule(marginal, steps, gap, share).mean()
+    return minimize_scalar(loss, bounds=(1e-4, 1 - 1e-4), method="bounded").x
 
 
 def places(piece: Piece) -> np.ndarray:
-    """Of each note ``(note,)`` the step of its bar, 0 to 15, counted from the piece's first onset as models do."""
+    """Of each note ``(note,)`` the step of its bar, 0 to 15, counted from the piece's first onset as models
+    do."""
     return np.nonzero(piece.roll)[0] % STEPS_PER_BAR
 
 
@@ -83,7 +121,8 @@ def note_sums(network: Network, name: str, tables: dict[str, Table], test: Piece
 
 
 def everything(keys: pd.DataFrame, notes: pd.DataFrame, name: str) -> dict[str, float]:
-    """log p of all that is written, onsets and durations, of the pieces that tell both: per step and per note.
+    """log p of all that is written, onsets and durations, of the pieces that tell both: per step and per
+    note.
 
     ``keys`` are a model's sums over steps, ``notes`` those of :func:`note_sums`.
     """
@@ -109,7 +148,8 @@ def portrait(roll: np.ndarray, durations: np.ndarray) -> dict[str, float]:
 
 
 def portraits(composition: Composition, rule: bool = False) -> pd.DataFrame:
-    """A row for every sample of a composition, of its new steps; ``rule`` gives its notes the thesis's durations."""
+    """A row for every sample of a composition, of its new steps; ``rule`` gives its notes the thesis's
+    durations."""
     new = composition.roll[composition.start:]
     held = None if rule else composition.durations[composition.start:]
     return pd.DataFrame([portrait(new[:, i], until_next(new[:, i]) if rule else held[:, i])

@@ -1,4 +1,5 @@
-"""A trained model on the one axis, without a notebook: nats per step on the test pieces, beside tables of frequencies.
+"""A trained model on the one axis, without a notebook: nats per step on the test pieces, beside tables of
+frequencies.
 
 What an ablation of one network needs to be told from another, and no more; ``08_beyond`` shows the whole.
 """
@@ -17,10 +18,11 @@ from octavoice.training.run import Run
 def levels(run: Run, networks: Networks, progress=iter) -> pd.DataFrame:
     """Nats per step of each network and of the tables of its space: a row for each ``(space, who)``.
 
-    Columns ``kind``, ``level``, ``low``, ``high`` (95 % over pieces), ``steps`` that were judged and steps ``left
-    out`` because one of the row's space cannot make them. Every network is judged on the same test pieces, all but
-    the first step of each; one of durations on those that tell them. A model of classes and of keys given them has a
-    row in the space of keys too, their sum. ``progress`` wraps the loop over windows.
+    Columns ``kind``, ``level``, ``low``, ``high`` (95 % over pieces), ``steps`` that were judged and steps
+    ``left out`` because one of the row's space cannot make them. Every network is judged on the same test
+    pieces, all but the first step of each; one of durations on those that tell them. A model of classes and
+    of keys given them has a row in the space of keys too, their sum. ``progress`` wraps the loop over
+    windows.
     """
     name = networks.model.name
     steps = {network.space: _steps(run, name, network, progress) for network in networks.stages}
@@ -39,7 +41,8 @@ def kinds(stages: tuple[Network, ...]) -> dict[str, str]:
 
 
 def _steps(run: Run, name: str, network: Network, progress) -> pd.DataFrame:
-    """Nats of every step as :func:`axis.step_table` gives them, of a network called ``name`` and its space's tables."""
+    """Nats of every step as :func:`axis.step_table` gives them, of a network called ``name`` and its space's
+    tables."""
     test, train = Fragments(samples.held_out_pieces(run), 2).pieces, run.splits["train"]
     held = network.space == DURATIONS
     tables = {CLASSES: axis.class_tables, GIVEN: axis.key_tables, KEYS: axis.added_tables}
@@ -50,7 +53,8 @@ def _steps(run: Run, name: str, network: Network, progress) -> pd.DataFrame:
 
 
 def _both(name: str, classes: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
-    """Nats of every step of both stages, the chain rule; minus infinity for a step that either's space leaves out."""
+    """Nats of every step of both stages, the chain rule; minus infinity for a step that either's space leaves
+    out."""
     possible = np.isfinite(classes).all(axis=1) & np.isfinite(given).all(axis=1)
     return classes[["piece", "step"]].assign(**{name: (classes[name] + given[name]).where(possible, -np.inf)},
                                              tables=classes["one bar before"] + given["octave kept"])

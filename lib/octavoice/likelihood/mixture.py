@@ -1,8 +1,8 @@
 """Any model's likelihood on every step, those that it cannot make included.
 
-A sampler of V voices gives steps of more than V classes probability zero. To set different V on one axis each is mixed
-with the table of marginal frequencies, ``p̃ = (1 - ε) p + ε · marginal``, with ε fitted on validation pieces: what it
-costs to leave a back door open is then part of its level. Nats per step, any axes.
+A sampler of V voices gives steps of more than V classes probability zero. To set different V on one axis each
+is mixed with the table of marginal frequencies, ``p̃ = (1 - ε) p + ε · marginal``, with ε fitted on
+validation pieces: what it costs to leave a back door open is then part of its level. Nats per step, any axes.
 """
 
 import numpy as np

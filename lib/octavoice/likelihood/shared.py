@@ -2,6 +2,7 @@
 
 import torch
 
+from octavoice.likelihood.streams import streams
 from octavoice.model import Batch
 from octavoice.thesis.attention import MainState
 from octavoice.thesis.generator import OctaveGenerator
@@ -16,8 +17,7 @@ def shared_likelihood(generator: OctaveGenerator, t: Batch, particles: int, seed
     """
     with torch.no_grad():
         features, _, _ = generator(t.x12[:-1], t.clock[:-1], MainState(t.history))
-    bound = particle_log_likelihood(generator.sampler, features, t.x12[1:], particles,
-                                    torch.Generator().manual_seed(seed))
+    bound = particle_log_likelihood(generator.sampler, features, t.x12[1:], particles, streams(t, seed))
     possible = torch.isfinite(bound) & (t.weight > 0)
     return {"log_likelihood": bound[possible].mean().item(),
             "impossible": 1 - possible.sum().item() / int((t.weight > 0).sum())}

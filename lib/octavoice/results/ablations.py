@@ -1,4 +1,5 @@
-"""What stored ablations say: which of the thesis's choices help, and where dense, repetitive samples come from."""
+"""What stored ablations say: which of the thesis's choices help, and where dense, repetitive samples come
+from."""
 
 import json
 from pathlib import Path
@@ -37,7 +38,8 @@ def stored(folder: Path, corpus: str) -> dict[str, dict[int, dict]]:
 
 
 def sums(result: dict) -> pd.DataFrame:
-    """Nats and steps of each judged fragment: of all steps, with a back door, for classes; else of playable ones."""
+    """Nats and steps of each judged fragment: of all steps, with a back door, for classes; else of playable
+    ones."""
     names = ("mixed nats", "all steps") if result["space"] == CLASSES else ("nats", "steps")
     return pd.DataFrame({"nats": result[names[0]], "steps": result[names[1]]})
 
@@ -48,10 +50,11 @@ def level(result: dict) -> float:
 
 
 def gain(found: dict[str, dict[int, dict]], name: str, base: str | None = None) -> dict | None:
-    """By how many nats per step the thesis's choice lies above a variant: mean and range over the seeds of both.
+    """By how many nats per step the thesis's choice lies above a variant: mean and range over the seeds of
+    both.
 
-    Of a single seed the range is 95 % over fragments. None without a pair of runs. Keys at once are set beside the
-    thesis's two networks together.
+    Of a single seed the range is 95 % over fragments. None without a pair of runs. Keys at once are set
+    beside the thesis's two networks together.
     """
     ours, theirs, decoders = found.get(base or base_of(name), {}), found.get(name, {}), found.get(SLOW, {})
     seeds = sorted(ours.keys() & theirs.keys())
@@ -74,22 +77,33 @@ def _pair(ours: dict, theirs: dict, decoder: dict | None) -> pd.DataFrame:
 
 
 def levels(folder: Path, corpus: str) -> pd.DataFrame:
-    """A row per variant: what it varies, nats per step over its seeds, gain of the thesis's choice, and its cost."""
+    """A row per variant: what it varies, nats per step over its seeds, gain of the thesis's choice, and its
+    cost."""
     found, rows = stored(folder, corpus), {}
     for name, seeds in found.items():
         runs, variant = list(seeds.values()), VARIANTS[name]
         playable = [run["level"] for run in runs if run["level"] is not None]
-        over = gain(found, name) if name != base_of(name) else None
-        rows[name] = {"choice": variant.choice, "variant": variant.told, "kind": runs[0]["kind"],
-                      "nats per step": _told([level(run) for run in runs]),
-                      "of what five voices can play": _told(playable) if len(playable) == len(runs) else "–",
-                      "gain of the thesis's choice": "–" if over is None else
-                      f"{over['gain']:+.3f} ({over['low']:+.3f} to {over['high']:+.3f}, {over['over']})",
-                      "parameters": runs[0]["cost"]["parameters"],
-                      "seconds": _told([run["cost"]["seconds"] for run in runs], ".0f"),
-                      "on": ", ".join(dict.fromkeys(run["cost"]["machine"].get("gpu", run["processor"])
-                                                    for run in runs))}
+        machines = [run["cost"]["machine"].get("gpu", run["processor"]) for run in runs]
+        rows[name] = {
+            "choice": variant.choice,
+            "variant": variant.told,
+            "kind": runs[0]["kind"],
+            "nats per step": _told([level(run) for run in runs]),
+            "of what five voices can play": _told(playable) if len(playable) == len(runs) else "–",
+            "gain of the thesis's choice": _told_gain(found, name),
+            "parameters": runs[0]["cost"]["parameters"],
+            "seconds": _told([run["cost"]["seconds"] for run in runs], ".0f"),
+            "on": ", ".join(dict.fromkeys(machines)),
+        }
     return pd.DataFrame.from_dict(rows, orient="index", dtype=object).rename_axis("name")
+
+
+def _told_gain(found: dict[str, dict[int, dict]], name: str) -> str:
+    """:func:`gain` in words; a dash for what others are set beside, and where there is no pair of runs."""
+    over = gain(found, name) if name != base_of(name) else None
+    if over is None:
+        return "–"
+    return f"{over['gain']:+.3f} ({over['low']:+.3f} to {over['high']:+.3f}, {over['over']})"
 
 
 def _told(values: list[float], form: str = ".3f") -> str:
@@ -99,17 +113,22 @@ def _told(values: list[float], form: str = ".3f") -> str:
 
 
 def density(folder: Path) -> pd.DataFrame:
-    """How dense and repetitive samples are, a row per corpus and variant of classes, mean over seeds; a corpus's last
-    row is the music that its primes come from."""
+    """How dense and repetitive samples are, a row per corpus and variant of classes, mean over seeds; a
+    corpus's last row is the music that its primes come from."""
     rows = {}
     for corpus in sorted(path.name for path in folder.glob("*")):
-        found = [(name, run) for name, seeds in stored(folder, corpus).items() for run in seeds.values()
-                 if run["space"] == CLASSES and "samples" in run]
-        for name in dict.fromkeys(name for name, _ in found):
-            runs = [run for other, run in found if other == name]
-            rows[corpus, VARIANTS[name].told] = {key: np.mean([run["samples"][key] for run in runs]) for key in SHOWN
-                                                 } | {"iterations": runs[0]["cost"]["iterations"], "seeds": len(runs)}
-        if music := [run["music"] for _, run in found]:
-            rows[corpus, "the music that the primes come from"] = {key: np.mean([each[key] for each in music])
-                                                                 for key in SHOWN}
+        music = []
+        for name, seeds in stored(folder, corpus).items():
+            runs = [run for run in seeds.values() if run["space"] == CLASSES and "samples" in run]
+            music += [run["music"] for run in runs]
+            if runs:
+                cost = {"iterations": runs[0]["cost"]["iterations"], "seeds": len(runs)}
+                rows[corpus, VARIANTS[name].told] = _means([run["samples"] for run in runs]) | cost
+        if music:
+            rows[corpus, "the music that the primes come from"] = _means(music)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["corpus", "variant"]).round(3)
+
+
+def _means(described: list[dict[str, float]]) -> dict[str, float]:
+    """The statistics of :data:`SHOWN`, means over several descriptions."""
+    return {key: np.mean([each[key] for each in described]) for key in SHOWN}

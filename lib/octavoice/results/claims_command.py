@@ -1,9 +1,9 @@
 """``octavoice claims``: the table of verdicts from what is stored, and the measurements that it stores.
 
-``octavoice claims`` writes ``results/thesis/claims.json`` and the figure of choices, and fills the pages that have the
-marks for its count and its table. ``octavoice claims measure`` works on a published run at preset ``thesis`` whose
-networks lie beside its results. What it finds becomes part of that run: a JSON beside the others, named in its index
-with where it comes from.
+``octavoice claims`` writes ``results/thesis/claims.json`` and the figure of choices, and fills the pages that
+have the marks for its count and its table. ``octavoice claims measure`` works on a published run at preset
+``thesis`` whose networks lie beside its results. What it finds becomes part of that run: a JSON beside the
+others, named in its index with where it comes from.
 """
 
 import json
@@ -91,14 +91,19 @@ def _mixture(name: str, seed: int, folder: Path) -> dict:
 
 @subject(rivals)
 def _rivals(name: str, seed: int, folder: Path) -> dict:
-    preset = replace(presets.resolve("ablation"), **STUDY)
-    return rivals.measure(Run(preset, name, seed, torch.device("cpu")))
+    return rivals.measure(_study(name, seed))
 
 
 @subject(sizes)
 def _sizes(name: str, seed: int, folder: Path) -> dict:
-    preset = replace(presets.resolve("ablation"), **STUDY)
-    return sizes.measure(Run(preset, name, seed, torch.device("cpu")))
+    return sizes.measure(_study(name, seed))
+
+
+def _study(name: str, seed: int) -> Run:
+    """The run whose small trainings are measured."""
+    run = Run(replace(presets.resolve("ablation"), **STUDY), name, seed, torch.device("cpu"))
+    run.begin()
+    return run
 
 
 @subject(music)
@@ -118,7 +123,8 @@ def stored_table() -> list[dict]:
 
 
 def computed() -> dict:
-    """Every claim with its verdict, the gains of the thesis's choices and the log of deviations, as plain data."""
+    """Every claim with its verdict, the gains of the thesis's choices and the log of deviations, as plain
+    data."""
     gains = choices.gains(Stored())
     return _plain({"claims": table.records(), "choices": json.loads(gains.to_json(orient="index", double_precision=6)),
                    "no run for": choices.missing(gains),
@@ -126,7 +132,8 @@ def computed() -> dict:
 
 
 def sections() -> dict[tuple[str, str], str]:
-    """What a page shows between each pair of marks: how many claims came to which verdict, and the short table."""
+    """What a page shows between each pair of marks: how many claims came to which verdict, and the short
+    table."""
     records = table.records()
     counted = ", ".join(f"{count} {verdict}" for verdict, count in table.counted(records).items())
     return {COUNT: f"Of {len(records)} claims: {counted}.",
@@ -140,7 +147,8 @@ def choices_figure():
 
 
 def write_table() -> str:
-    """Write the table and the figure of choices, fill the pages between their marks; return what to tell the user."""
+    """Write the table and the figure of choices, fill the pages between their marks; return what to tell the
+    user."""
     home = paths.checkout()
     write_json(home / TABLE, computed())
     style.use()
@@ -153,7 +161,8 @@ def write_table() -> str:
 
 
 def measure(name: str, seed: int, subjects: list[str]) -> str:
-    """Measure ``subjects``, or all, of a published run; each becomes ``claims_<subject>.json`` beside its results.
+    """Measure ``subjects``, or all, of a published run; each becomes ``claims_<subject>.json`` beside its
+    results.
 
     Raises :class:`UserError` for a run that is not published, a subject that there is not, or one that needs
     networks where none lie.

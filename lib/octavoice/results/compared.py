@@ -26,7 +26,8 @@ def figures(folder: Path, names: tuple[str, ...]) -> list[bytes]:
 
 
 def headline() -> pd.DataFrame:
-    """Nats per step of all 88 keys on whole test sets: a row a corpus, all its numbers means over the same seeds."""
+    """Nats per step of all 88 keys on whole test sets: a row a corpus, all its numbers means over the same
+    seeds."""
     rows, found = {}, folders()
     for corpus in dict.fromkeys(folder.parent.name for folder in found):
         group = [folder for folder in found if folder.parent.name == corpus]
@@ -41,7 +42,8 @@ def headline() -> pd.DataFrame:
 def table() -> pd.DataFrame:
     """Nats per step on whole test sets: a row for each corpus, seed and space, all its numbers that run's.
 
-    The level of the thesis's network is a lower bound; the gain over it has its paired 95 % interval over pieces.
+    The level of the thesis's network is a lower bound; the gain over it has its paired 95 % interval over
+    pieces.
     """
     rows = {}
     for folder in folders():
@@ -61,7 +63,8 @@ def _levels(folder: Path) -> pd.Series:
 
 
 def held() -> pd.DataFrame:
-    """How long notes are held, nats per note on test sets, and all that is written, nats per step: a row a run."""
+    """How long notes are held, nats per note on test sets, and all that is written, nats per step: a row a
+    run."""
     rows = {}
     for folder in (folder for folder in folders() if (folder / "beyond_durations.csv").exists()):
         notes = pd.read_csv(folder / "beyond_durations.csv", index_col=0)["level"]
@@ -75,7 +78,8 @@ def held() -> pd.DataFrame:
 
 
 def minutes(folder: Path) -> tuple[str, str]:
-    """Minutes of training of all stages of a run's model beyond, and the machine; dashes where there is none."""
+    """Minutes of training of all stages of a run's model beyond, and the machine; dashes where there is
+    none."""
     if folder not in folders():
         return "–", "–"
     cost = json.loads((folder / "index.json").read_text(encoding="utf-8"))["provenance"]["08_beyond"]["cost"]
@@ -84,7 +88,8 @@ def minutes(folder: Path) -> tuple[str, str]:
 
 
 def likeness() -> pd.DataFrame:
-    """Of every committed run: how many of the statistics of samples cannot be told from music, and which is nearer."""
+    """Of every committed run: how many of the statistics of samples cannot be told from music, and which is
+    nearer."""
     rows = {}
     for folder in folders():
         facts = json.loads((folder / "beyond_counted.json").read_text(encoding="utf-8"))

@@ -15,8 +15,8 @@ def measured() -> dict[str, dict[str, dict]]:
 
 
 def trained_on(cost: dict, called: Iterable[str]) -> str:
-    """The machines of a run's trainings, of the networks ``called`` so, from what a notebook noted of its cost; older
-    notes have that notebook's own."""
+    """The machines of a run's trainings, of the networks ``called`` so, from what a notebook noted of its
+    cost; older notes have that notebook's own."""
     machines = [cost.get(f"training, {name}", {}).get("machine", cost) for name in called]
     return ", ".join(dict.fromkeys(each.get("gpu") or f"{each['processor']}, {cost['threads']} thread(s)"
                                    for each in machines))

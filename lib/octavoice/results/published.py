@@ -1,11 +1,10 @@
-"""Thesis-scale runs that are committed under ``results/thesis``: their curves, their tables and where these stand, and
-the sound beside the README's picture."""
+"""Thesis-scale runs that are committed under ``results/thesis``: their curves, their tables and where these
+stand, and the sound beside the README's picture."""
 
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -29,7 +28,8 @@ PAGES = "README.md", "book/results.md"
 LINES = {"main module": "main module and sampler", "marginal": "marginal frequency", "first order": "first-order table",
          "one bar before": "table of one bar before"}
 SOUNDS = {"front_page_thesis.mp3": "sample_1.mid", "front_page_beyond.mp3": "sample_beyond_1.mid"}
-"""What is heard beside the README's picture: of both models the first sample of the run that the picture shows."""
+"""What is heard beside the README's picture: of both models the first sample of the run that the picture
+shows."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,14 @@ class Published:
 
     @property
     def minutes(self) -> float:
-        """What training both networks takes, each at the pace that was measured for its own iterations, minutes."""
-        preset = SimpleNamespace(**self.facts["preset"])
-        parts = ((self.facts["cost"][f"training, {stage.called}"], stage.recipe(preset).iterations)
-                 for stage in thesis.MODEL.stages)
-        return sum(part["seconds"] / part["iterations"] * iterations for part, iterations in parts) / 60
+        """What training both networks took, as it was noted, minutes."""
+        return sum(part["seconds"] for part in self._training()) / 60
+
+    @property
+    def unnoted(self) -> int:
+        """Iterations of the main module whose time was not noted: those before an interruption, in older
+        runs."""
+        return len(self.metrics) - self.facts["cost"][f"training, {thesis.MODEL.stages[0].called}"]["iterations"]
 
     @property
     def memory(self) -> float:
@@ -71,7 +74,7 @@ class Published:
         return (figures / f"{name}.png").read_bytes()
 
     def _training(self) -> list[dict]:
-        return [part for name, part in self.facts["cost"].items() if name.startswith("training, ")]
+        return [self.facts["cost"][f"training, {stage.called}"] for stage in thesis.MODEL.stages]
 
 
 def runs(preset: str = "thesis") -> list[Published]:
@@ -85,15 +88,23 @@ def runs(preset: str = "thesis") -> list[Published]:
 
 
 def _read(folder: Path, facts: dict) -> Published:
-    return Published(facts["corpus"], facts["seed"], pd.read_csv(folder / "main_metrics.csv", index_col="iteration"),
-                     pd.read_csv(folder / "test_levels.csv", index_col=0),
-                     json.loads((folder / "test_random_batch.json").read_text(encoding="utf-8"))["nats per step"],
-                     facts["provenance"]["06_experiments"], folder)
+    random_batch = json.loads((folder / "test_random_batch.json").read_text(encoding="utf-8"))
+    return Published(
+        corpus=facts["corpus"],
+        seed=facts["seed"],
+        metrics=pd.read_csv(folder / "main_metrics.csv", index_col="iteration"),
+        levels=pd.read_csv(folder / "test_levels.csv", index_col=0),
+        random_batch=random_batch["nats per step"],
+        facts=facts["provenance"]["06_experiments"],
+        folder=folder)
 
 
 def by_corpus(found: list[Published]) -> dict[str, list[Published]]:
     """Runs grouped by their corpus, in order."""
-    return {corpus: [run for run in found if run.corpus == corpus] for corpus in dict.fromkeys(r.corpus for r in found)}
+    groups: dict[str, list[Published]] = {}
+    for run in found:
+        groups.setdefault(run.corpus, []).append(run)
+    return groups
 
 
 def table(found: list[Published]) -> pd.DataFrame:
@@ -104,29 +115,38 @@ def table(found: list[Published]) -> pd.DataFrame:
     rows = {}
     for run in found:
         ours = run.levels.loc["main module"]
-        rows[run.corpus, run.seed] = {
+        row = {
             LINES["main module"]: f"{ours['level']:.3f}",
             "95 % over pieces": f"{ours['low']:.3f} to {ours['high']:.3f}",
             "one random batch, as in the thesis": f"{run.random_batch:.3f}",
-            **{LINES[name]: f"{run.levels.loc[name, 'level']:.3f}" for name in LINES if name != "main module"}}
+        }
+        for name in ("marginal", "first order", "one bar before"):
+            row[LINES[name]] = f"{run.levels.loc[name, 'level']:.3f}"
+        rows[run.corpus, run.seed] = row
     return compared.indexed(rows, ["corpus", "seed"])
 
 
 def trained(found: list[Published]) -> pd.DataFrame:
-    """What training cost, a row per run: minutes and memory of the thesis's two networks, minutes of the model beyond,
-    and the machines."""
+    """What training cost, a row per run: minutes and memory of the thesis's two networks, minutes of the
+    model beyond, and the machines. Minutes are those that were noted; where they are not of all iterations,
+    it is told."""
     rows = {}
     for run in found:
         minutes, machine = compared.minutes(run.folder)
+        unnoted = f", without {run.unnoted} iterations" if run.unnoted else ""
         rows[run.corpus, run.seed] = {
-            "thesis's networks, minutes": f"{run.minutes:.0f}", "on": run.processor,
+            "thesis's networks, minutes": f"{run.minutes:.0f}{unnoted}",
+            "on": run.processor,
             "largest memory, GiB": "not noted" if math.isnan(run.memory) else f"{run.memory:.1f}",
-            "beyond, minutes": minutes, "beyond on": machine}
+            "beyond, minutes": minutes,
+            "beyond on": machine,
+        }
     return compared.indexed(rows, ["corpus", "seed"])
 
 
 def course(found: list[Published], thesis_curve: list[tuple[int, float]]) -> pd.DataFrame:
-    """How training went, a row per run below the thesis's: nats per step at its points, and at the end (claim C9).
+    """How training went, a row per run below the thesis's: nats per step at its points, and at the end (claim
+    C9).
 
     Training levels are means of the 25 batches up to the iteration, held-out ones of the fixed panel.
     """
@@ -143,7 +163,8 @@ def course(found: list[Published], thesis_curve: list[tuple[int, float]]) -> pd.
 
 
 def evidence(found: list[Published]) -> pd.DataFrame:
-    """What every run found for claims C11–C16, and how its decoder predicts (nats per step): a column per run."""
+    """What every run found for claims C11–C16, and how its decoder predicts (nats per step): a column per
+    run."""
     columns = {}
     for run in found:
         if (run.folder / "c11_c13_keys.csv").exists():
@@ -178,7 +199,8 @@ def evidence(found: list[Published]) -> pd.DataFrame:
 
 
 def decoders(found: list[Published]) -> pd.DataFrame:
-    """How notebook 05's decoders and tables predict held-out keys, nats per step: a column per run that has them."""
+    """How notebook 05's decoders and tables predict held-out keys, nats per step: a column per run that has
+    them."""
     judges = ["pseudo-likelihood", "as generated"]
     columns = {(run.corpus, run.seed): pd.read_csv(path, index_col="decoder")[judges].T.stack()
                for run in found if (path := run.folder / "decoder_scores.csv").exists()}
@@ -199,7 +221,8 @@ def metrics_read(found: list[Published]) -> dict[str, str]:
 
 
 def write_figure(folder: Path) -> list[Path]:
-    """Draw :func:`curves` of all committed runs into ``folder``, and beside it what it shows; return both files."""
+    """Draw :func:`curves` of all committed runs into ``folder``, and beside it what it shows; return both
+    files."""
     if not (found := runs()):
         return []
     style.use()
@@ -212,7 +235,8 @@ def write_figure(folder: Path) -> list[Path]:
 
 
 def samples_read() -> dict[str, tuple[Path, str]]:
-    """The MIDI file that each of :data:`SOUNDS` plays, and its SHA-256; nothing where the front page has no picture."""
+    """The MIDI file that each of :data:`SOUNDS` plays, and its SHA-256; nothing where the front page has no
+    picture."""
     if not (page := paths.checkout() / "figures" / "front_page.json").exists():
         return {}
     run = json.loads(page.read_text(encoding="utf-8"))
@@ -241,8 +265,8 @@ def markdown(cells: pd.DataFrame) -> str:
     if not len(cells):
         return "None is committed yet."
     cells = cells.reset_index()
-    return "\n".join("| " + " | ".join(row) + " |" for row in [list(cells.columns), ["---"] * len(cells.columns),
-                                                                *cells.astype(str).to_numpy().tolist()])
+    rows = [list(cells.columns), ["---"] * len(cells.columns), *cells.astype(str).to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def sections() -> dict[tuple[str, str], str]:

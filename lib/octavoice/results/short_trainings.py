@@ -1,4 +1,5 @@
-"""The short trainings of notebooks 03 and 04 where they are stored: measured for the verdicts on committed runs.
+"""The short trainings of notebooks 03 and 04 where they are stored: measured for the verdicts on committed
+runs.
 
 ``octavoice claims measure`` trains the samplers of §6.4 and their rivals once for each seed
 (:mod:`octavoice.studies.rivals`), at a scale of its own. A stored page shows these, and says so.
@@ -16,7 +17,8 @@ NAME = "claims_rivals"
 
 
 def scheme_one(seed: int = 1) -> tuple[dict[str, pd.DataFrame], dict[str, float]]:
-    """C6, C7: for each variant a table as :func:`~octavoice.studies.trainings.pauses` makes it, and its objective.
+    """C6, C7: for each variant a table as :func:`~octavoice.studies.trainings.pauses` makes it, and its
+    objective.
 
     Stored are the pauses on steps with an onset and the classes found by all voices; what is not is NaN.
     """
@@ -33,7 +35,8 @@ def scheme_one(seed: int = 1) -> tuple[dict[str, pd.DataFrame], dict[str, float]
 
 
 def forcing() -> pd.DataFrame:
-    """C8: the likelihoods of the variants and of their rivals: a row per variant and seed, ``log_likelihood``."""
+    """C8: the likelihoods of the variants and of their rivals: a row per variant and seed,
+    ``log_likelihood``."""
     stored = Stored()
     levels = {seed: found["levels"] for seed in stored.seeds() if (found := stored.json(NAME, seed=seed))}
     names = [*FORCING, *(name for name in levels[min(levels)] if name not in FORCING)]
@@ -43,7 +46,8 @@ def forcing() -> pd.DataFrame:
 
 
 def locks() -> pd.DataFrame:
-    """C3: what the committed network's attention does amid exact repeats, a column for each side; empty if unknown."""
+    """C3: what the committed network's attention does amid exact repeats, a column for each side; empty if
+    unknown."""
     found = Stored().json("claims_locks") or {}
     return pd.DataFrame({side: {name: number["value"] if isinstance(number, dict) else number
                                 for name, number in row.items()} for side, row in found.items()})

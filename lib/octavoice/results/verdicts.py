@@ -38,8 +38,8 @@ def _card(claim: dict) -> str:
 def sentence(claim: str, parts: dict[str, bool | None], run: str, stored: list[dict]) -> str:
     """What a run gives for a claim, in one sentence of HTML, and what all committed runs gave.
 
-    ``parts`` says of each thing that was found whether it speaks for the claim, None where it cannot judge it; ``run``
-    names the run; ``stored`` are the committed verdicts, of which there may be none.
+    ``parts`` says of each thing that was found whether it speaks for the claim, None where it cannot judge
+    it; ``run`` names the run; ``stored`` are the committed verdicts, of which there may be none.
     """
     signs = "; ".join(f"{escape(what)} {table.SIGNS.get(holds, '')}".rstrip() for what, holds in parts.items())
     here = HOLDS[verdict([Part(what, "", holds) for what, holds in parts.items()])]

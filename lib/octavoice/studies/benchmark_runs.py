@@ -1,16 +1,13 @@
-"""A model of the survey trained and judged on one of the field's benchmark sets: one command a run, resumable.
+"""A model of the survey trained and judged on one of the field's benchmark sets, resumable:
 
-    python -m octavoice.studies.benchmark_runs lstm benchmarks/jsb --seed 1 [--set dropout=0.3 …]
-        [--device cpu]
+    octavoice survey run lstm benchmarks/jsb --seed 1 --set dropout=0.3
 
 Trained as any network here, but not transposed unless ``shifted`` says so; every so often whole validation pieces
 are judged, and the weights that were best on them are the ones that the test pieces judge. The result goes to
 ``results/survey/<corpus>/<model>/seed-<n>.json``; other settings than the table's are part of its name.
 """
 
-import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
@@ -192,25 +189,3 @@ def _device_of(network: Network) -> torch.device:
 
 def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The command line; exit status 2 for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m octavoice.studies.benchmark_runs", description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("corpus")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="texts")
-    parser.add_argument("--device", default="cpu", help="auto, cpu or cuda [%(default)s]")
-    given = parser.parse_args(argv)
-    try:
-        found = run(given.model, given.corpus, given.seed, given.texts, given.device)
-    except UserError as error:
-        print(f"octavoice: {error}", file=sys.stderr)
-        return 2
-    print(given.model, given.corpus, json.dumps(found["test"]), f"{found['cost']['seconds']:.0f} s")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

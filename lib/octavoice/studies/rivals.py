@@ -1,13 +1,14 @@
 """The samplers of §6.4 and their rivals, trained alike at study scale (claims C6–C8, C19 and C25).
 
-All are judged on the same held-out panel and the same steps, those of at most five classes, in nats per step: the
-softmax and the independent classes exactly, the voices by a bound. Trainings are short: differences are those of
-the first minutes of learning, with the spread over seeds.
+All are judged on the same held-out panel and the same steps, those of at most five classes, in nats per step:
+the softmax and the independent classes exactly, the voices by a bound. Trainings are short: differences are
+those of the first minutes of learning, with the spread over seeds.
 """
 
 import numpy as np
 import torch
 
+from octavoice.likelihood.streams import streams
 from octavoice.model import Batch
 from octavoice.studies import trainings as studies
 from octavoice.thesis.independent import IndependentClasses
@@ -28,7 +29,7 @@ def measure(run: Run) -> dict:
     for forcing in FORCING:
         generator, _ = studies.train_on(run, run.splits["train"], 0, forcing, panel_of(run))
         generator.particles = run.preset.particles
-        levels[forcing] = level(generator.log_likelihood(t, torch.Generator().manual_seed(seed)), playable)
+        levels[forcing] = level(generator.log_likelihood(t, streams(t, seed)), playable)
     for name, (model, _) in {"softmax over 4096": studies.train_joint(run, seed),
                              "independent classes": train_independent(run, seed)}.items():
         with torch.no_grad():

@@ -1,13 +1,14 @@
 """Decoders of several sizes, trained alike at study scale (claim C20, §6.2).
 
-By the main module's settings of Adam, since by the published program's every size ends below a table of frequencies
-(`05`). Judged as generated, one Gibbs step from the keys before, on the same held-out panel.
+By the main module's settings of Adam, since by the published program's every size ends below a table of
+frequencies (`05`). Judged as generated, one Gibbs step from the keys before, on the same held-out panel.
 """
 
 from functools import partial
 
 import torch
 
+from octavoice.likelihood.streams import streams
 from octavoice.model import Recipe
 from octavoice.representations.steps import Fragments
 from octavoice.studies import trainings as studies
@@ -17,7 +18,8 @@ from octavoice.training.networks import network_task
 from octavoice.training.run import Run
 
 SIZES = (0, HIDDEN, 150)
-"""Hidden units: none (keys are independent given the past), the thesis's, and those of the RNN-RBM's paper."""
+"""Hidden units: none (keys are independent given the past), the thesis's, and those of the RNN-RBM's
+paper."""
 
 
 def measure(run: Run) -> dict:
@@ -30,7 +32,7 @@ def measure(run: Run) -> dict:
         decoder = seeded(partial(Decoder, size), run.seed)
         fit(network_task(f"decoder of {size} hidden units", decoder, fragments, recipe), recipe.iterations, run.seed)
         with torch.no_grad():
-            nats = decoder.eval().log_likelihood(t, torch.Generator().manual_seed(run.seed))
+            nats = decoder.eval().log_likelihood(t, streams(t, run.seed))
         levels[str(size)] = weighted_mean(nats.double(), t.weight).item()
     return {"levels": levels, "iterations": recipe.iterations, "batch": recipe.batch, "fragment": p.study_fragment,
             "learning rate": recipe.learning_rate}

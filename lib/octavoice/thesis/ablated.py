@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.model import BOUND, CLASSES, HISTORY, Batch, Network, Step, precise, uniforms
+from octavoice.model import BOUND, CLASSES, HISTORY, Batch, Draws, Network, Step, precise, uniforms
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLASSES as COUNT
 from octavoice.music.roll import CLOCK_BITS, KEYS, mask
@@ -17,6 +17,7 @@ from octavoice.survey.chords import Head
 from octavoice.thesis.attention import MainModule, MainState, read_past
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
+from octavoice.thesis.particles import resampled
 from octavoice.thesis.rivals import FirstScheme, JointSoftmax, first_scheme_objective
 from octavoice.thesis.voices import VOICES, choose
 
@@ -95,7 +96,7 @@ class Holding(OctaveGenerator):
         """See :meth:`octavoice.thesis.generator.OctaveGenerator.loss`."""
         return super().loss(holding(batch), rng)
 
-    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: Draws) -> Tensor:
         """See :meth:`octavoice.thesis.generator.OctaveGenerator.log_likelihood`."""
         return super().log_likelihood(holding(batch), rng)
 
@@ -228,7 +229,7 @@ class SchemeOne(Featured):
         return torch.maximum(union, functional.one_hot(choice, self.classes + 1)[..., :-1].to(union.dtype))
 
     @torch.no_grad()
-    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: Draws) -> Tensor:
         """A bound, ``(time - 1, batch)``; minus infinity where more classes sound than there are voices."""
         features, target = self.conditions(batch)
         states, increments = [None] * self.scheme.voices, []
@@ -237,14 +238,10 @@ class SchemeOne(Featured):
             log_weight, states = self._explain(*wide, states, rng)
             log_weight = log_weight.view(-1, self.particles)
             increments.append(torch.logsumexp(log_weight, dim=1) - math.log(self.particles))
-            alive = torch.isfinite(log_weight).any(dim=1, keepdim=True)
-            chosen = choose(torch.where(alive, log_weight, 0.0)[:, None].expand(-1, self.particles, -1),
-                            uniforms(rng, *log_weight.shape, device=log_weight.device))
-            rows = (chosen + self.particles * torch.arange(len(chosen), device=chosen.device)[:, None]).flatten()
-            states = [(h[:, rows], c[:, rows]) for h, c in states]
+            states = resampled(states, log_weight, rng)
         return torch.stack(increments)
 
-    def _explain(self, features: Tensor, target: Tensor, states: list, rng: torch.Generator):
+    def _explain(self, features: Tensor, target: Tensor, states: list, rng: Draws):
         """Choices whose union is ``target``, proposed in proportion to q: log weights ``(particle,)`` and states."""
         union, log_weight, ends = torch.zeros_like(target), 0.0, []
         for v in range(self.scheme.voices):
@@ -254,7 +251,8 @@ class SchemeOne(Featured):
             may = torch.cat([torch.where(hurry, missing, target) > 0.5, ~hurry], dim=-1)
             log_q = log_q.masked_fill(~may, -torch.inf)
             log_weight = log_weight + torch.logsumexp(log_q, dim=-1)
-            union = self.joined(union, choose(log_q, uniforms(rng, len(target), device=target.device)))
+            draws = uniforms(rng, 1, len(target) // self.particles, self.particles, device=target.device).flatten()
+            union = self.joined(union, choose(log_q, draws))
             ends.append(end)
         return torch.where((target > union).any(dim=-1), -torch.inf, log_weight), ends
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from octavoice.model import BOUND, GIVEN, Batch, Network, Step, precise, uniforms
+from octavoice.model import BOUND, GIVEN, Batch, Draws, Network, Step, precise, uniforms
 from octavoice.music.roll import CLASSES, KEYS, mask
 from octavoice.rbm import free_energy, gibbs_step, hidden_given_visible, pseudo_likelihood, visible_given_hidden
 
@@ -101,7 +101,7 @@ class Decoder(Network):
         return {"held_out_pseudo": torch.stack([pseudo_likelihood(x, b_t, c_t, self.W, m) for x, b_t, c_t, m in parts])}
 
     @torch.no_grad()
-    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: Draws) -> Tensor:
         """How probable the true keys are under what generation does, a bound on average, ``(time - 1, batch)``.
 
         Generation draws h, then x, ``gibbs_steps`` times, starting from the keys before (here the true

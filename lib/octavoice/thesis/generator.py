@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from octavoice.model import BOUND, CLASSES, Batch, Network, Step, uniforms
+from octavoice.model import BOUND, CLASSES, Batch, Draws, Network, Step, uniforms
 from octavoice.music.roll import clock
 from octavoice.thesis.attention import MainModule, MainState
 from octavoice.thesis.particles import particle_log_likelihood
@@ -64,7 +64,7 @@ class OctaveGenerator(MainModule, Network):
         return objective(log_q, batch.x12[1:])
 
     @torch.no_grad()
-    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: Draws) -> Tensor:
         """A bound by particle filter, see :mod:`octavoice.thesis.particles`."""
         features, _, _ = self(batch.x12[:-1], batch.clock[:-1], MainState(batch.history))
         return particle_log_likelihood(self.sampler, features, batch.x12[1:], self.particles, rng)

@@ -10,12 +10,13 @@ filter estimates it without bias; the log of an unbiased estimate is a lower bou
 import torch
 from torch import Tensor
 
+from octavoice.model import Draws, uniforms
 from octavoice.thesis.voices import VoiceSampler, choose
 
 
 @torch.no_grad()
 def particle_log_likelihood(sampler: VoiceSampler, features: Tensor, target: Tensor, particles: int,
-                            rng: torch.Generator) -> Tensor:
+                            rng: Draws) -> Tensor:
     """Estimate log p(x'_{t+1} | x'_{≤t}) under the sampling process, in nats.
 
     ``features`` ``(time, batch, 130)``, ``target`` ``(time, batch, pitch_class)``; returns
@@ -26,11 +27,11 @@ def particle_log_likelihood(sampler: VoiceSampler, features: Tensor, target: Ten
     states, increments = None, []
     for t in range(steps):
         wide = [a[t].repeat_interleave(particles, dim=0) for a in (features, target)]
-        draws = torch.rand(sampler.voices, batch * particles, generator=rng).to(features.device)
+        draws = uniforms(rng, sampler.voices, batch, particles, device=features.device).flatten(1)
         log_weight, states = explain_step(sampler, *wide, draws, states)
         log_weight = log_weight.view(batch, particles)
         increments.append(torch.logsumexp(log_weight, dim=1) - torch.log(torch.tensor(float(particles))))
-        states = _resample(states, log_weight, rng)
+        states = resampled(states, log_weight, rng)
     return torch.stack(increments)
 
 
@@ -57,11 +58,13 @@ def explain_step(sampler: VoiceSampler, features: Tensor, target: Tensor, draws:
     return torch.where(possible, log_weight, -torch.inf), ends
 
 
-def _resample(states, log_weight: Tensor, rng: torch.Generator):
+def resampled(states, log_weight: Tensor, rng: Draws):
     """Multinomial resampling within each fragment; a step that no particle explains keeps them all."""
     batch, particles = log_weight.shape
     alive = torch.isfinite(log_weight).any(dim=1, keepdim=True)
-    weight = torch.softmax(torch.where(alive, log_weight, torch.zeros_like(log_weight)).double().cpu(), dim=1)
-    chosen = torch.multinomial(weight, particles, replacement=True, generator=rng)
-    index = (chosen + particles * torch.arange(batch)[:, None]).flatten().to(log_weight.device)
+    weight = torch.softmax(torch.where(alive, log_weight, torch.zeros_like(log_weight)).double(), dim=1)
+    mass, draws = weight.cumsum(dim=1), uniforms(rng, 1, batch, particles, device=weight.device)[0]
+    # As choose does, by inversion, but without a table of all particles for each of them.
+    chosen = torch.searchsorted(mass, draws.double() * mass[:, -1:], right=True).clamp(max=particles - 1)
+    index = (chosen + particles * torch.arange(batch, device=chosen.device)[:, None]).flatten()
     return [(h[:, index], c[:, index]) for h, c in states]

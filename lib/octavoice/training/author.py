@@ -8,6 +8,7 @@ holds a network for loudness, which the thesis leaves out and so do we.
 import pickle
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,7 @@ def import_author(model: Path, decoder: Path, folder: Path) -> str:
 
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors of a pickled state dict, old format or new, on the CPU. Raises :class:`UserError`."""
+    tensors: dict[str, Tensor]
     try:
         with warnings.catch_warnings(action="ignore"):
             tensors = torch.load(path, map_location="cpu", weights_only=True)
@@ -81,7 +83,7 @@ def _published_fits(module: nn.Module, tensors: dict[str, Tensor]) -> bool:
     return not weights.mismatch(module, {n: t for n, t in tensors.items() if not n.startswith(LOUDNESS)})
 
 
-def _report(generator: nn.Module, rbm: nn.Module, about: dict, folder: Path) -> str:
+def _report(generator: nn.Module, rbm: nn.Module, about: dict[str, Any], folder: Path) -> str:
     sizes = [sum(p.numel() for p in module.parameters()) for module in (generator, rbm)]
     loudness = ", ".join(f"{name} {shape}" for name, shape in about["left out"].items()) or "nothing"
     return (f"main module and sampler: {sizes[0]} parameters; decoder: {sizes[1]}; every name and shape fits.\n"

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ from octavoice.provenance import peak_memory_mb, versions
 from octavoice.representations.steps import Batch
 from octavoice.training.run import machine
 
+Built = TypeVar("Built", bound=nn.Module)
 CHECKPOINT_SECONDS = 30
 LIBRARIES = ("torch", "numpy")
 """The networks' numbers and random streams are theirs alone, whatever the version of Python."""
@@ -144,10 +146,11 @@ def gradients(task: Task, batch: Batch, draws: torch.Generator) -> Tensor:
     losses, gradients_of_parts = zip(*_workers(count).map(part, parts, seeds), strict=True)
     for parameter, summands in zip(parameters, zip(*gradients_of_parts, strict=True), strict=True):
         parameter.grad = sum(summands)
-    return sum(losses)
+    whole: Tensor = sum(losses)
+    return whole
 
 
-def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+def seeded(build: Callable[[], Built], seed: int) -> Built:
     """Build a module with PyTorch's default initialisation under ``seed``, disturbing no other stream."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -195,7 +198,7 @@ class _Loop:
         self.optimiser = torch.optim.Adam(task.module.parameters(), lr=task.learning_rate, eps=task.epsilon)
         self.batches = np.random.default_rng(seed)
         self.draws = torch.Generator(self.device).manual_seed(seed)
-        self.rows: list[dict] = []
+        self.rows: list[dict[str, float]] = []
         self.pending: list[Tensor] = []
         self.latest: dict[str, str] = {}
         self.stream = MetricsStream(checkpoint)
@@ -260,7 +263,7 @@ class _Loop:
             torch.save(state, temporary)
         self._saved = time.monotonic()
 
-    def _stream_states(self) -> dict:
+    def _stream_states(self) -> dict[str, Any]:
         return {"draws": self.draws.get_state(), "batches": json.dumps(self.batches.bit_generator.state)}
 
     def resume(self) -> None:
@@ -315,14 +318,16 @@ class MetricsStream:
 
     def __init__(self, checkpoint: Path | None):
         self.path = None if checkpoint is None else checkpoint.with_suffix(".jsonl")
-        self.written, self.file, self.board = 0, None, None
+        self.written = 0
+        self.file: TextIO | None = None
+        self.board: Any = None
 
-    def write(self, rows: list[dict]) -> None:
+    def write(self, rows: list[dict[str, float]]) -> None:
         """Append the rows that are new since the last call."""
         if self.path is None or len(rows) == self.written:
             return
         if self.file is None:
-            self._open()
+            self.file = self._open(self.path)
         for row in rows[self.written:]:
             self.file.write(json.dumps(row) + "\n")
             if self.board is not None:
@@ -336,9 +341,9 @@ class MetricsStream:
             if sink is not None:
                 sink.close()
 
-    def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.path.open("w", encoding="utf-8")
+    def _open(self, path: Path) -> TextIO:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(ImportError):
             from torch.utils.tensorboard import SummaryWriter
-            self.board = SummaryWriter(self.path.parent / "tensorboard", purge_step=self.written + 1)
+            self.board = SummaryWriter(path.parent / "tensorboard", purge_step=self.written + 1)
+        return path.open("w", encoding="utf-8")

@@ -45,15 +45,22 @@ def network_task(called: str, network: Network, fragments: Cut, recipe: Recipe, 
 
     ``held_out`` is its loss there, or its negative log-likelihood if that is exact; a network may add more.
     """
+    evaluate: Callable[[], dict[str, float]] = dict
+    if panel is not None:
+        evaluate = _on_panel(network, to_tensors(panel, next(network.parameters()).device))
+    return Task(called, network, mean_loss(network, precision), lambda rng: fragments.draw(rng, recipe.batch),
+                evaluate, recipe.learning_rate, recipe.epsilon, threads, schedule_of(recipe),
+                recipe.clip, precision)
+
+
+def _on_panel(network: Network, panel: Batch) -> Callable[[], dict[str, float]]:
+    """What the held-out curve shows of a network, by name, in float32 and with the same draws every time."""
     judge = _at(network, "fp32")
-    held_out = None if panel is None else to_tensors(panel, next(network.parameters()).device)
 
     def evaluate() -> dict[str, float]:
-        numbers = {"held_out": judge.held_out(held_out, _panel_draws()), **judge.on_panel(held_out, _panel_draws())}
-        return {name: weighted_mean(per_step, held_out.weight).item() for name, per_step in numbers.items()}
-    return Task(called, network, mean_loss(network, precision), lambda rng: fragments.draw(rng, recipe.batch),
-                evaluate if held_out else dict, recipe.learning_rate, recipe.epsilon, threads, schedule_of(recipe),
-                recipe.clip, precision)
+        numbers = {"held_out": judge.held_out(panel, _panel_draws()), **judge.on_panel(panel, _panel_draws())}
+        return {name: weighted_mean(per_step, panel.weight).item() for name, per_step in numbers.items()}
+    return evaluate
 
 
 def mean_loss(network: Network, precision: str = "fp32") -> Callable[[Batch, torch.Generator], Tensor]:
@@ -105,6 +112,7 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
     :class:`UserError` for a model that there is not.
     """
     p, named = run.preset, models.named(model)
+    run.begin()
     stages, metrics = [], []
     for stage in named.stages:
         network = seeded(stage.build, run.seed).to(run.device)

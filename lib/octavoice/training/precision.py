@@ -73,7 +73,8 @@ def machine() -> dict[str, str]:
 def _decide(file: Path) -> str:
     """Try both, write down what came of it, and return it."""
     full, lowered = seconds(FULL), seconds(LOWERED)
-    came_to = LOWERED if lowered is not None and lowered < WORTH * full else FULL
+    worth_it = full is not None and lowered is not None and lowered < WORTH * full
+    came_to = LOWERED if worth_it else FULL
     with paths.atomic(file) as temporary:
         facts = {"precision": came_to, "seconds": {FULL: full, LOWERED: lowered}, **machine()}
         temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

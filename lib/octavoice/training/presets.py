@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any, get_type_hints
 
 from octavoice.errors import UserError
 
@@ -80,21 +81,22 @@ def changed(preset: Preset) -> dict[str, int | float | str]:
             if (value := getattr(preset, field.name)) != getattr(plain, field.name)}
 
 
-def resolve(name: str, **overrides) -> Preset:
+def resolve(name: str, **overrides: object) -> Preset:
     """The preset called ``name`` with some fields changed.
 
     Raises :class:`UserError` for an unknown preset or field, a value of the wrong type or below its least.
     """
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}.")
-    kinds = {field.name: field.type for field in fields(Preset) if field.name != "name"}
+    kinds = {field: kind for field, kind in get_type_hints(Preset).items() if field != "name"}
     for field in overrides:
         if field not in kinds:
             raise UserError(f"unknown setting {field!r} for a preset; choose among {', '.join(kinds)}.")
-    return replace(PRESETS[name], **{field: _checked(field, kinds[field], overrides[field]) for field in overrides})
+    checked = {field: _checked(field, kinds[field], value) for field, value in overrides.items()}
+    return replace(PRESETS[name], **checked)
 
 
-def _checked(field: str, kind: type, value) -> int | float | str:
+def _checked(field: str, kind: type, value: Any) -> Any:
     """The value of a setting as its kind; a whole number is a number too. Raises :class:`UserError`."""
     if field == "precision":
         if value not in PRECISIONS:

@@ -7,6 +7,7 @@ So can one whose precision was left to the machine, whatever that came to there 
 """
 
 from dataclasses import asdict
+from typing import Any
 
 from octavoice import provenance
 from octavoice.model import Stage
@@ -30,7 +31,7 @@ def music_of(run: Run, representation: Representation) -> dict[str, str]:
     return {"corpus_sha256": run.corpus.sha256, **durations}
 
 
-def depends_on(run: Run, stage: Stage, precision: str = "") -> dict:
+def depends_on(run: Run, stage: Stage, precision: str = "") -> dict[str, Any]:
     """Everything that a network's weights and metrics depend on, as plain facts; at the run's precision, unless
     another of its :attr:`~octavoice.training.run.Run.precisions` is named."""
     settings = {field: getattr(run.preset, field) for field in SETTINGS}

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,7 +18,7 @@ PARAMETERS = {"preset": str, "corpus": str, "seed": int, "device": str, "overrid
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def check_types(namespace: dict, parameters: dict[str, type]) -> dict:
+def check_types(namespace: dict[str, Any], parameters: dict[str, type]) -> dict[str, Any]:
     """The parameters of a notebook by name, checked against the types they must have.
 
     ``namespace`` is the notebook's ``globals()`` right after its parameters cell. papermill only
@@ -39,7 +39,7 @@ def check_types(namespace: dict, parameters: dict[str, type]) -> dict:
     return given
 
 
-def check_parameters(namespace: dict) -> dict:
+def check_parameters(namespace: dict[str, Any]) -> dict[str, Any]:
     """As :func:`check_types`, for the notebooks of a run: sensible values too. Raises :class:`UserError`."""
     given = check_types(namespace, PARAMETERS)
     if not 0 <= given["seed"] <= presets.MAX_SEED:
@@ -76,32 +76,47 @@ class Published(NamedTuple):
 
     weights: Path
     metrics: Path
-    cost: dict
+    cost: dict[str, Any]
 
 
 class Run:
     """One run at a preset, corpus and seed: what training and judging need to know of it, and what came of them.
 
     What sets it ``apart`` from the preset of that name (changed fields, other weights) gives it a folder of its own,
-    in which ``settings.json`` spells them out. The preset's precision is what it came to on this machine;
-    ``left_to_machine`` tells that none was asked for by name. ``files`` are those that it made, with
-    their hashes; ``costs`` what it took to make them, as plain facts; ``found`` names those of the costs that were not
-    paid now, since their networks were found trained.
+    in which ``settings.json`` spells them out. ``left_to_machine`` tells that no precision was asked for by name.
+    ``files`` are those that it made, with their hashes; ``costs`` what it took to make them, as plain facts; ``found``
+    names those of the costs that were not paid now, since their networks were found trained.
+
+    A run that was only made has done nothing yet: nothing is tried, set or written before :meth:`begin`.
     """
 
     def __init__(self, preset: presets.Preset, corpus: str, seed: int, device: torch.device,
-                 apart: dict | None = None):
-        torch.set_num_threads(preset.threads)
-        self.preset = replace(preset, precision=precision.decided(preset.precision, device))
+                 apart: dict[str, Any] | None = None):
+        self.asked = preset
         self.left_to_machine = preset.precision == presets.AUTO
         self.corpus_name, self.seed, self.device = corpus, seed, device
         self.apart = presets.changed(preset) | (apart or {})
         self.dir = paths.run_dir(preset.name, corpus, seed, self.apart)
         self.files: dict[str, str] = {}
-        self.costs: dict[str, dict] = {}
+        self.costs: dict[str, dict[str, Any]] = {}
         self.found: list[str] = []
+
+    def begin(self) -> None:
+        """Work begins: torch's threads are as many as the preset says, and ``settings.json`` what sets the run apart.
+
+        Whatever works a second time begins again, which changes nothing.
+        """
+        torch.set_num_threads(self.preset.threads)
         if self.apart:
             self._spell_out()
+
+    @cached_property
+    def preset(self) -> presets.Preset:
+        """What was ``asked`` for, its precision being what it comes to on this machine.
+
+        Raises :class:`UserError` for one that this machine does not have.
+        """
+        return replace(self.asked, precision=precision.decided(self.asked.precision, self.device))
 
     @cached_property
     def corpus(self) -> corpora.Corpus:
@@ -109,7 +124,7 @@ class Run:
         return corpora.load(self.corpus_name, self.preset.files or None)
 
     @cached_property
-    def splits(self) -> dict:
+    def splits(self) -> dict[str, corpora.Pieces]:
         """Pieces by side: train, valid, test."""
         return self.corpus.splits()
 
@@ -125,20 +140,20 @@ class Run:
         return None
 
     def _spell_out(self) -> None:
-        settings = {"preset": self.preset.name, "corpus": self._music(), "seed": self.seed, "apart": self.apart}
+        settings = {"preset": self.asked.name, "corpus": self._music(), "seed": self.seed, "apart": self.apart}
         with paths.atomic(self.dir / "settings.json") as temporary:
             temporary.write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
 
     def _music(self) -> str:
         return self.corpus_name if ":" not in self.corpus_name else paths.slug(self.corpus_name)
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Everything that decides this run's numbers, for provenance and for keys."""
         return {"preset": asdict(self.preset), "corpus": self._music(), "corpus_sha256": self.corpus.sha256,
                 "durations_sha256": self.corpus.durations_sha256, "seed": self.seed,
                 "device": self.device.type, "versions": provenance.versions()}
 
-    def write_manifest(self, name: str, **own) -> None:
+    def write_manifest(self, name: str, **own: Any) -> None:
         """Write ``manifests/<name>.json``: the files with their hashes, what decides the numbers, and ``own`` facts."""
         with paths.atomic(self.dir / "manifests" / f"{name}.json") as temporary:
             manifest = {"files": self.files, **self.facts(), **own}

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from octavoice import paths, provenance
 
+Facts = dict[str, Any]
+"""Plain data, as JSON has it."""
 
-def find(path: Path, asked: list[dict], modules: list[str]) -> dict | None:
+
+def find(path: Path, asked: list[Facts], modules: list[str]) -> Facts | None:
     """The result in a file, if it depends on what one of ``asked`` says; None if there is none.
 
     A committed result is judged by that alone. Any other must also have been made by the code that now stands in
@@ -14,14 +18,14 @@ def find(path: Path, asked: list[dict], modules: list[str]) -> dict | None:
     """
     if not path.exists():
         return None
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result: Facts = json.loads(path.read_text(encoding="utf-8"))
     depends = result.get("depends_on", {})
     if not any(same(depends, each) for each in asked):
         return None
     return result if provenance.is_committed(path) or result.get("files") == files_of(modules) else None
 
 
-def same(stored: dict, asked: dict) -> bool:
+def same(stored: Facts, asked: Facts) -> bool:
     """Whether two results depend on the same; a version that is not written is 1."""
     if stored.keys() - {"code"} != asked.keys() - {"code"}:
         return False
@@ -31,7 +35,7 @@ def same(stored: dict, asked: dict) -> bool:
     return all(_alike(stored[name], value) for name, value in asked.items() if name != "code")
 
 
-def _alike(stored, asked) -> bool:
+def _alike(stored: object, asked: object) -> bool:
     """The same value, or plain facts that are the :func:`same`."""
     return same(stored, asked) if isinstance(stored, dict) and isinstance(asked, dict) else stored == asked
 
@@ -41,9 +45,10 @@ def files_of(modules: list[str]) -> dict[str, str]:
     return {module: provenance.code_of(module) for module in modules}
 
 
-def write(path: Path, result: dict) -> dict:
+def write(path: Path, result: Facts) -> Facts:
     """Keep a result; returns it as it will be read."""
     text = json.dumps(result, indent=1)
     with paths.atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-    return json.loads(text)
+    read: Facts = json.loads(text)
+    return read

@@ -8,10 +8,11 @@ load alike. ``about.json`` beside them is free text and facts for people: traini
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from octavoice import paths
 from octavoice.errors import UserError
@@ -28,10 +29,17 @@ class Weights:
 
     model: Model
     stages: tuple[Network, ...]
-    about: dict
+    about: dict[str, Any]
 
-    generator = property(lambda self: self.stages[0], doc="The first network; the thesis's main module and sampler.")
-    decoder = property(lambda self: self.stages[1], doc="The second network.")
+    @property
+    def generator(self) -> Any:
+        """The first network; the thesis's main module and sampler."""
+        return self.stages[0]
+
+    @property
+    def decoder(self) -> Any:
+        """The second network."""
+        return self.stages[1]
 
 
 def load(folder: Path = SHIPPED, model: str = "thesis") -> Weights:
@@ -53,7 +61,7 @@ def held(folder: Path) -> list[str]:
             if all((Path(folder) / f"{stage.name}.safetensors").is_file() for stage in model.stages)]
 
 
-def _about(path: Path) -> dict:
+def _about(path: Path) -> dict[str, Any]:
     """What a folder says of its weights; nothing is an answer. Raises :class:`UserError` for a damaged file."""
     if not path.exists():
         return {}
@@ -74,7 +82,7 @@ def load_module(module: nn.Module, path: Path) -> None:
     module.load_state_dict(tensors)
 
 
-def mismatch(module: nn.Module, tensors: dict) -> str:
+def mismatch(module: nn.Module, tensors: dict[str, Tensor]) -> str:
     """The first name or shape in which ``tensors`` differ from a module's parameters, in words; else empty."""
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -36,11 +36,13 @@ DECODER = {"the mask in the decoder's training": ("published", "trained without 
 
 
 def gains(stored: Stored) -> pd.DataFrame:
-    """Nats per step by which the thesis's choice lies above its rival: a row per choice, mean and range over seeds.
+    """Nats per step by which the thesis's choice lies above its rival: a row per choice, mean and range over
+    seeds.
 
-    Columns ``gain``, ``low``, ``high``, ``over`` and ``of``: which likelihood. Choices of main module and sampler are
-    from ablations, on all steps, mixed with a back door as :mod:`octavoice.likelihood.mixture` says, by a bound where
-    there is nothing exact; those of the decoder are by the likelihood of what generation does.
+    Columns ``gain``, ``low``, ``high``, ``over`` and ``of``: which likelihood. Choices of main module and
+    sampler are from ablations, on all steps, mixed with a back door as :mod:`octavoice.likelihood.mixture`
+    says, by a bound where there is nothing exact; those of the decoder are by the likelihood of what
+    generation does.
     """
     rows = {what: _row(stored.ablated(rival), _space(rival)) for what, rival in ABLATED.items()}
     for what, pair in DECODER.items():

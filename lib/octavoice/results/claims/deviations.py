@@ -13,7 +13,8 @@ UNMEASURED = "not measured"
 
 @dataclass(frozen=True)
 class Deviation:
-    """``what`` differs: as in the ``thesis``, as ``here``; ``effect`` reads what that does, ``of`` what it is."""
+    """``what`` differs: as in the ``thesis``, as ``here``; ``effect`` reads what that does, ``of`` what it
+    is."""
 
     what: str
     thesis: str
@@ -111,7 +112,8 @@ LOG = (
 
 
 def table(stored: Stored | None = None) -> pd.DataFrame:
-    """The log for a page: what differs, and its effect in the unit of what is compared (nats per step, or a share)."""
+    """The log for a page: what differs, and its effect in the unit of what is compared (nats per step, or a
+    share)."""
     stored = stored or Stored()
     rows = []
     for each in LOG:

@@ -1,9 +1,10 @@
-"""What one run's samples say of claims on its own, as notebook 07 shows it: C4, C11 to C13, C15 to C18, C26 to C28.
+"""What one run's samples say of claims on its own, as notebook 07 shows it: C4, C11 to C13, C15 to C18, C26
+to C28.
 
-Every function gives, by claim, what was found in words and whether it speaks for the claim by the thresholds of the
-rules (:mod:`octavoice.results.claims.music`), here without intervals; None where it was not found. ``decided`` and
-``music`` are compressed rolls ``(time, pitch_class)`` of samples and of held-out pieces, ``choices``
-``(time, sample, voice)``. The verdicts take all stored runs, and more parts.
+Every function gives, by claim, what was found in words and whether it speaks for the claim by the thresholds
+of the rules (:mod:`octavoice.results.claims.music`), here without intervals; None where it was not found.
+``decided`` and ``music`` are compressed rolls ``(time, pitch_class)`` of samples and of held-out pieces,
+``choices`` ``(time, sample, voice)``. The verdicts take all stored runs, and more parts.
 """
 
 from collections.abc import Callable
@@ -120,6 +121,7 @@ def textures(decided: list[np.ndarray], music: list[np.ndarray]) -> Found:
 
 
 def _means(measured: Callable[[np.ndarray], dict[str, float]], rolls: list[np.ndarray]) -> pd.Series:
-    """Mean over rolls of every number that is measured of one; rolls of silence are left out, NaN without any other."""
+    """Mean over rolls of every number that is measured of one; rolls of silence are left out, NaN without any
+    other."""
     rows = [measured(roll) for roll in rolls if roll.any()]
     return pd.DataFrame(rows or [dict.fromkeys(measured(np.zeros((STEPS_PER_BAR, KEYS), np.uint8)), np.nan)]).mean()

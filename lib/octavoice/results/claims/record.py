@@ -11,8 +11,8 @@ VERDICTS = (REPRODUCED, PARTLY, NOT, UNTESTABLE)
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that a claim says, ``what`` was found, and whether it ``holds``; None where no run is stored, or
-    where what was found cannot judge the claim."""
+    """One thing that a claim says, ``what`` was found, and whether it ``holds``; None where no run is stored,
+    or where what was found cannot judge the claim."""
 
     what: str
     found: str
@@ -20,13 +20,37 @@ class Part:
 
 
 def part(what: str, holds: Callable[..., bool], *values: Value | None) -> Part:
-    """A part from numbers and a test of them, which has to hold in every seed that all of them have; without one of the
-    numbers nothing is tested."""
+    """A part from numbers and a test of them, which has to hold in every seed that all of them have; without
+    one of the numbers nothing is tested."""
     if any(value is None for value in values):
         return Part(what, "–", None)
     seeds = set.intersection(*(set(value.each) for value in values))
     tested = [tuple(value.each[seed] for value in values) for seed in sorted(seeds)] or [values]
     return Part(what, _against(values), all(bool(holds(*each)) for each in tested))
+
+
+def above(bound: float) -> Callable[..., bool]:
+    """A test: the whole range of a number lies above a bound; what stands beside the number is not tested."""
+    def holds(value: Value, *_: Value) -> bool:
+        return value.low > bound
+    return holds
+
+
+def under(bound: float) -> Callable[..., bool]:
+    """The same: below it."""
+    def holds(value: Value, *_: Value) -> bool:
+        return value.high < bound
+    return holds
+
+
+def higher(value: Value, other: Value) -> bool:
+    """Whether the whole range of a number lies above that of another."""
+    return value.low > other.high
+
+
+def lower(value: Value, other: Value) -> bool:
+    """Whether it lies below that of the other."""
+    return value.high < other.low
 
 
 def _against(values: tuple[Value, ...]) -> str:
@@ -48,7 +72,8 @@ def missing(what: str) -> Part:
 
 
 def verdict(parts: list[Part]) -> str:
-    """Reproduced if every part holds, not reproduced if every tested one fails; a part without a run forbids the first.
+    """Reproduced if every part holds, not reproduced if every tested one fails; a part without a run forbids
+    the first.
 
     Nothing tested, nothing told: not testable here.
     """
@@ -64,9 +89,9 @@ def verdict(parts: list[Part]) -> str:
 class Claim:
     """A claim in our words, where it stands, how it is tested, and by which rule its parts are judged.
 
-    ``rule`` reads :class:`~octavoice.results.claims.stored.Stored` results; its docstring says how. ``limits``
-    are the thresholds that it takes, each a ``value`` and ``why``. ``figure`` is a committed one that shows it;
-    ``change`` says what would change the verdict.
+    ``rule`` reads :class:`~octavoice.results.claims.stored.Stored` results; its docstring says how.
+    ``limits`` are the thresholds that it takes, each a ``value`` and ``why``. ``figure`` is a committed one
+    that shows it; ``change`` says what would change the verdict.
     """
 
     id: str

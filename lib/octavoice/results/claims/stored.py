@@ -1,5 +1,5 @@
-"""The stored results that verdicts are computed from: committed runs at preset ``thesis`` and ablations, read and
-noted."""
+"""The stored results that verdicts are computed from: committed runs at preset ``thesis`` and ablations, read
+and noted."""
 
 import json
 from collections.abc import Callable
@@ -37,7 +37,8 @@ class Value:
 
 @dataclass
 class Stored:
-    """Results below ``folder``, a folder per corpus and in it one per seed. ``read`` notes every file that was used."""
+    """Results below ``folder``, a folder per corpus and in it one per seed. ``read`` notes every file that
+    was used."""
 
     folder: Path = field(default_factory=lambda: paths.checkout() / "results" / "thesis")
     read: set[str] = field(default_factory=set)
@@ -71,7 +72,8 @@ class Stored:
         return None if path is None else pd.read_csv(path, index_col=index)
 
     def over_seeds(self, measured: Callable[[int], float | None], corpus: str = MAIN) -> Value | None:
-        """Mean and range over the seeds of a corpus for which ``measured(seed)`` gives a number; None without any."""
+        """Mean and range over the seeds of a corpus for which ``measured(seed)`` gives a number; None without
+        any."""
         found = {seed: float(value) for seed in self.seeds(corpus) if (value := measured(seed)) is not None}
         if not found:
             return None
@@ -80,7 +82,8 @@ class Stored:
                      {seed: Value(value, value, value, over) for seed, value in found.items()})
 
     def ablated(self, variant: str, base: str | None = None, corpus: str = MAIN) -> Value | None:
-        """Nats per step by which the thesis's choice lies above a variant, from the ablations beside ``folder``."""
+        """Nats per step by which the thesis's choice lies above a variant, from the ablations beside
+        ``folder``."""
         folder = self.folder.parent / "ablation"
         results = ablations.stored(folder, corpus)
         found = ablations.gain(results, variant, base)
@@ -93,23 +96,24 @@ class Stored:
         return Value(found["gain"], found["low"], found["high"], f"{found['over']}, {iterations} iterations")
 
     def measured(self, subject: str, *keys: str | int, corpus: str = MAIN) -> Value | None:
-        """A number from the ``claims_<subject>.json`` of every seed that has it, by its keys; None if none has.
+        """A number from the ``claims_<subject>.json`` of every seed that has it, by its keys; None if none
+        has.
 
-        Of one seed with its own interval. Of several their mean, and a range from the lowest end of their intervals to
-        the highest.
+        Of one seed with its own interval. Of several their mean, and a range from the lowest end of their
+        intervals to the highest.
         """
         found = self._measured(subject, keys, corpus)
         if not found:
             return None
-        units = {each["units"] for each in found.values()} - {0}
-        over = ", ".join([*(["95 %"] if units else []), *(f"n = {n}" for n in units if len(units) == 1), corpus,
-                          f"seed {next(iter(found))}" if len(found) == 1 else f"each of {len(found)} seeds"])
-        values, lows, highs = ([each[name] for each in found.values()] for name in ("value", "low", "high"))
-        return Value(float(np.mean(values)), min(lows), max(highs), over,
-                     {seed: Value(each["value"], each["low"], each["high"], over) for seed, each in found.items()})
+        over = _range_over(corpus, found)
+        each = {seed: Value(one["value"], one["low"], one["high"], over) for seed, one in found.items()}
+        mean = float(np.mean([one.value for one in each.values()]))
+        low, high = min(one.low for one in each.values()), max(one.high for one in each.values())
+        return Value(mean, low, high, over, each)
 
     def tested(self, subject: str, *keys: str | int, corpus: str = MAIN) -> Value | None:
-        """A p-value from the same files; those of several seeds are combined by Fisher's method, their range told."""
+        """A p-value from the same files; those of several seeds are combined by Fisher's method, their range
+        told."""
         found = {seed: each["value"] for seed, each in self._measured(subject, keys, corpus).items()}
         if not found:
             return None
@@ -119,14 +123,26 @@ class Stored:
         return Value(float(combine_pvalues(values).pvalue), min(values), max(values), over)
 
     def _measured(self, subject: str, keys: tuple, corpus: str) -> dict[int, dict]:
-        """A measured number by seed, with ``value``, ``low``, ``high`` and ``units``; 0 units where it has no interval.
+        """A measured number by seed, with ``value``, ``low``, ``high`` and ``units``; 0 units where it has no
+        interval.
         """
         found = {}
         for seed in self.seeds(corpus):
             number = self.json(f"claims_{subject}", corpus, seed)
             for key in keys:
                 number = None if number is None else number[key]
-            if number is not None:
-                found[seed] = number if isinstance(number, dict) else {"value": number, "low": number, "high": number,
-                                                                       "units": 0}
+            if isinstance(number, dict):
+                found[seed] = number
+            elif number is not None:
+                found[seed] = {"value": number, "low": number, "high": number, "units": 0}
         return found
+
+
+def _range_over(corpus: str, found: dict[int, dict]) -> str:
+    """What the range of a measured number is over: of how many units, of which seeds."""
+    units = {each["units"] for each in found.values()} - {0}
+    words = ["95 %"] if units else []
+    if len(units) == 1:
+        words += [f"n = {min(units)}"]
+    seeds = f"seed {min(found)}" if len(found) == 1 else f"each of {len(found)} seeds"
+    return ", ".join([*words, corpus, seeds])

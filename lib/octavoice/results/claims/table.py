@@ -1,4 +1,5 @@
-"""The table of claims: their words from ``thesis/claims.toml``, their rules, and what both give on the stored runs."""
+"""The table of claims: their words from ``thesis/claims.toml``, their rules, and what both give on the stored
+runs."""
 
 from collections import Counter
 from functools import cache
@@ -23,13 +24,14 @@ def claims() -> tuple[Claim, ...]:
 
 
 def records(folder: Path | None = None) -> list[dict]:
-    """Every claim as plain data with its verdict, from the results below ``folder``, else from the committed ones."""
+    """Every claim as plain data with its verdict, from the results below ``folder``, else from the committed
+    ones."""
     return [claim.record(folder) for claim in claims()]
 
 
 def readme_table(found: list[dict]) -> pd.DataFrame:
-    """The short table for a page in Markdown, a row per claim: where it stands, its words, its verdict, how many parts
-    hold."""
+    """The short table for a page in Markdown, a row per claim: where it stands, its words, its verdict, how
+    many parts hold."""
     short = short_table(found)
     return short.assign(verdict=[f"**{verdict}**" for verdict in short["verdict"]])
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from octavoice.representation import Representation
 from octavoice.representations.steps import HISTORY as HISTORY
-from octavoice.representations.steps import STEPS, Batch
+from octavoice.representations.steps import STEPS
+from octavoice.representations.steps import Batch as Batch
 
 CLASSES, GIVEN, KEYS, DURATIONS = "classes", "keys given classes", "keys", "durations given keys"
 """The spaces: p(x'_t | past), p(x_t | x'_t, past), p(x_t | past), p(d_t | x_t, past). The first two added are one of

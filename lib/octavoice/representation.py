@@ -37,13 +37,23 @@ class Cut(Protocol):
 
 
 class Representation(Protocol):
-    """See the module. ``name`` in words; ``unit``, one of which a likelihood is of: a step, an event; ``loss``, what
-    :meth:`encode` leaves out; ``hears_durations``, whether how long notes are held is told."""
+    """See the module."""
 
-    name: str
-    unit: str
-    loss: str
-    hears_durations: bool
+    @property
+    def name(self) -> str:
+        """In words."""
+
+    @property
+    def unit(self) -> str:
+        """What a likelihood is of one of: a step, an event."""
+
+    @property
+    def loss(self) -> str:
+        """What :meth:`encode` leaves out, in words."""
+
+    @property
+    def hears_durations(self) -> bool:
+        """Whether how long notes are held is told."""
 
     def encode(self, piece: Piece) -> np.ndarray:
         """A piece as an array, time first."""

@@ -127,7 +127,9 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
 
 def panel_of(run: Run, network: Network | None = None) -> Batch:
     """The fixed held-out panel: validation fragments spread evenly, not transposed, told as a network hears them."""
-    return _cut(run, "valid", network.representation if network else STEPS).panel(run.preset.panel)
+    representation: Representation = network.representation if network else STEPS
+    panel: Batch = _cut(run, "valid", representation).panel(run.preset.panel)
+    return panel
 
 
 def _cut(run: Run, side: str, representation: Representation) -> Cut:

@@ -1,7 +1,6 @@
 """Ablations: every variant's network, its likelihood against enumeration, what it hears, what results say."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +8,10 @@ import torch
 from torch.nn import functional
 
 from octavoice import cli, paths, provenance
-from octavoice.corpus import Batch, Fragments
+from octavoice.corpus import Fragments
 from octavoice.errors import UserError
 from octavoice.laboratory import sweeps
-from octavoice.model import CLASSES, EXACT, GIVEN, HISTORY, Tensors, uniforms
+from octavoice.model import CLASSES, EXACT, GIVEN, HISTORY, Batch, uniforms
 from octavoice.music.roll import KEYS, clock, compress
 from octavoice.results import ablations as table
 from octavoice.studies import ablations as runs
@@ -45,7 +44,7 @@ def drawn(time=4, batch=2, seed=0, position=0):
 
 
 def tensors(batch):
-    return Tensors(*(torch.from_numpy(field) for field in vars(batch).values()))
+    return Batch(*(torch.from_numpy(field) for field in vars(batch).values()))
 
 
 def built(name):
@@ -124,7 +123,7 @@ def test_scheme_one_is_bounded_by_all_pairs_of_choices(shared, sounding):
         for parameter in network.scheme.parameters():
             parameter.mul_(4)
     network.particles = 25
-    batch = Tensors(*(field.double() if field.is_floating_point() else field for field in tensors(drawn(2, 1))))
+    batch = Batch(*(field.double() if field.is_floating_point() else field for field in tensors(drawn(2, 1))))
     batch.x12[1] = 0
     batch.x12[1, 0, list(sounding)] = 1
     features = network.told(batch)[0][0].detach()
@@ -135,7 +134,7 @@ def test_scheme_one_is_bounded_by_all_pairs_of_choices(shared, sounding):
             named = functional.one_hot(torch.tensor([a]), 13)[:, :12].double()
             second = network.voice(1, features, named)[0][0]
             total += sum((first[a] + second[b]).exp().item() for b in range(13) if {a, b} - {12} == set(sounding))
-        wide = Tensors(*(field.expand(-1, 400, *field.shape[2:]) for field in batch))
+        wide = Batch(*(field.expand(-1, 400, *field.shape[2:]) for field in batch))
         found = network.log_likelihood(wide, rng()).exp().mean().item()
     assert found == pytest.approx(total, rel=0.03)
     assert (total == 0) == (len(sounding) > 2)
@@ -224,12 +223,12 @@ def test_an_older_past_is_hidden():
 
 
 def test_the_clock_is_zero_on_a_bar_line():
-    batch = replace(drawn(20), position=np.array([[32, 64]]))
+    batch = drawn(20)._replace(position=np.array([[32, 64]]))
     heard = variants.from_the_bar_line(batch, np.array([4, 0])).clock
     np.testing.assert_array_equal(heard[:, 1], clock(np.arange(64, 84)))
     assert not heard[0, 1].any()
     np.testing.assert_array_equal(heard[:, 0], clock(np.arange(28, 48)))
-    begins = variants.from_the_bar_line(replace(batch, position=np.zeros((1, 2), int)), np.array([4, 0])).clock
+    begins = variants.from_the_bar_line(batch._replace(position=np.zeros((1, 2), int)), np.array([4, 0])).clock
     assert not begins[4, 0].any()
     assert begins[3, 0].all()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from octavoice.model import Tensors
+from octavoice.model import Batch
 from octavoice.music.roll import clock, compress
 from octavoice.thesis import plain
 from octavoice.thesis.decoder import Decoder
@@ -24,7 +24,7 @@ def tensors():
     ticks = np.broadcast_to(clock(np.arange(TIME))[:, None], (TIME, BATCH, 6)).astype(np.float32)
     arrays = x, compress(x).astype(np.float32), history, np.ascontiguousarray(ticks), np.ones((TIME - 1, BATCH)), \
         np.zeros((128, BATCH, 88)), np.zeros((1, BATCH)), np.zeros((0, BATCH, 88))
-    return Tensors(*(torch.from_numpy(array).float() for array in arrays))
+    return Batch(*(torch.from_numpy(array).float() for array in arrays))
 
 
 def gradients(module):

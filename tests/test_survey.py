@@ -9,7 +9,7 @@ import torch
 
 from octavoice import survey
 from octavoice.composer import Composer
-from octavoice.model import ESTIMATE, EXACT, HISTORY, Tensors
+from octavoice.model import ESTIMATE, EXACT, HISTORY, Batch
 from octavoice.music.roll import KEYS, compress
 from octavoice.survey import chords, rbm, recurrent, rnn_dbn, rnn_nade, rnn_rbm, tcn, tied_parallel
 from octavoice.training import models
@@ -50,7 +50,7 @@ def batch_of(x, past=None, position=0):
     """Rolls ``(time, batch, key)`` as a batch."""
     time, batch, keys = x.shape
     blank = x.new_zeros(HISTORY, batch, keys)
-    return Tensors(x, x, blank, x.new_zeros(time, batch, 6), x.new_ones(time - 1, batch),
+    return Batch(x, x, blank, x.new_zeros(time, batch, 6), x.new_ones(time - 1, batch),
                    blank if past is None else past, torch.full((1, batch), position), x[:0])
 
 

@@ -20,7 +20,7 @@ from octavoice.corpus import Fragments
 from octavoice.errors import UserError
 from octavoice.likelihood import baselines
 from octavoice.likelihood import shared as likelihood
-from octavoice.model import Tensors
+from octavoice.model import Batch
 from octavoice.music.piece import Piece
 from octavoice.results import costs
 from octavoice.thesis.decoder import Decoder
@@ -78,7 +78,7 @@ def test_a_run_repeats_to_the_bit_and_resumes_to_the_same(build, task, threads, 
 def test_an_iteration_never_asks_for_a_value(build, fragments):
     """On torch's device without values every look at one raises; on a GPU each would be a wait."""
     module = build().to("meta")
-    batch = Tensors(*(t.to("meta") for t in fit.to_tensors(fragments.panel(4))))
+    batch = Batch(*(t.to("meta") for t in fit.to_tensors(fragments.panel(4))))
     optimiser = torch.optim.Adam(module.parameters())
     value = networks.mean_loss(module)(batch, torch.Generator())
     value.backward()

@@ -20,37 +20,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from octavoice.representation import HISTORY as HISTORY
+from octavoice.representation import Batch
+
 CLASSES, GIVEN, KEYS, DURATIONS = "classes", "keys given classes", "keys", "durations given keys"
 """The spaces: p(x'_t | past), p(x_t | x'_t, past), p(x_t | past), p(d_t | x_t, past). The first two added are one of
 the third; with the last it is one of all that is written, p(x_t, d_t | past)."""
-EXACT, BOUND, ESTIMATE = "exact", "bound", "estimate"
-"""What a log-likelihood is: the number itself, on average below it, or near it with an error to either side."""
-HISTORY = 128
-"""Steps before a fragment that come with it."""
-
-
-class Tensors(NamedTuple):
-    """A batch of fragments, time first. The first step of a fragment is given, the others are predicted.
-
-    ``x``        onset rolls ``(time, batch, key)`` of 0 and 1
-    ``x12``      their octave compression ``(time, batch, pitch_class)``
-    ``history``  the 128 compressed steps before ``(128, batch, pitch_class)``, zero before the piece
-    ``clock``    ``(time, batch, 6)``, counted from the fragment's start
-    ``weight``   ``(time - 1, batch)``: 1 where the next step belongs to the piece, 0 in padding
-    ``past``     the 128 steps before ``(128, batch, key)``, zero before the piece
-    ``position`` ``(1, batch)``: how many steps of the piece lie before the fragment
-    ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
-                  held, 0 where none begins; no steps at all unless a network hears them
-    """
-
-    x: Tensor
-    x12: Tensor
-    history: Tensor
-    clock: Tensor
-    weight: Tensor
-    past: Tensor
-    position: Tensor
-    durations: Tensor
+EVENTS = "events"
+"""The space of models of events: p(e_t | past), one event of a representation that is not made of steps of 88 keys."""
+EXACT, BOUND, ESTIMATE, PSEUDO, NONE = "exact", "bound", "estimate", "pseudo", "none"
+"""What a log-likelihood is: the number itself, on average below it, near it with an error to either side, the sum of
+conditionals that are no joint's, or that there is none."""
 
 
 class Step(NamedTuple):
@@ -79,19 +59,19 @@ class Network(nn.Module):
     def prepare(self, passes: float) -> None:
         """Told before training how often it will go through the music; nothing, unless a network makes use of it."""
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """What training minimises, ``(time - 1, batch)``; the negative log-likelihood, unless a model differs."""
         return -self.log_likelihood(batch, rng)
 
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """log p(step | all before it), nats, ``(time - 1, batch)``; minus infinity where a step is impossible."""
         raise NotImplementedError
 
-    def held_out(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def held_out(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """What the held-out curve shows, lower is better: an exact likelihood's negative, else the loss."""
         return -self.log_likelihood(batch, rng) if self.kind == EXACT else self.loss(batch, rng)
 
-    def on_panel(self, batch: Tensors, rng: torch.Generator) -> dict[str, Tensor]:
+    def on_panel(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Numbers beside it for the held-out curve, each ``(time - 1, batch)``."""
         return {}
 
@@ -171,13 +151,15 @@ class Recipe:
 class Stage:
     """One network of a model: the ``name`` of its files, what it is ``called`` on a page, how to ``build`` it.
 
-    ``recipe`` gives its :class:`Recipe` at a preset.
+    ``recipe`` gives its :class:`Recipe` at a preset; ``representation`` names how music is told to it, in the table of
+    :mod:`octavoice.training.models`.
     """
 
     name: str
     called: str
     build: Callable[[], Network]
     recipe: Callable[[Any], Recipe]
+    representation: str = "steps"
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,11 @@ MODEL = Model(
                     "Adam with warm-up, a cosine schedule and clipped gradients"),
     ),
     (
-        Stage("beyond_classes", "pitch classes", ClassChain, lambda preset: _recipe(preset, 0.2)),
-        Stage("beyond_keys", "keys", KeyChain, lambda preset: _recipe(preset, 0.08)),
-        Stage("beyond_durations", "durations", DurationChain, lambda preset: _recipe(preset, 0.04)),
+        Stage("beyond_classes", "pitch classes", ClassChain, lambda preset: _recipe(preset, 0.2),
+              "steps with durations"),
+        Stage("beyond_keys", "keys", KeyChain, lambda preset: _recipe(preset, 0.08),
+              "steps with durations"),
+        Stage("beyond_durations", "durations", DurationChain, lambda preset: _recipe(preset, 0.04),
+              "durations of steps"),
     ),
 )

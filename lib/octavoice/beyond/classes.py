@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from octavoice.model import CLASSES as IN_CLASSES
-from octavoice.model import HISTORY, KEEP, Drop, Network, Step, Tensors, dropper, precise, uniforms
+from octavoice.model import HISTORY, KEEP, Batch, Drop, Network, Step, dropper, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS, clock
-from octavoice.representations.steps import left_of
+from octavoice.representations.tensors import left_of
 from octavoice.thesis.attention import PERIODS, LSTMState
 
 RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 512)
@@ -206,7 +206,7 @@ def rolled(x12: Tensor, shift: Tensor) -> Tensor:
     return x12.gather(-1, order.expand(len(x12), -1, -1))
 
 
-def onsets_alone(batch: Tensors) -> Tensors:
+def onsets_alone(batch: Batch) -> Batch:
     """The same batch without durations."""
     return batch._replace(durations=batch.durations[:0])
 
@@ -220,23 +220,23 @@ class Hearing(Network):
         """Activations are left out in training if the music is small for its length."""
         self.dropout = DROPOUT if passes > PASSES else 0.0
 
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator | None = None) -> Tensor:
         """Exact, without draws; given how long earlier notes are held where the batch tells. ``(time - 1, batch)``."""
         return self._nats(batch, self._held(batch))
 
-    def held_out(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def held_out(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The negative log-likelihood of onsets alone, whatever the batch tells."""
         return -self.log_likelihood(onsets_alone(batch))
 
-    def on_panel(self, batch: Tensors, rng: torch.Generator) -> dict[str, Tensor]:
+    def on_panel(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Beside it that of onsets given how long earlier notes are held."""
         return {"held_out_told": -self.log_likelihood(batch)}
 
-    def _held(self, batch: Tensors) -> Tensor:
+    def _held(self, batch: Batch) -> Tensor:
         """What every step that predicts one leaves held ``(time - 1, batch, …)``; zeros if the batch does not tell."""
         raise NotImplementedError
 
-    def _nats(self, batch: Tensors, held: Tensor) -> Tensor:
+    def _nats(self, batch: Batch, held: Tensor) -> Tensor:
         """log p of every step but the first ``(time - 1, batch)``, given what is ``held``."""
         raise NotImplementedError
 
@@ -284,7 +284,7 @@ class ClassChain(Hearing):
         hidden = torch.relu(features[..., None, :] + decided @ torch.cat([self.sounds, self.silent]))
         return precise((hidden * self.weight.to(hidden.dtype)).sum(dim=-1)) + direct
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The negative log-likelihood, each fragment rolled by a shift of its own, some of them without a past, some
         without durations, and some heard with wrong notes."""
         u = uniforms(rng, 3, batch.x12.shape[1], device=batch.x12.device)
@@ -316,7 +316,7 @@ class ClassChain(Hearing):
         return (torch.where(stretch[..., None], 1.0, wrong),
                 torch.where(stretch, shift, away[..., 0])[..., None])
 
-    def _nats(self, batch: Tensors, held: Tensor, target: Tensor | None = None, drop: Drop = KEEP) -> Tensor:
+    def _nats(self, batch: Batch, held: Tensor, target: Tensor | None = None, drop: Drop = KEEP) -> Tensor:
         """log p of every step but the first ``(time - 1, batch)``, or of a ``target`` in their place.
 
         ``held`` ``(time - 1, batch, 25)``; ``target`` ``(time - 1, batch, pitch_class)``.
@@ -327,14 +327,14 @@ class ClassChain(Hearing):
             logits = self.chain(given, target)
         return -functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=-1)
 
-    def _before(self, batch: Tensors) -> tuple[Tensor, Memory]:
+    def _before(self, batch: Batch) -> tuple[Tensor, Memory]:
         """Clock of every step that predicts one, and the memory before the fragment."""
         known = batch.position + torch.arange(-HISTORY, 0, device=batch.position.device)[:, None] >= 0
         memory, *_ = remember(blank(batch.x12), batch.history, known[..., None].to(batch.x12.dtype))
         time = torch.arange(len(batch.x12) - 1, device=batch.position.device)[:, None]
         return piece_clock(batch.position + time, batch.x12), memory
 
-    def _held(self, batch: Tensors, shift: Tensor | None = None) -> Tensor:
+    def _held(self, batch: Batch, shift: Tensor | None = None) -> Tensor:
         """What every step that predicts one leaves held, its classes rolled by ``shift`` ``(batch,)``:
         ``(time - 1, batch, 25)``, zeros where the batch does not tell."""
         if not len(batch.durations):

@@ -29,7 +29,7 @@ from octavoice.beyond.classes import (
     window,
 )
 from octavoice.beyond.keys import pick
-from octavoice.model import DURATIONS, HISTORY, Network, Step, Tensors, precise, uniforms
+from octavoice.model import DURATIONS, HISTORY, Batch, Network, Step, precise, uniforms
 from octavoice.music.durations import LONGEST
 from octavoice.music.roll import CLOCK_BITS, KEYS, STEPS_PER_BAR
 
@@ -164,7 +164,7 @@ class DurationChain(Network):
         hidden = torch.relu(seen + self.lower(torch.as_tensor(lower)))
         return precise(self.lasting(hidden + torch.relu(self.hidden(hidden))))
 
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator | None = None) -> Tensor:
         """Exact; no draw is needed. The keys are those that are struck. ``(time - 1, batch)``."""
         steps = batch.durations[HISTORY + 1:]
         time, piece, key = torch.nonzero((steps > 0) & (batch.weight > 0)[..., None], as_tuple=True)
@@ -178,14 +178,14 @@ class DurationChain(Network):
         nats = nats_of(logits, steps[time, piece, key], seen)
         return nats.new_zeros(steps.shape).index_put((time, piece, key), nats).sum(dim=-1)
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The negative log-likelihood, some fragments without a past, like a short prime."""
         kept = (uniforms(rng, batch.x.shape[1], device=batch.x.device) >= HIDDEN_PAST).to(batch.x.dtype)
         position = torch.where(kept > 0, batch.position, torch.zeros_like(batch.position))
         durations = torch.cat([batch.durations[:HISTORY] * kept[:, None], batch.durations[HISTORY:]])
         return -self.log_likelihood(batch._replace(durations=durations, position=position))
 
-    def _sequence(self, batch: Tensors) -> tuple[Tensor, Tensor]:
+    def _sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Views ``(time - 1, batch, 6, key)`` and general facts for every predicted step of a batch."""
         past, steps = batch.durations[:HISTORY], batch.durations[HISTORY:-1]
         with self.lowered(steps.device):

@@ -30,9 +30,9 @@ from octavoice.beyond.classes import (
     toward,
     window,
 )
-from octavoice.model import GIVEN, HISTORY, KEEP, Drop, Step, Tensors, dropper, precise, uniforms
+from octavoice.model import GIVEN, HISTORY, KEEP, Batch, Drop, Step, dropper, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
-from octavoice.representations.steps import left_of
+from octavoice.representations.tensors import left_of
 from octavoice.thesis.attention import PERIODS
 
 OCTAVES = -(-KEYS // CLASSES)
@@ -171,7 +171,7 @@ class KeyChain(Hearing):
         """What the classes before this one got: ``x`` ``(row, key)`` so far, ``x12`` those of them that sound."""
         return self.decided(torch.cat([moved(x[:, None], pitch_class)[:, 0], rolled(x12, pitch_class)], dim=-1))
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The negative log-likelihood, some fragments without a past, like a short prime, some without durations."""
         u = uniforms(rng, 2, batch.x.shape[1], device=batch.x.device)
         kept, told = ((u[i] >= share).to(batch.x.dtype)[:, None] for i, share in ((0, HIDDEN_PAST), (1, UNTOLD)))
@@ -181,13 +181,13 @@ class KeyChain(Hearing):
         return -self._nats(batch, self._held(batch) * told, dropper(self.dropout, rng))
 
     @staticmethod
-    def _held(batch: Tensors) -> Tensor:
+    def _held(batch: Batch) -> Tensor:
         """What every step that predicts one leaves held ``(time - 1, batch, 89)``; zeros if the batch does not tell."""
         if not len(batch.durations):
             return batch.x.new_zeros(*batch.x[1:].shape[:2], KEYS + 1)
         return still_held(left_of(batch.durations)[HISTORY:-1])
 
-    def _nats(self, batch: Tensors, held: Tensor, drop: Drop = KEEP) -> Tensor:
+    def _nats(self, batch: Batch, held: Tensor, drop: Drop = KEEP) -> Tensor:
         """log p of every step but the first ``(time - 1, batch)``; the classes are those of the keys. ``held``
         ``(time - 1, batch, 89)``."""
         x12 = octaves(batch.x).amax(dim=-2)
@@ -203,7 +203,7 @@ class KeyChain(Hearing):
         return nats.new_zeros(x12[1:].shape).index_put((time, piece, p), nats).sum(dim=-1)
 
     @torch.no_grad()
-    def _sequence(self, batch: Tensors, held: Tensor) -> tuple[Tensor, Tensor]:
+    def _sequence(self, batch: Batch, held: Tensor) -> tuple[Tensor, Tensor]:
         """Views ``(time - 1, batch, 12, key)`` and general facts for every predicted step of a batch."""
         before = remember(blank(batch.x), batch.past)[-1]
         series = remember(before, batch.x[:-1])

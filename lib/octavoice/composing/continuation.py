@@ -11,7 +11,7 @@ from octavoice.composer import CONTEXT, Composer
 from octavoice.composing.prime import Prime
 from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
-from octavoice.model import HISTORY, Network, Tensors
+from octavoice.model import HISTORY, Batch, Network
 from octavoice.music import keys
 from octavoice.music.durations import clipped, remaining, until_next
 from octavoice.music.piece import Piece
@@ -187,12 +187,12 @@ def best_shift(network: Network, roll: np.ndarray, seed: int) -> int:
     return shifts[int(torch.stack(nats).argmax())]
 
 
-def _fragment(roll: np.ndarray, first: int) -> Tensors:
+def _fragment(roll: np.ndarray, first: int) -> Batch:
     """A roll ``(time, key)`` from its step ``first`` on, as a batch of one fragment with what lies before it."""
     x = torch.from_numpy(np.pad(roll, ((HISTORY, 0), (0, 0)))[first:, None]).float()
     x12 = torch.from_numpy(compress(x.numpy()))
     steps = np.arange(first, len(roll))
-    return Tensors(x[HISTORY:], x12[HISTORY:], x12[:HISTORY], torch.from_numpy(clock(steps))[:, None],
+    return Batch(x[HISTORY:], x12[HISTORY:], x12[:HISTORY], torch.from_numpy(clock(steps))[:, None],
                    torch.ones(len(steps) - 1, 1), x[:HISTORY], torch.tensor([[first]]), x[:0])
 
 

@@ -1,7 +1,6 @@
 """Fragments with their history, and the batches drawn from them (thesis §7.1–7.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -9,36 +8,10 @@ import numpy as np
 from octavoice.corpus.pieces import Pieces
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, clock, compress, transpose
+from octavoice.representation import HISTORY, Batch
 
-HISTORY = 128
-"""Steps before a fragment that attention may look back into: the longest period in H."""
 SHIFTS = (-6, 5)
 """Transposition by a random shift between these, in semitones, both included (§7.2)."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch of fragments, all axes time first.
-
-    ``x``        onset rolls ``(time, batch, key)``, float32, 0 or 1
-    ``x12``      their octave compression ``(time, batch, pitch_class)``
-    ``history``  the 128 compressed steps before ``(128, batch, pitch_class)``, zero before the piece
-    ``clock``    ``(time, batch, 6)``, counted from the fragment's start
-    ``weight``   ``(time - 1, batch)``: 1 where the *next* step belongs to the piece, 0 in padding
-    ``past``     the 128 steps before as onset rolls ``(128, batch, key)``, zero before the piece
-    ``position`` ``(1, batch)``: the fragments' first steps, counted from their pieces' starts
-    ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
-                  held, 0 where none begins; no steps at all unless they were asked for
-    """
-
-    x: np.ndarray
-    x12: np.ndarray
-    history: np.ndarray
-    clock: np.ndarray
-    weight: np.ndarray
-    past: np.ndarray
-    position: np.ndarray
-    durations: np.ndarray
 
 
 class Fragments:

@@ -15,12 +15,12 @@ from scipy.stats import bootstrap
 from octavoice.corpus import Fragments, Pieces
 from octavoice.likelihood import baselines, decoding, evaluation
 from octavoice.likelihood.evaluation import BATCH, DRAW_SEED, RESAMPLES, WINDOW
-from octavoice.model import Network, Tensors
+from octavoice.model import Batch, Network
 from octavoice.music.roll import mask
 from octavoice.thesis.decoder import keys_log_likelihood
 from octavoice.training.fit import to_tensors
 
-Judge = Callable[[Tensors], np.ndarray]
+Judge = Callable[[Batch], np.ndarray]
 """Nats of every step of a batch, ``(time - 1, batch)``."""
 PARTICLES = 128
 """Of a bound by particle filter, unless a comparison asks for fewer."""
@@ -39,7 +39,7 @@ def network_judge(network: Network, seed: int = DRAW_SEED, draws_on: torch.devic
     judged.precision, draws = "fp32", torch.Generator(draws_on).manual_seed(seed)
 
     @torch.no_grad()
-    def nats(t: Tensors) -> np.ndarray:
+    def nats(t: Batch) -> np.ndarray:
         return judged.log_likelihood(t, draws).double().cpu().numpy()
     return nats
 
@@ -47,7 +47,7 @@ def network_judge(network: Network, seed: int = DRAW_SEED, draws_on: torch.devic
 def class_tables(train: Pieces) -> dict[str, Judge]:
     """The tables of frequencies of :mod:`octavoice.likelihood.baselines`, for pitch classes."""
     def judge(table: np.ndarray, lag: int | None) -> Judge:
-        return lambda t: baselines.per_step(table, lag, Tensors(*(field.cpu().numpy() for field in t)))
+        return lambda t: baselines.per_step(table, lag, Batch(*(field.cpu().numpy() for field in t)))
     return {name: judge(baselines.fit_table(train, lag), lag) for name, lag in baselines.LAGS.items()}
 
 
@@ -56,7 +56,7 @@ def key_tables(train: Pieces) -> dict[str, Judge]:
     def judge(remember: bool) -> Judge:
         frequencies = decoding.key_frequencies(train, remember)
 
-        def nats(t: Tensors) -> np.ndarray:
+        def nats(t: Batch) -> np.ndarray:
             p = decoding.table_probability(frequencies, t)
             return keys_log_likelihood(p, t.x[1:], mask(t.x12[1:])).double().cpu().numpy()
         return nats
@@ -112,7 +112,7 @@ def levels(pieces: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
     return table.sort_values("level")
 
 
-def panel_level(network: Network, t: Tensors, seed: int = DRAW_SEED, **settings) -> dict[str, float]:
+def panel_level(network: Network, t: Batch, seed: int = DRAW_SEED, **settings) -> dict[str, float]:
     """Nats per step on a batch: of all steps, of fragments that begin a piece and of those amid one."""
     nats, weight = network_judge(network, seed, **settings)(t), t.weight.cpu().numpy()
     weight = weight * np.isfinite(nats)

@@ -10,7 +10,7 @@ from octavoice.beyond.classes import onsets_alone
 from octavoice.corpus import Pieces
 from octavoice.errors import UserError
 from octavoice.likelihood import axis, judging
-from octavoice.model import CLASSES, GIVEN, HISTORY, KEYS, Model, Network, Tensors
+from octavoice.model import CLASSES, GIVEN, HISTORY, KEYS, Batch, Model, Network
 from octavoice.statistics import samples
 from octavoice.training import networks
 from octavoice.training.networks import Networks
@@ -38,7 +38,7 @@ def sizes(preset: Preset, *each: Model) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["model", "stage"])
 
 
-def readings(both: dict[str, Networks], panel: Tensors, particles: int = axis.PARTICLES) -> pd.DataFrame:
+def readings(both: dict[str, Networks], panel: Batch, particles: int = axis.PARTICLES) -> pd.DataFrame:
     """Readings of one panel, nats per step of classes: the thesis's objective, and the likelihood of each model.
 
     A network that hears durations has two, with and without them; a bound is of so many ``particles``.
@@ -55,13 +55,13 @@ def readings(both: dict[str, Networks], panel: Tensors, particles: int = axis.PA
     return pd.DataFrame(rows).T.rename_axis("nats per step of classes")
 
 
-def every_step(network: Network, panel: Tensors) -> float:
+def every_step(network: Network, panel: Batch) -> float:
     """What a network of classes gives all 4096 steps after the first one of a panel: their probabilities, added up."""
     every = ((torch.arange(4096)[:, None] >> torch.arange(12)) & 1).to(panel.x12)
 
     def alike(field: torch.Tensor, steps: int) -> torch.Tensor:
         return field[:steps, :1].expand(-1, len(every), *field.shape[2:])
-    steps = Tensors(alike(panel.x, 2), torch.stack([alike(panel.x12, 1)[0], every]), alike(panel.history, HISTORY),
+    steps = Batch(alike(panel.x, 2), torch.stack([alike(panel.x12, 1)[0], every]), alike(panel.history, HISTORY),
                     alike(panel.clock, 2), alike(panel.weight, 1), alike(panel.past, HISTORY),
                     alike(panel.position, 1), panel.durations[:0])
     with torch.no_grad():

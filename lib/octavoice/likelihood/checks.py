@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from octavoice.corpus import Batch, Fragments, Pieces
+from octavoice.corpus import Fragments, Pieces
 from octavoice.likelihood import baselines, equilibrium, mixture
-from octavoice.model import Tensors
+from octavoice.model import Batch
 from octavoice.music.roll import mask
 from octavoice.thesis.decoder import Decoder, free_energy, pseudo_likelihood
 from octavoice.thesis.generator import OctaveGenerator
@@ -28,7 +28,7 @@ def panel(pieces: Pieces) -> Batch:
     return Fragments(pieces, LENGTH, STRIDE).panel(FRAGMENTS)
 
 
-def filtered(generator: OctaveGenerator, t: Tensors, particles: int, draw: int) -> np.ndarray:
+def filtered(generator: OctaveGenerator, t: Batch, particles: int, draw: int) -> np.ndarray:
     """The bound of every step by one filter, ``(time - 1, batch)``."""
     judged = copy(generator)
     judged.particles = particles

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from octavoice.model import Tensors, uniforms
+from octavoice.model import Batch, uniforms
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask
 from octavoice.thesis import exact
@@ -56,7 +56,7 @@ def key_frequencies(pieces: list[Piece], remember: bool) -> np.ndarray:
     return (struck + plain) / (sounding + 1) if remember else np.tile(plain, (3, 1))
 
 
-def baseline_probability(pieces: list[Piece], t: Tensors, remember: bool) -> Tensor:
+def baseline_probability(pieces: list[Piece], t: Batch, remember: bool) -> Tensor:
     """A baseline's probability of every key of a batch, times the mask, ``(time - 1, batch, key)``.
 
     Fitted on ``pieces`` by :func:`key_frequencies`; keys are independent. Without ``remember``: how
@@ -65,13 +65,13 @@ def baseline_probability(pieces: list[Piece], t: Tensors, remember: bool) -> Ten
     return table_probability(key_frequencies(pieces, remember), t)
 
 
-def table_probability(frequencies: np.ndarray, t: Tensors) -> Tensor:
+def table_probability(frequencies: np.ndarray, t: Batch) -> Tensor:
     """:func:`baseline_probability` of a table that was fitted before."""
     memory = octave_memory(t.x.cpu().numpy())[1:]
     return torch.from_numpy(frequencies[memory, np.arange(KEYS)]).to(t.x) * mask(t.x12[1:])
 
 
-def judge_baseline(p: Tensor, t: Tensors) -> dict[str, float]:
+def judge_baseline(p: Tensor, t: Batch) -> dict[str, float]:
     """The entries of :func:`judge` for independent keys of probability ``p``, for which all likelihoods agree."""
     per_step = keys_log_likelihood(p, t.x[1:], mask(t.x12[1:]))
     everywhere, one_class = weighted_mean(per_step, t.weight).item(), per_step[_one_class(t)].mean().item()
@@ -79,7 +79,7 @@ def judge_baseline(p: Tensor, t: Tensors) -> dict[str, float]:
             "one class: likelihood": one_class, "one class: as generated": one_class}
 
 
-def judge(decoder: Decoder, t: Tensors, chains: int, seed: int) -> dict[str, float]:
+def judge(decoder: Decoder, t: Batch, chains: int, seed: int) -> dict[str, float]:
     """A decoder on a batch, in nats per step.
 
     ``pseudo-likelihood``: :func:`~octavoice.thesis.decoder.pseudo_likelihood`; ``as generated``:
@@ -95,7 +95,7 @@ def judge(decoder: Decoder, t: Tensors, chains: int, seed: int) -> dict[str, flo
             "one class: as generated": as_generated[_one_class(t)].mean().item()}
 
 
-def sampling_log_likelihood(decoder: Decoder, t: Tensors, gibbs_steps: int, chains: int, seed: int) -> Tensor:
+def sampling_log_likelihood(decoder: Decoder, t: Batch, gibbs_steps: int, chains: int, seed: int) -> Tensor:
     """:meth:`octavoice.thesis.decoder.Decoder.log_likelihood` at these settings, ``(time - 1, batch)``."""
     judged = copy(decoder)
     judged.gibbs_steps, judged.chains = gibbs_steps, chains
@@ -103,7 +103,7 @@ def sampling_log_likelihood(decoder: Decoder, t: Tensors, gibbs_steps: int, chai
 
 
 @torch.no_grad()
-def one_class_log_likelihood(decoder: Decoder, t: Tensors) -> tuple[Tensor, Tensor]:
+def one_class_log_likelihood(decoder: Decoder, t: Batch) -> tuple[Tensor, Tensor]:
     """Exact ``log p(x | silence outside the mask)`` where one class sounds, and the pseudo-likelihood there.
 
     A class has seven or eight keys, so all their patterns can be summed. Both ``(step,)``.
@@ -121,13 +121,13 @@ def one_class_log_likelihood(decoder: Decoder, t: Tensors) -> tuple[Tensor, Tens
     return -free_energy(x, b, c, W) - log_z, pseudo_likelihood(x, b, c, W, allowed)
 
 
-def _one_class(t: Tensors) -> Tensor:
+def _one_class(t: Batch) -> Tensor:
     """Which steps to predict have exactly one class and carry weight: ``(time - 1, batch)`` bool."""
     return (t.x12[1:].sum(dim=-1) == 1) & (t.weight > 0)
 
 
 @torch.no_grad()
-def decode(decoder: Decoder, t: Tensors, gibbs_steps: int, seed: int) -> tuple[Tensor, Tensor]:
+def decode(decoder: Decoder, t: Batch, gibbs_steps: int, seed: int) -> tuple[Tensor, Tensor]:
     """Decode a batch from its true classes, each step from the keys decoded before it (Fig. 18).
 
     The first step's keys are given. Returns keys and probabilities (after the mask) of the rest,
@@ -143,14 +143,14 @@ def decode(decoder: Decoder, t: Tensors, gibbs_steps: int, seed: int) -> tuple[T
 
 
 @torch.no_grad()
-def before_mask(decoder: Decoder, t: Tensors, seed: int) -> Tensor:
+def before_mask(decoder: Decoder, t: Batch, seed: int) -> Tensor:
     """Raw p(x | h) of one Gibbs step from the true keys before, not masked: ``(time - 1, batch, key)``."""
     b, c, _ = decoder(t.x12[1:], t.x[:-1])
     u = uniforms(torch.Generator().manual_seed(seed), *b.shape[:2], decoder.hidden + KEYS, device=b.device)
     return gibbs_step(t.x[:-1], b, c, decoder.W, u)[1]
 
 
-def strikes(p: Tensor, t: Tensors) -> dict[str, float]:
+def strikes(p: Tensor, t: Batch) -> dict[str, float]:
     """What independent keys of probability ``p`` ``(time - 1, batch, key)`` strike, as expected numbers over a batch.
 
     A roll of 0 and 1 counts as its own certainty. Keys struck, those of them that are true, and the
@@ -163,7 +163,7 @@ def strikes(p: Tensor, t: Tensors) -> dict[str, float]:
             "classes without a key": lost / max(sounding, 1)}
 
 
-def generation_study(decoder: Decoder, t: Tensors, gibbs_steps: int, chains: int, seed: int) -> dict[str, float]:
+def generation_study(decoder: Decoder, t: Batch, gibbs_steps: int, chains: int, seed: int) -> dict[str, float]:
     """What k Gibbs steps are worth: held-out log-likelihood as generated, and :func:`strikes` of one decoding."""
     per_step = sampling_log_likelihood(decoder, t, gibbs_steps, chains, seed)
     keys, _ = decode(decoder, t, gibbs_steps, seed)

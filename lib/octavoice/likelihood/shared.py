@@ -2,13 +2,13 @@
 
 import torch
 
-from octavoice.model import Tensors
+from octavoice.model import Batch
 from octavoice.thesis.attention import MainState
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.particles import particle_log_likelihood
 
 
-def shared_likelihood(generator: OctaveGenerator, t: Tensors, particles: int, seed: int) -> dict[str, float]:
+def shared_likelihood(generator: OctaveGenerator, t: Batch, particles: int, seed: int) -> dict[str, float]:
     """Log-likelihood bound in nats per step on a panel, and the share of steps that V voices cannot play.
 
     Steps with more than V classes have probability zero under any such sampler; they are left out

@@ -11,7 +11,7 @@ import torch
 
 from octavoice.corpus import Fragments, Pieces
 from octavoice.corpus.benchmarks import SMOOTHING
-from octavoice.model import Tensors
+from octavoice.model import Batch
 from octavoice.music.piece import Piece
 from octavoice.training.fit import to_tensors
 
@@ -21,7 +21,7 @@ FRAMES = 4096
 """Frames that are judged at once, padding included."""
 
 Rolls = list[np.ndarray]
-Judge = Callable[[Tensors], np.ndarray]
+Judge = Callable[[Batch], np.ndarray]
 
 
 def first_order_nll(splits: dict[str, Rolls]) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from octavoice.corpus import Fragments, Pieces
-from octavoice.model import Network, Tensors
+from octavoice.model import Batch, Network
 from octavoice.music.roll import KEYS
 from octavoice.statistics import intervals
 from octavoice.thesis.decoder import Decoder
@@ -41,12 +41,12 @@ def measure(pieces: Pieces, batch: int = BATCH, length: int = LENGTH) -> dict:
             "parameters": {name: sum(w.numel() for w in each.parameters()) for name, (each, _) in networks.items()}}
 
 
-def on_keys(t: Tensors) -> Tensors:
+def on_keys(t: Batch) -> Batch:
     """The same batch for a network of classes that is told keys in their place."""
     return t._replace(x12=t.x, history=t.past)
 
 
-def iteration(network: Network, t: Tensors) -> float:
+def iteration(network: Network, t: Batch) -> float:
     """Processor seconds of loss and gradient on a batch."""
     began = time.process_time()
     network.zero_grad()

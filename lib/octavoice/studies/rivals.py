@@ -8,7 +8,7 @@ the first minutes of learning, with the spread over seeds.
 import numpy as np
 import torch
 
-from octavoice.model import Tensors
+from octavoice.model import Batch
 from octavoice.studies import trainings as studies
 from octavoice.thesis.independent import IndependentClasses
 from octavoice.thesis.voices import FORCING, VOICES
@@ -46,7 +46,7 @@ def measure(run: Run) -> dict:
 
 def train_independent(run: Run, seed: int):
     """The independent classes at study scale; returns model and metrics."""
-    def loss_of(model: studies.FeatureModel, t: Tensors, rng: torch.Generator) -> torch.Tensor:
+    def loss_of(model: studies.FeatureModel, t: Batch, rng: torch.Generator) -> torch.Tensor:
         return weighted_mean(model.rival.objective(model.features(t), t.x12[1:]), t.weight)
     return studies.train_rival(run, IndependentClasses, loss_of, "independent classes", seed)
 
@@ -56,7 +56,7 @@ def level(nats: torch.Tensor, where: torch.Tensor) -> float:
     return float(nats[where].double().mean())
 
 
-def struck_classes(t: Tensors) -> float:
+def struck_classes(t: Batch) -> float:
     """Classes on held-out steps with an onset, mean."""
     classes = t.x12[1:].sum(dim=-1)[t.weight > 0].numpy()
     return float(np.mean(classes[classes > 0]))

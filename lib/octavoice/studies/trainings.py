@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from octavoice.corpus import Fragments
 from octavoice.likelihood.shared import shared_likelihood
-from octavoice.model import Tensors, uniforms
+from octavoice.model import Batch, uniforms
 from octavoice.music.piece import Piece
 from octavoice.music.roll import clock, compress
 from octavoice.thesis.attention import MainModule, MainState
@@ -53,7 +53,7 @@ def attend(generator: MainModule, piece: Piece) -> np.ndarray:
     return generator(x12, ticks, generator.initial_state(1))[1][:, 0].cpu().numpy()
 
 
-def held_out_tensors(run: Run) -> Tensors:
+def held_out_tensors(run: Run) -> Batch:
     """The fixed held-out panel on the run's device."""
     return to_tensors(panel_of(run), run.device)
 
@@ -65,7 +65,7 @@ class FeatureModel(nn.Module):
         super().__init__()
         self.main, self.rival = MainModule(), rival
 
-    def features(self, t: Tensors) -> Tensor:
+    def features(self, t: Batch) -> Tensor:
         """F for every predicted step of a batch, ``(time - 1, batch, 130)``."""
         return self.main(t.x12[:-1], t.clock[:-1], MainState(t.history))[0]
 
@@ -92,7 +92,7 @@ def train_first_scheme(run: Run, pause_penalty: float, seed: int, shared: bool =
 
     ``shared``: one net for all voices, or one for each. The held-out objective leaves the penalty out.
     """
-    def loss_of(model: FeatureModel, t: Tensors, rng: torch.Generator, penalty: float = pause_penalty) -> Tensor:
+    def loss_of(model: FeatureModel, t: Batch, rng: torch.Generator, penalty: float = pause_penalty) -> Tensor:
         draws = uniforms(rng, model.rival.voices, len(t.x12) - 1, t.x12.shape[1], device=t.x12.device)
         log_q, _ = model.rival(model.features(t), draws)
         return weighted_mean(first_scheme_objective(log_q, t.x12[1:], penalty), t.weight)
@@ -102,7 +102,7 @@ def train_first_scheme(run: Run, pause_penalty: float, seed: int, shared: bool =
 
 def train_joint(run: Run, seed: int):
     """The softmax over 4096 step vectors (exact likelihood) at study scale; returns model and metrics."""
-    def loss_of(model: FeatureModel, t: Tensors, rng: torch.Generator) -> Tensor:
+    def loss_of(model: FeatureModel, t: Batch, rng: torch.Generator) -> Tensor:
         return weighted_mean(model.rival.objective(model.features(t), t.x12[1:]), t.weight)
     return train_rival(run, JointSoftmax, loss_of, "softmax over 4096", seed)
 

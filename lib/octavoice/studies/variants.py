@@ -1,7 +1,7 @@
 """Every variant by name: which of the thesis's choices it makes otherwise, and how it is built and fed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -10,10 +10,10 @@ from octavoice.corpus import Batch
 from octavoice.model import GIVEN, Network, Recipe
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLASSES, KEYS, clock
+from octavoice.representation import HISTORY
 from octavoice.survey.chords import Bernoulli
 from octavoice.survey.rnn_nade import NADE
 from octavoice.thesis.ablated import Clockless, Headed, Holding, Joint, ManySteps, Rewired, SchemeOne, unattended
-from octavoice.thesis.attention import HISTORY
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training.presets import Preset
@@ -33,7 +33,7 @@ def newest(steps: int) -> Change:
     """Before a fragment only the newest ``steps`` are heard, silence before them."""
     def change(batch: Batch) -> Batch:
         heard = (np.arange(HISTORY) >= HISTORY - steps)[:, None, None]
-        return replace(batch, history=batch.history * heard, past=batch.past * heard)
+        return batch._replace(history=batch.history * heard, past=batch.past * heard)
     return change
 
 
@@ -41,7 +41,7 @@ def from_the_bar_line(batch: Batch, pickups: np.ndarray) -> Batch:
     """The clock counts from the first bar line of each piece, not from the fragment's start; ``pickups`` ``(batch,)``
     are the steps before that line."""
     step = batch.position[0] - pickups + np.arange(len(batch.x))[:, None]
-    return replace(batch, clock=clock(step).astype(np.float32))
+    return batch._replace(clock=clock(step).astype(np.float32))
 
 
 @dataclass(frozen=True)

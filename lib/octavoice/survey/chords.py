@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from octavoice.model import CLASSES as IN_CLASSES
-from octavoice.model import EXACT, HISTORY, KEEP, Card, Drop, Network, Recipe, Step, Tensors, dropper, precise
+from octavoice.model import EXACT, HISTORY, KEEP, Batch, Card, Drop, Network, Recipe, Step, dropper, precise
 from octavoice.model import KEYS as IN_KEYS
-from octavoice.representations.steps import piece_clock
+from octavoice.representations.tensors import piece_clock
 
 RATE, WARM_UP, CLIP = 2e-3, 50, 1.0
 SPARSE = -3.0
@@ -107,7 +107,7 @@ class Chords(Network):
         """As many uniforms as the head takes."""
         return self.head.draw_size
 
-    def features(self, batch: Tensors, drop: Drop = KEEP) -> tuple[Tensor, Tensor]:
+    def features(self, batch: Batch, drop: Drop = KEEP) -> tuple[Tensor, Tensor]:
         """Features after every step but the last ``(time - 1, batch, …, size)``, and the steps they predict."""
         x, past = (batch.x12, batch.history) if self.space == IN_CLASSES else (batch.x, batch.past)
         time = torch.arange(len(x) - 1, device=x.device)[:, None]
@@ -115,15 +115,15 @@ class Chords(Network):
             h, _ = self.trunk(x[:-1], piece_clock(batch.position + time, x), self.trunk.before(past), drop)
         return precise(h), x[1:]
 
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator | None = None) -> Tensor:
         """See :meth:`octavoice.model.Network.log_likelihood`; an exact one needs no draws."""
         return self.head.nats(*self.features(batch), rng)
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The head's, with dropout in the trunk."""
         return self.head.loss(*self.features(batch, dropper(self.dropout, rng)), rng)
 
-    def held_out(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def held_out(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """See :meth:`Head.held_out`."""
         return self.head.held_out(*self.features(batch), rng)
 

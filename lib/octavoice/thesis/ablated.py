@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.model import BOUND, CLASSES, HISTORY, Network, Step, Tensors, precise, uniforms
+from octavoice.model import BOUND, CLASSES, HISTORY, Batch, Network, Step, precise, uniforms
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLASSES as COUNT
 from octavoice.music.roll import CLOCK_BITS, KEYS, mask
-from octavoice.representations.steps import compressed, left_of, piece_clock
+from octavoice.representations.tensors import compressed, left_of, piece_clock
 from octavoice.survey.chords import Head
 from octavoice.thesis.attention import MainModule, MainState, read_past
 from octavoice.thesis.decoder import Decoder, free_energy, gibbs_step
@@ -90,16 +90,16 @@ class Holding(OctaveGenerator):
         is told."""
         return super().forward(x, functional.pad(clock, (0, CLOCK_BITS + COUNT - clock.shape[-1])), state)
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """See :meth:`octavoice.thesis.generator.OctaveGenerator.loss`."""
         return super().loss(holding(batch), rng)
 
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """See :meth:`octavoice.thesis.generator.OctaveGenerator.log_likelihood`."""
         return super().log_likelihood(holding(batch), rng)
 
 
-def holding(batch: Tensors) -> Tensors:
+def holding(batch: Batch) -> Batch:
     """The batch with the classes that sound on after each step beside its clock: ``(time, batch, 18)``."""
     if not len(batch.durations):
         return batch
@@ -123,7 +123,7 @@ class Featured(MainModule, Network):
         super().__init__(classes=KEYS if space == IN_KEYS else 12, **sizes)
         self.space = space
 
-    def told(self, batch: Tensors) -> tuple[Tensor, Tensor]:
+    def told(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """F of every step but the last ``(time - 1, batch, 130)``, and the steps that they predict."""
         x, past = (batch.x, batch.past) if self.space == IN_KEYS else (batch.x12, batch.history)
         with self.lowered(x.device):
@@ -153,7 +153,7 @@ class Headed(Featured):
         """As many uniforms as the head takes."""
         return self.head.draw_size
 
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator | None = None) -> Tensor:
         """See :meth:`octavoice.model.Network.log_likelihood`."""
         return self.head.nats(*self.told(batch), rng)
 
@@ -201,18 +201,18 @@ class SchemeOne(Featured):
         """A uniform for each voice."""
         return self.scheme.voices
 
-    def _objective(self, batch: Tensors, rng: torch.Generator, penalty: float) -> Tensor:
+    def _objective(self, batch: Batch, rng: torch.Generator, penalty: float) -> Tensor:
         features, target = self.told(batch)
         u = uniforms(rng, self.scheme.voices, *features.shape[:2], device=features.device)
         with self.lowered(features.device):
             log_q, _ = self.scheme(features, u)
         return first_scheme_objective(log_q.float(), target, penalty)
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The cross-entropy of §6.4 with the penalty, ``(time - 1, batch)``."""
         return self._objective(batch, rng, self.penalty)
 
-    def held_out(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def held_out(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The cross-entropy without it."""
         return self._objective(batch, rng, 0.0)
 
@@ -227,7 +227,7 @@ class SchemeOne(Featured):
         return torch.maximum(union, functional.one_hot(choice, self.classes + 1)[..., :-1].to(union.dtype))
 
     @torch.no_grad()
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """A bound, ``(time - 1, batch)``; minus infinity where more classes sound than there are voices."""
         features, target = self.told(batch)
         states, increments = [None] * self.scheme.voices, []
@@ -274,7 +274,7 @@ class ManySteps(Decoder):
 
     contrasted = 10
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """CD-k (5), ``(time - 1, batch)``: a difference of free energies, no likelihood."""
         with self.lowered(batch.x.device):
             b, c, _ = self(batch.x12[1:], batch.x[:-1])

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from octavoice.representation import HISTORY
+
 PERIODS = (4, 8, 16, 32, 48, 64, 96, 128)
 """H: the candidate periods, in steps."""
-HISTORY = 128
 LSTMState = tuple[Tensor, Tensor]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from octavoice.model import BOUND, GIVEN, Network, Step, Tensors, precise, uniforms
+from octavoice.model import BOUND, GIVEN, Batch, Network, Step, precise, uniforms
 from octavoice.music.roll import CLASSES, KEYS, mask
 
 HIDDEN = 36
@@ -118,21 +118,21 @@ class Decoder(Network):
         """A uniform for every hidden unit and every key, in each Gibbs step."""
         return self.gibbs_steps * (self.hidden + KEYS)
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """CD-1 (5), ``(time - 1, batch)``: a difference of free energies, no likelihood."""
         u = uniforms(rng, len(batch.x) - 1, batch.x.shape[1], self.hidden + KEYS, device=batch.x.device)
         with self.lowered(batch.x.device):
             b, c, _ = self(batch.x12[1:], batch.x[:-1])
         return self.contrast(b, c, batch.x12[1:], batch.x[1:], u, self.masked)
 
-    def on_panel(self, batch: Tensors, rng: torch.Generator) -> dict[str, Tensor]:
+    def on_panel(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """The log pseudo-likelihood of the keys allowed by the mask."""
         b, c, _ = self(batch.x12[1:], batch.x[:-1])
         parts = zip(batch.x[1:], b, c, mask(batch.x12[1:]), strict=True)
         return {"held_out_pseudo": torch.stack([pseudo_likelihood(x, b_t, c_t, self.W, m) for x, b_t, c_t, m in parts])}
 
     @torch.no_grad()
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """How probable the true keys are under what generation does, a bound on average, ``(time - 1, batch)``.
 
         Generation draws h, then x, ``gibbs_steps`` times, starting from the keys before (here the true

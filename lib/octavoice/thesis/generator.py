@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from octavoice.model import BOUND, CLASSES, Network, Step, Tensors, uniforms
+from octavoice.model import BOUND, CLASSES, Batch, Network, Step, uniforms
 from octavoice.music.roll import clock
 from octavoice.thesis.attention import MainModule, MainState
 from octavoice.thesis.particles import particle_log_likelihood
@@ -56,7 +56,7 @@ class OctaveGenerator(MainModule, Network):
         """The training loss per step in nats, ``(time - 1, batch)``; arguments as :meth:`log_q`."""
         return objective(self.log_q(x12, clock, history, uniforms, forcing), x12[1:])
 
-    def loss(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The objective of §6.4, ``(time - 1, batch)``: a surrogate, no likelihood."""
         u = uniforms(rng, self.sampler.voices, len(batch.x12) - 1, batch.x12.shape[1], device=batch.x12.device)
         with self.lowered(batch.x12.device):
@@ -64,7 +64,7 @@ class OctaveGenerator(MainModule, Network):
         return objective(log_q, batch.x12[1:])
 
     @torch.no_grad()
-    def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
+    def log_likelihood(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """A bound by particle filter, see :mod:`octavoice.thesis.particles`."""
         features, _, _ = self(batch.x12[:-1], batch.clock[:-1], MainState(batch.history))
         return particle_log_likelihood(self.sampler, features, batch.x12[1:], self.particles, rng)

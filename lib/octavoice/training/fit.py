@@ -26,9 +26,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from octavoice.corpus import Batch
 from octavoice.errors import UserError
-from octavoice.model import Tensors
+from octavoice.model import Batch
 from octavoice.paths import atomic
 from octavoice.provenance import peak_memory_mb, versions
 from octavoice.training.run import machine
@@ -40,11 +39,11 @@ SYNC_EVERY = 25
 """Iterations between looks at the losses on a GPU, so that it never waits for the CPU in between."""
 
 
-def to_tensors(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
+def to_tensors(batch: Batch, device: torch.device | str = "cpu") -> Batch:
     """Move a batch to a device; to a GPU from pinned memory, so that nobody waits for the copy."""
     on_gpu = torch.device(device).type == "cuda"
-    arrays = (torch.from_numpy(np.ascontiguousarray(getattr(batch, name))) for name in Tensors._fields)
-    return Tensors(*(a.pin_memory().to(device, non_blocking=True) if on_gpu else a.to(device) for a in arrays))
+    arrays = (torch.from_numpy(np.ascontiguousarray(field)) for field in batch)
+    return type(batch)(*(a.pin_memory().to(device, non_blocking=True) if on_gpu else a.to(device) for a in arrays))
 
 
 def weighted_mean(per_step: Tensor, weight: Tensor) -> Tensor:
@@ -96,7 +95,7 @@ class Task:
 
     name: str
     module: nn.Module
-    loss: Callable[[Tensors, torch.Generator], Tensor]
+    loss: Callable[[Batch, torch.Generator], Tensor]
     draw: Callable[[np.random.Generator], Batch]
     evaluate: Callable[[], dict[str, float]] = dict
     learning_rate: float = 0.01
@@ -119,7 +118,7 @@ def _alone() -> None:
     torch.set_autocast_cache_enabled(False)
 
 
-def gradients(task: Task, batch: Tensors, draws: torch.Generator) -> Tensor:
+def gradients(task: Task, batch: Batch, draws: torch.Generator) -> Tensor:
     """Put the gradients of a batch's loss into the module's parameters; return the loss.
 
     With several threads the batch is cut into as many parts, and each goes forwards and backwards on a thread of
@@ -135,7 +134,7 @@ def gradients(task: Task, batch: Tensors, draws: torch.Generator) -> Tensor:
     parameters = [parameter for parameter in task.module.parameters() if parameter.requires_grad]
 
     def part(fields: tuple[Tensor, ...], seed: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-        tensors = Tensors(*fields)
+        tensors = type(batch)(*fields)
         share = tensors.weight.sum() / batch.weight.sum()
         loss = share * task.loss(tensors, torch.Generator().manual_seed(seed))
         return loss.detach(), torch.autograd.grad(loss, parameters)

@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from octavoice.corpus import Batch, Fragments, Pieces
-from octavoice.model import DURATIONS, Model, Network, Recipe, Stage, Tensors
+from octavoice.model import Batch, Model, Network, Recipe, Stage
 from octavoice.paths import atomic
+from octavoice.representation import Cut
+from octavoice.representations import steps
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import models, recipes
@@ -38,7 +39,7 @@ class Networks:
     decoder_metrics = property(lambda self: self.metrics[1])
 
 
-def network_task(called: str, network: Network, fragments: Fragments, recipe: Recipe, panel: Batch | None = None,
+def network_task(called: str, network: Network, fragments: Cut, recipe: Recipe, panel: Batch | None = None,
                  precision: str = "fp32", threads: int = 1) -> Task:
     """Training of any network on ``fragments`` by its ``recipe``, judged on ``panel`` in float32.
 
@@ -55,7 +56,7 @@ def network_task(called: str, network: Network, fragments: Fragments, recipe: Re
                 recipe.clip, precision)
 
 
-def mean_loss(network: Network, precision: str = "fp32") -> Callable[[Tensors, torch.Generator], Tensor]:
+def mean_loss(network: Network, precision: str = "fp32") -> Callable[[Batch, torch.Generator], Tensor]:
     """A network's loss as one number, nats per step, the mean over a batch's real steps."""
     learner = _at(network, precision)
     return lambda t, rng: weighted_mean(learner.loss(t, rng), t.weight)
@@ -80,7 +81,7 @@ def _panel_draws() -> torch.Generator:
     return torch.Generator().manual_seed(PANEL_SEED)
 
 
-def main_task(generator: OctaveGenerator, fragments: Fragments, size: int, panel: Batch | None = None,
+def main_task(generator: OctaveGenerator, fragments: Cut, size: int, panel: Batch | None = None,
               forcing: str = "truth", precision: str = "fp32", learning_rate: float = 0.01, epsilon: float = 1e-8,
               threads: int = 1) -> Task:
     """Training of main module and sampler on ``fragments``, ``size`` a batch, in a variant of §6.4 (claim C8)."""
@@ -89,7 +90,7 @@ def main_task(generator: OctaveGenerator, fragments: Fragments, size: int, panel
     return network_task("main module", generator, fragments, recipe, panel, precision, threads)
 
 
-def decoder_task(decoder: Decoder, fragments: Fragments, size: int, panel: Batch | None = None, masked: bool = True,
+def decoder_task(decoder: Decoder, fragments: Cut, size: int, panel: Batch | None = None, masked: bool = True,
                  precision: str = "fp32", learning_rate: float = 0.01, epsilon: float = 1e-8, threads: int = 1) -> Task:
     """Training of the decoder on ``fragments``, with the mask or without it."""
     decoder.masked = masked
@@ -107,10 +108,11 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
     stages, metrics = [], []
     for stage in named.stages:
         network = seeded(stage.build, run.seed).to(run.device)
-        train = Fragments(_side(run, "train", network), p.fragment, p.stride, network.hears_durations)
+        train = _fragments(run, "train", stage)
         recipe = stage.recipe(p)
         network.prepare(recipe.iterations * recipe.batch / len(train))
-        task = network_task(stage.called, network, train, recipe, panel_of(run, network), p.precision, p.threads)
+        panel = _fragments(run, "valid", stage).panel(p.panel)
+        task = network_task(stage.called, network, train, recipe, panel, p.precision, p.threads)
         metrics.append(_trained(run, task, stage))
         stages.append(network.eval())
     return Networks(named, tuple(stages), tuple(metrics))
@@ -119,15 +121,14 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
 def panel_of(run: Run, network: Network | None = None) -> Batch:
     """The fixed held-out panel: validation fragments spread evenly, not transposed, with what a ``network`` hears."""
     durations = network is not None and network.hears_durations
-    return Fragments(_side(run, "valid", network), run.preset.fragment, run.preset.stride, durations).panel(
-        run.preset.panel)
+    told = steps.STEPS_WITH_DURATIONS if durations else steps.STEPS
+    return told.fragments(run.splits["valid"], run.preset.fragment, run.preset.stride).panel(run.preset.panel)
 
 
-def _side(run: Run, side: str, network: Network | None) -> Pieces:
-    """The pieces of a side of the split; for durations those that tell them, as long as there is one."""
-    pieces = run.splits[side]
-    told = pieces.told() if network is not None and network.space == DURATIONS else pieces
-    return told if len(told) else pieces
+def _fragments(run: Run, side: str, stage: Stage) -> Cut:
+    """Fragments of a side of the split, in the representation of a stage."""
+    told = models.representation_of(stage)
+    return told.fragments(told.told(run.splits[side]), run.preset.fragment, run.preset.stride)
 
 
 def _trained(run: Run, task: Task, stage: Stage) -> pd.DataFrame:

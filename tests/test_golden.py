@@ -15,6 +15,7 @@ import torch
 
 from octavoice import corpus
 from octavoice.composer import Composer
+from octavoice.composing import events
 from octavoice.corpus import Fragments
 from octavoice.likelihood import axis
 from octavoice.model import DURATIONS
@@ -72,17 +73,24 @@ def continued(stages, chorale) -> list[list[int]]:
 
 
 def of_model(name: str, pieces) -> dict:
-    """Of any model, untrained: the losses of its first iterations, and what it composes before them."""
+    """Of any model, untrained: the losses of its first iterations, and what it composes before (notes or events)."""
     model = models.named(name)
     fresh = [fit.seeded(stage.build, SEED).eval() for stage in model.stages]
-    return {"losses": {stage.name: losses(stage, pieces) for stage in model.stages},
-            "notes": continued(fresh, pieces[0])}
+    notes = continued(fresh, pieces[0]) if models.in_steps(model) else told(model.stages[0], fresh[0], pieces[0])
+    return {"losses": {stage.name: losses(stage, pieces) for stage in model.stages}, "notes": notes}
+
+
+def told(stage, network, chorale) -> list[int]:
+    """The events by which a model of them continues a chorale's opening."""
+    representation = models.representation_of(stage)
+    prime = representation.encode(chorale)[:PRIME]
+    return events.continued(representation, network, prime, NEW, SEED).events.tolist()
 
 
 def losses(stage, pieces) -> list[float]:
     """Nats per step of the first iterations of a network's training."""
     network = fit.seeded(stage.build, SEED)
-    fragments = Fragments(pieces, FRAGMENT, FRAGMENT, network.hears_durations)
+    fragments = models.representation_of(stage).fragments(pieces, FRAGMENT, FRAGMENT)
     network.prepare(1)
     recipe = stage.recipe(presets.resolve("smoke", batch=BATCH, fragment=FRAGMENT))
     task = networks.network_task(stage.name, network, fragments, recipe)

@@ -1,5 +1,6 @@
 """Continuations by models of events: a melody, a performance. What is written is notes, not steps."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,15 +65,15 @@ def notes_of(piece: Piece) -> Notes:
     return Notes.of(np.array(rows, NOTE), STEPS_PER_QUARTER)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def continued(told: Events, network: Network, prime: np.ndarray, steps: int, seed: int, number: int = 1,
               temperature: float = 1.0) -> Continued:
     """Continue ``prime`` ``(time,)`` until as much time has passed as ``steps`` sixteenths at 120 a minute take.
 
-    Variation ``number`` of a ``seed`` draws from a stream of its own. A line of which nothing is known begins with an
-    event drawn by the same network. Raises :class:`UserError` if it holds no note at all.
+    Variation ``number`` of a ``seed`` draws from a stream of its own; without a prime the network draws the first event
+    too.
     """
-    network = network.cpu().double().eval()
+    network = deepcopy(network).cpu().double().eval()
     network.temperature = temperature
     stream = np.random.Generator(np.random.Philox(key=[seed, number - 1]))
     state = heard(network, told, prime[-CONTEXT:])

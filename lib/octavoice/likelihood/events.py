@@ -26,7 +26,8 @@ SEEN = 0.5
 def levels(run: Run, networks: Networks, progress=iter) -> pd.DataFrame:
     """Nats per event of the one network of a model, and of tables: a row for each ``(space, who)``.
 
-    Columns as :func:`octavoice.likelihood.judging.levels` gives them (``steps`` are events), and ``per second``.
+    Columns as :func:`octavoice.likelihood.judging.levels` gives them, ``events`` in place of steps, and
+    ``per second``.
     """
     (stage,), (network,) = networks.model.stages, networks.stages
     told = models.representation_of(stage)
@@ -35,7 +36,7 @@ def levels(run: Run, networks: Networks, progress=iter) -> pd.DataFrame:
     nats, seconds = by_event(told, judges, cut, run.device, progress)
     sums, left_out = axis.by_piece(nats)
     table = axis.levels(sums, {networks.model.name: network.kind})
-    table = table.assign(steps=sums["steps"].sum(), **{"left out": left_out})
+    table = table.assign(events=sums["steps"].sum(), **{"left out": left_out}).rename_axis(f"nats per {told.unit}")
     table["per second"] = table["level"] * sums["steps"].sum() / seconds
     return pd.concat({network.space: table}, names=["space"])
 

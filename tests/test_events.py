@@ -145,7 +145,7 @@ def test_a_toy_is_learned():
     def draw(rng):
         return cut.gather(rng.integers(len(cut), size=8))
 
-    losses = fit.fit(Task("toy", network, mean_loss(network), draw), 80, 1)["train"]
+    losses = fit.fit(Task("toy", network, mean_loss(network), draw), 250, 1)["train"]
     assert losses.iloc[:3].mean() > 3
     assert losses.iloc[-5:].mean() < 0.2
 

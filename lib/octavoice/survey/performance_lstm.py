@@ -19,6 +19,8 @@ MODEL = Model("performance-lstm", SurveyCard(
     deviations=("one layer of 256 in place of three of 512", "events are embedded in 64 numbers",
                 "transposed by up to 3 semitones, never stretched in time",
                 "batches of 16 fragments; Adam with warm-up and a cosine schedule, gradients clipped at 1"),
-    size="3 layers of 512", data="Piano-e-Competition, about 1400 performances; here any MIDI with velocities",
+    size="3 layers of 512",
+    data="Piano-e-Competition, about 1400 performances; here MIDI with velocities: piano-midi.de has edited tempi and "
+         "loudness, but was not performed",
     published=()),
     (Stage("performance_lstm", "performance", performance_lstm, recipe, PERFORMANCE.name),))

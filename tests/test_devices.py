@@ -17,7 +17,6 @@ from octavoice import provenance
 from octavoice.composing.events import notes_of
 from octavoice.corpus import Pieces
 from octavoice.likelihood import axis, equilibrium
-from octavoice.model import Batch
 from octavoice.music.piece import Piece
 from octavoice.studies import benchmark_runs, benchmark_sets
 from octavoice.survey import recurrent
@@ -101,7 +100,7 @@ def test_a_network_trains_and_judges_where_it_is(stage):
     network.zero_grad()
     with Pretended():
         network.to(ELSEWHERE)
-        found = numbers(Batch(*map(Remote, batch)))
+        found = numbers(type(batch)(*map(Remote, batch)))
     assert all(isinstance(part, Remote) for part in found)
     for theirs, ours in zip(found, expected, strict=True):
         torch.testing.assert_close(theirs.here, ours, rtol=1e-4, atol=1e-5)

@@ -37,7 +37,7 @@ def test_graph_of_a_folder_corpus_with_a_difficult_name(checkout, tmp_path):
 def test_training_depends_on_what_it_imports_and_on_what_its_weights_depend():
     files = {path.relative_to(paths.PACKAGE).as_posix() for path in graph.code(graph.TRAINING)}
     assert {file.split("/")[0] for file in files if "/" in file} == {
-        "music", "corpus", "thesis", "beyond", "survey", "training"}
+        "music", "formats", "corpus", "representations", "thesis", "beyond", "survey", "training"}
     known = {provenance.modules()[name].relative_to(paths.PACKAGE).as_posix()
              for model in models.MODELS.values() for stage in model.stages for name in recipes.code_of(stage)}
     assert known <= files

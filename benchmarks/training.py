@@ -19,7 +19,8 @@ import torch
 from octavoice.composer import Composer
 from octavoice.music.roll import clock, compress
 from octavoice.provenance import processor
-from octavoice.representations.steps import Batch, Fragments
+from octavoice.representation import Batch
+from octavoice.representations.steps import Fragments
 from octavoice.thesis import plain
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator

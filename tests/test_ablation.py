@@ -1,7 +1,6 @@
 """Ablations: every variant's network, its likelihood against enumeration, what it hears, what results say."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +12,8 @@ from octavoice.errors import UserError
 from octavoice.laboratory import sweeps
 from octavoice.model import CLASSES, EXACT, GIVEN, HISTORY, uniforms
 from octavoice.music.roll import KEYS, clock, compress
-from octavoice.representations.steps import Batch, Fragments
+from octavoice.representation import Batch
+from octavoice.representations.steps import Fragments
 from octavoice.results import ablations as table
 from octavoice.studies import ablations as runs
 from octavoice.studies import variants
@@ -224,7 +224,7 @@ def test_an_older_past_is_hidden():
 
 
 def test_the_clock_is_zero_on_a_bar_line():
-    batch = replace(drawn(20), position=np.array([[32, 64]]))
+    batch = drawn(20)._replace(position=np.array([[32, 64]]))
     heard = variants.from_the_bar_line(batch, np.array([4, 0])).clock
     np.testing.assert_array_equal(heard[:, 1], clock(np.arange(64, 84)))
     assert not heard[0, 1].any()

@@ -7,7 +7,7 @@ import torch
 
 from octavoice.composer import StepGRU, StepLSTM
 from octavoice.music.roll import clock
-from octavoice.representations.steps import HISTORY
+from octavoice.representation import HISTORY
 from octavoice.thesis.attention import PERIODS, MainModule, MainState, read_past
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.lstm import lstm_step

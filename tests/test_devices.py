@@ -4,6 +4,7 @@ Its tensors say that they are elsewhere and hold their numbers on the CPU; an op
 own is refused, as a GPU refuses it.
 """
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -13,11 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_map_only
 
 from octavoice import provenance
+from octavoice.composing.events import notes_of
 from octavoice.corpus import Pieces
 from octavoice.likelihood import axis, equilibrium
-from octavoice.model import Batch
 from octavoice.music.piece import Piece
-from octavoice.representations.steps import Fragments
 from octavoice.studies import benchmark_runs, benchmark_sets
 from octavoice.survey import recurrent
 from octavoice.training import fit, models
@@ -70,7 +70,8 @@ class Pretended(TorchDispatchMode):
 @cache
 def pieces():
     rolls = [(np.random.default_rng(i).random((40, 88)) < 0.03).astype(np.uint8) for i in range(3)]
-    return [Piece(str(i), x, 2, ((4, 4),)) for i, x in enumerate(rolls)]
+    plain = [Piece(str(i), x, 2, ((4, 4),)) for i, x in enumerate(rolls)]
+    return [replace(piece, notes=notes_of(piece)) for piece in plain]
 
 
 STAGES = {stage.build.__name__: stage for model in models.MODELS.values() for stage in model.stages}
@@ -84,7 +85,7 @@ def test_a_network_trains_and_judges_where_it_is(stage):
         for setting in {"particles", "chains", "rungs", "posteriors", "contrasted"} & set(dir(part)):
             setattr(part, setting, 2)
     network.dropout = 0.5
-    batch = fit.to_tensors(Fragments(pieces(), 12, 8, network.representation.hears_durations).panel(2))
+    batch = fit.to_tensors(models.representation_of(stage).fragments(pieces(), 12, 8).panel(2))
 
     def numbers(t):
         loss = network.loss(t, torch.Generator().manual_seed(1))
@@ -99,7 +100,7 @@ def test_a_network_trains_and_judges_where_it_is(stage):
     network.zero_grad()
     with Pretended():
         network.to(ELSEWHERE)
-        found = numbers(Batch(*map(Remote, batch)))
+        found = numbers(type(batch)(*map(Remote, batch)))
     assert all(isinstance(part, Remote) for part in found)
     for theirs, ours in zip(found, expected, strict=True):
         torch.testing.assert_close(theirs.here, ours, rtol=1e-4, atol=1e-5)

@@ -17,6 +17,7 @@ import torch
 
 from octavoice import corpus, provenance
 from octavoice.composer import Composer
+from octavoice.composing import events
 from octavoice.laboratory import validity
 from octavoice.likelihood import axis
 from octavoice.representations.steps import Fragments
@@ -57,7 +58,7 @@ def of_shipped(name: str, chorale) -> dict:
 
 def level(network, chorale) -> float:
     """Nats per step of a network on a whole piece."""
-    tiles = Fragments.tiling([chorale], 257, network.representation.hears_durations)
+    tiles = Fragments.tiling([chorale], 257, network.representation.durations)
     batch = fit.to_tensors(tiles.gather(np.arange(len(tiles))))
     known = {"particles": PARTICLES} if hasattr(network, "particles") else {}
     nats, real = axis.network_judge(network, SEED, **known)(batch), batch.weight.numpy() > 0
@@ -74,17 +75,24 @@ def continued(stages, chorale) -> list[list[int]]:
 
 
 def of_model(name: str, pieces) -> dict:
-    """Of any model, untrained: the losses of its first iterations, and what it composes before them."""
+    """Of any model, untrained: the losses of its first iterations, and what it composes before (notes or events)."""
     model = models.named(name)
     fresh = [fit.seeded(stage.build, SEED).eval() for stage in model.stages]
-    return {"losses": {stage.name: losses(stage, pieces) for stage in model.stages},
-            "notes": continued(fresh, pieces[0])}
+    notes = continued(fresh, pieces[0]) if models.in_steps(model) else told(model.stages[0], fresh[0], pieces[0])
+    return {"losses": {stage.name: losses(stage, pieces) for stage in model.stages}, "notes": notes}
+
+
+def told(stage, network, chorale) -> list[int]:
+    """The events by which a model of them continues a chorale's opening."""
+    representation = models.representation_of(stage)
+    prime = representation.encode(chorale)[:PRIME]
+    return events.continued(representation, network, prime, NEW, SEED).events.tolist()
 
 
 def losses(stage, pieces) -> list[float]:
     """Nats per step of the first iterations of a network's training."""
     network = fit.seeded(stage.build, SEED)
-    fragments = Fragments(pieces, FRAGMENT, FRAGMENT, network.representation.hears_durations)
+    fragments = network.representation.fragments(pieces, FRAGMENT, FRAGMENT)
     network.prepare(1)
     recipe = stage.recipe(presets.resolve("smoke", batch=BATCH, fragment=FRAGMENT))
     task = networks.network_task(stage.name, network, fragments, recipe)

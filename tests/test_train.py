@@ -45,7 +45,7 @@ def weights(module):
 
 def run(build, task, fragments, iterations, threads=1, **options):
     network = fit.seeded(build, 3)
-    fragments = Fragments(fragments.pieces, fragments.length, fragments.stride, network.representation.hears_durations)
+    fragments = Fragments(fragments.pieces, fragments.length, fragments.stride, network.representation.durations)
     task = task(network, fragments, 4, fragments.panel(4), threads=threads)
     frame = fit.fit(task, iterations, 3, evaluate_every=2, **options)
     return task.module, frame

@@ -149,6 +149,7 @@ def import_author(arguments: argparse.Namespace) -> None:
 def compose(arguments: argparse.Namespace) -> None:
     """Continue a music file of your own, an opening in a key that you name, or silence."""
     from octavoice import composing
+    from octavoice.composing import events
     from octavoice.formats import sound
 
     source = arguments.file or arguments.prime or ""
@@ -162,6 +163,13 @@ def compose(arguments: argparse.Namespace) -> None:
     variations = _number(arguments, "variations") if arguments.only is None else 1
     steps = _number(arguments, "bars") * prime.bar if arguments.steps is None else _number(arguments, "steps")
     held = composing.check_durations(arguments.durations)
+    loaded = composing.load_weights(arguments.weights, arguments.model)
+    if events.speaks_events(loaded):
+        lines = events.compose(loaded, source, kinds, composing.check_number("steps", steps),
+                               range(first, first + variations), seed, _number(arguments, "temperature"),
+                               sound.find_soundfont() if "audio" in kinds else None)
+        print(*lines, sep="\n")
+        return
     networks, composer = _composer(arguments)
     shift = composing.best_shift(networks.stages[0], prime.roll, seed) if arguments.search_transpositions else 0
     pieces = composing.continuations(composer, prime, composing.check_number("steps", steps), variations, seed,

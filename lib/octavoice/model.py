@@ -20,16 +20,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from octavoice.representation import HISTORY as HISTORY
+from octavoice.representation import Batch as Batch
 from octavoice.representation import Representation
-from octavoice.representations.steps import HISTORY as HISTORY
 from octavoice.representations.steps import STEPS
-from octavoice.representations.steps import Batch as Batch
 
 CLASSES, GIVEN, KEYS, DURATIONS = "classes", "keys given classes", "keys", "durations given keys"
 """The spaces: p(x'_t | past), p(x_t | x'_t, past), p(x_t | past), p(d_t | x_t, past). The first two added are one of
 the third; with the last it is one of all that is written, p(x_t, d_t | past)."""
-EXACT, BOUND, ESTIMATE = "exact", "bound", "estimate"
-"""What a log-likelihood is: the number itself, on average below it, or near it with an error to either side."""
+EVENTS = "events"
+"""The space of models of events: p(e_t | past), one event of a representation that is not made of steps of 88 keys."""
+EXACT, BOUND, ESTIMATE, PSEUDO, NONE = "exact", "bound", "estimate", "pseudo", "none"
+"""What a log-likelihood is: the number itself, on average below it, near it with an error to either side, the sum of
+conditionals that are no joint's, or that there is none."""
 
 
 class Step(NamedTuple):

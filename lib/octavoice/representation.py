@@ -1,78 +1,118 @@
-"""How music is told to networks as arrays: one small interface.
+"""What a representation is: how music is told as arrays, with its unit of likelihood.
 
-A :class:`Representation` takes a piece to arrays and back, equal after the loss that it declares, and cuts many pieces
-into batches. A network names the one that it hears (:attr:`octavoice.model.Network.representation`); training,
-judging and composing ask it for everything that they need of the music. Each lives in a file of
-:mod:`octavoice.representations`, its unit of likelihood beside it: two models may be compared where they are the same.
+A :class:`Representation` takes a piece to an array and back, equal after the loss that it declares, and cuts batches
+from many pieces: of random fragments for training, of a fixed panel for the held-out curve, and of whole pieces, end
+to end, for levels. A stage of a model names its representation; training, checkpoints, recipes, levels and weights ask
+it for batches and know no more of it. Every field of a batch has the batch as its second axis, and ``weight``
+``(time - 1, batch)`` says which predictions count.
 """
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from octavoice.errors import UserError
-from octavoice.music.piece import Piece
-from octavoice.music.pieces import Pieces
+
+HISTORY = 128
+"""Steps, or events, before a fragment that come with it: the longest period in H."""
+
+
+class Batch(NamedTuple):
+    """A batch of fragments of steps, time first. The first step of a fragment is given, the others are predicted.
+
+    Arrays of numpy as they are cut, tensors once :func:`octavoice.training.fit.to_tensors` has moved them.
+
+    ``x``        onset rolls ``(time, batch, key)`` of 0 and 1
+    ``x12``      their octave compression ``(time, batch, pitch_class)``
+    ``history``  the 128 compressed steps before ``(128, batch, pitch_class)``, zero before the piece
+    ``clock``    ``(time, batch, 6)``, counted from the fragment's start
+    ``weight``   ``(time - 1, batch)``: 1 where the next step belongs to the piece, 0 in padding
+    ``past``     the 128 steps before ``(128, batch, key)``, zero before the piece
+    ``position`` ``(1, batch)``: how many steps of the piece lie before the fragment
+    ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
+                  held, 0 where none begins; no steps at all unless a network hears them
+    """
+
+    x: Any
+    x12: Any
+    history: Any
+    clock: Any
+    weight: Any
+    past: Any
+    position: Any
+    durations: Any
 
 
 class Cut(Protocol):
-    """Fragments of some pieces, by number."""
+    """Fragments of many pieces, numbered: what batches are drawn from."""
 
-    pieces: Pieces
+    length: int
 
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def draw(self, rng: np.random.Generator, size: int) -> Any:
-        """A training batch: ``size`` fragments drawn with replacement, varied as training varies them."""
-
-    def gather(self, which: np.ndarray) -> Any:
-        """The batch of the fragments with the numbers ``which`` ``(batch,)``, as they are."""
+    def __len__(self) -> int: ...
 
     def places(self, which: np.ndarray) -> np.ndarray:
-        """Piece and first place of these fragments, ``(batch, 2)``."""
+        """Piece and first step, or event, of the fragments numbered ``which (batch,)``: ``(batch, 2)``."""
+
+    def gather(self, which: np.ndarray) -> Any:
+        """The fragments numbered ``which (batch,)``."""
+
+    def draw(self, rng: np.random.Generator, size: int) -> Any:
+        """A batch of ``size`` for training, drawn with replacement."""
 
     def panel(self, size: int) -> Any:
-        """A fixed batch of at most ``size`` fragments, spread evenly over all of them."""
+        """At most ``size`` fragments spread evenly over all of them, as they are in the pieces."""
 
 
 class Representation(Protocol):
-    """See the module."""
+    """How music is told as arrays. ``unit`` is what its likelihoods are told for: a step, a note, an event.
+
+    ``loss`` says in words what of a piece its arrays do not tell; ``music`` what beside the onset rolls they do:
+    "durations", "notes".
+    """
 
     @property
-    def name(self) -> str:
-        """In words."""
+    def name(self) -> str: ...
 
     @property
-    def unit(self) -> str:
-        """What a likelihood is of one of: a step, an event."""
+    def unit(self) -> str: ...
 
     @property
-    def loss(self) -> str:
-        """What :meth:`encode` leaves out, in words."""
+    def loss(self) -> str: ...
 
     @property
-    def hears_durations(self) -> bool:
-        """Whether how long notes are held is told."""
+    def music(self) -> tuple[str, ...]: ...
 
-    def encode(self, piece: Piece) -> np.ndarray:
-        """A piece as an array, time first."""
+    def encode(self, piece: Any) -> np.ndarray:
+        """A :class:`~octavoice.music.piece.Piece` as an array, time first. Raises UserError if it cannot be told."""
 
-    def decode(self, line: np.ndarray) -> Piece:
-        """The piece that an array tells."""
+    def decode(self, told: np.ndarray) -> Any:
+        """The piece that an array tells. ``encode`` of it is that array again, whatever ``encode`` gave it."""
 
-    def usable(self, pieces: Pieces) -> Pieces:
-        """The pieces that can be told so, as long as there is one."""
+    def told(self, pieces: Sequence[Any]) -> Sequence[Any]:
+        """Those of the ``pieces`` that a network of this representation can learn from and be judged by."""
 
-    def cut(self, pieces: Pieces, length: int, stride: int) -> Cut:
-        """Fragments of ``length`` places, one every ``stride``."""
+    def fragments(self, pieces: Sequence[Any], length: int, stride: int) -> Cut:
+        """Fragments of ``length``, one beginning every ``stride``, of :meth:`told` pieces or others."""
 
-    def tile(self, pieces: Pieces, length: int) -> Cut:
-        """Fragments end to end: every place of a piece but its first is predicted exactly once."""
+    def tiling(self, pieces: Sequence[Any], length: int) -> Cut:
+        """Fragments end to end, so that all of every piece but its beginning is predicted exactly once."""
 
 
-def check_comparable(first: Representation, second: Representation) -> None:
-    """Raises :class:`UserError` unless likelihoods under both are numbers of the same unit of the same music."""
-    if (first.unit, first.name) != (second.unit, second.name):
-        raise UserError(f"nats per {first.unit} of {first.name} and nats per {second.unit} of {second.name} are not "
-                        "numbers of the same thing; compare models that hear music alike.")
+def comparable(*units: tuple[Representation, str]) -> str:
+    """The unit in which likelihoods of the same music may be compared, each of a representation and of a kind.
+
+    Raises :class:`UserError`, in one sentence, where numbers would not mean the same: other information, other
+    units, or a kind (a pseudo-likelihood, none) that bounds nothing.
+    """
+    first = units[0][0]
+    for told, kind in units:
+        if (told.name, told.unit) != (first.name, first.unit):
+            raise UserError(f"nats per {first.unit} of {first.name} and per {told.unit} of {told.name} tell of other "
+                            "things; compare models of one representation.")
+        if kind in ("pseudo", "none") and len({other for _, other in units}) > 1:
+            raise UserError(f"a likelihood that is {kind} cannot stand beside others; compare models whose "
+                            "likelihoods are exact, bounds or estimates.")
+        if kind == "none":
+            raise UserError("these models have no likelihood; compare their samples.")
+    return f"nats per {first.unit}"

@@ -27,7 +27,8 @@ from torch.nn import functional
 from octavoice.model import CLASSES as IN_CLASSES
 from octavoice.model import HISTORY, KEEP, Batch, Drop, Network, Step, dropper, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS, clock
-from octavoice.representations.steps import WITH_DURATIONS, left_of
+from octavoice.representations.steps import STEPS_WITH_DURATIONS
+from octavoice.representations.tensors import left_of
 from octavoice.thesis.attention import PERIODS, LSTMState
 
 RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 512)
@@ -214,7 +215,7 @@ def onsets_alone(batch: Batch) -> Batch:
 class Hearing(Network):
     """A network that is told what is still held, or not: one likelihood of onsets alone, one given durations."""
 
-    representation, dropout = WITH_DURATIONS, 0.0
+    representation, dropout = STEPS_WITH_DURATIONS, 0.0
 
     def prepare(self, passes: float) -> None:
         """Activations are left out in training if the music is small for its length."""

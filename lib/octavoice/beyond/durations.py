@@ -32,7 +32,7 @@ from octavoice.beyond.keys import pick
 from octavoice.model import DURATIONS, HISTORY, Batch, Network, Step, precise, uniforms
 from octavoice.music.durations import LONGEST
 from octavoice.music.roll import CLOCK_BITS, KEYS, STEPS_PER_BAR
-from octavoice.representations.steps import OF_DURATIONS
+from octavoice.representations.steps import DURATIONS as TOLD
 
 SINGLE = 32
 """Durations up to this many steps have a probability each."""
@@ -133,7 +133,7 @@ class DurationChain(Network):
     ``whole`` its duration counts, though it ends beyond.
     """
 
-    space, draw_size, representation = DURATIONS, KEYS, OF_DURATIONS
+    space, draw_size, representation = DURATIONS, KEYS, TOLD
     whole = False
 
     def __init__(self, hidden: int = 72, texture: int = 48):

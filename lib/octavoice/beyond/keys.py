@@ -32,7 +32,7 @@ from octavoice.beyond.classes import (
 )
 from octavoice.model import GIVEN, HISTORY, KEEP, Batch, Drop, Step, dropper, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
-from octavoice.representations.steps import left_of
+from octavoice.representations.tensors import left_of
 from octavoice.thesis.attention import PERIODS
 
 OCTAVES = -(-KEYS // CLASSES)

@@ -16,7 +16,7 @@ from octavoice.formats.midi import to_midi
 from octavoice.music import keys, score
 from octavoice.music.roll import CLOCK_BITS
 from octavoice.paths import atomic
-from octavoice.representations.steps import HISTORY
+from octavoice.representation import HISTORY
 
 SUFFIXES = {"midi": (".mid", ".midi"), "musicxml": (".musicxml", ".xml"), "svg": (".svg",), "png": (".png",),
             "audio": tuple(sound.SUFFIXES), "sheet": (".png", ".svg")}

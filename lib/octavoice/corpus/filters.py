@@ -8,7 +8,7 @@ thesis: later copies of a work are left out (:mod:`octavoice.corpus.duplicates`)
 from dataclasses import dataclass, replace
 
 from octavoice.music.piece import Piece
-from octavoice.music.roll import trim
+from octavoice.music.roll import STEPS_PER_QUARTER, trim
 
 DERIVED = {2, 4, 8, 16}
 """Numerators and denominators of a time signature derived from 4/4 [published program]."""
@@ -34,12 +34,12 @@ class Verdict:
     off_grid: float = 0.0
 
 
-def judge(piece: Piece) -> Verdict:
-    """Apply the three filters to a piece, in the thesis's order.
+def judge(piece: Piece, any_metre: bool = False) -> Verdict:
+    """Apply the three filters to a piece, in the thesis's order; not (a) where ``any_metre`` is welcome.
 
     A keyboard reduction of a score passes (b): that filter tells orchestral MIDI files apart.
     """
-    reason, detail = _fault(piece)
+    reason, detail = _fault(piece, any_metre)
     return Verdict(piece.name, reason, detail, piece.steps, piece.off_grid)
 
 
@@ -49,8 +49,8 @@ def foreign_times(piece: Piece) -> str:
     return ", ".join(dict.fromkeys(odd))
 
 
-def _fault(piece: Piece) -> tuple[str, str]:
-    if odd := foreign_times(piece):
+def _fault(piece: Piece, any_metre: bool) -> tuple[str, str]:
+    if not any_metre and (odd := foreign_times(piece)):
         return "time signature", f"has {odd}"
     if piece.tracks > MAX_TRACKS and not piece.reduction:
         return "tracks", f"{piece.tracks} tracks hold notes"
@@ -68,5 +68,7 @@ def judge_strictly(verdict: Verdict) -> Verdict:
 
 def cut_silence(piece: Piece) -> Piece:
     """Cut the empty steps before the first onset (§7.1); the pickup shrinks with them, bar by bar."""
-    roll = trim(piece.roll)
-    return replace(piece, roll=roll, pickup=(piece.pickup - (piece.steps - len(roll))) % piece.bar)
+    roll, notes = trim(piece.roll), piece.notes
+    if notes is not None:
+        notes = replace(notes, origin=(piece.steps - len(roll)) * notes.ticks // STEPS_PER_QUARTER)
+    return replace(piece, roll=roll, notes=notes, pickup=(piece.pickup - (piece.steps - len(roll))) % piece.bar)

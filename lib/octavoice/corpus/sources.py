@@ -1,6 +1,7 @@
 """Where the files of a corpus lie and which reader they need.
 
 ``bach``          the Bach chorales that music21 carries (four parts, read as a keyboard reduction)
+``ryans-mammoth`` the 1059 fiddle tunes of Ryan's Mammoth Collection that music21 carries, in any metre
 ``folder:PATH``   every music file below PATH: MIDI, MusicXML, Humdrum kern, ABC
 a catalogued one  such as ``open-keyboard``, fetched by name (:mod:`octavoice.corpus.catalogue`)
 
@@ -27,6 +28,7 @@ from octavoice.music.piece import Piece
 READERS = {**dict.fromkeys(SUFFIXES, read_midi), ".mxl": read_musicxml, ".musicxml": read_musicxml,
            ".xml": read_musicxml, ".krn": read_kern, ".abc": read_abc}
 STRICT = "@strict"
+RYAN = "ryans-mammoth"
 MUSIC21 = "as music21"
 """The licence of the chorales: they are part of that library."""
 TICKS = 10080
@@ -39,7 +41,7 @@ class Source:
 
     ``sha256`` is given where the file's bytes were verified already; ``merge`` says that its tracks
     are one keyboard's, however many there are; ``facts`` are the fields of a piece that the file
-    itself does not tell: collection, path within it, licence.
+    itself does not tell: collection, path within it, licence. ``any_metre`` says that the corpus takes all of them.
     """
 
     name: str
@@ -48,11 +50,12 @@ class Source:
     sha256: str = ""
     merge: bool = False
     facts: dict = field(default_factory=dict)
+    any_metre: bool = False
 
 
 def known() -> list[str]:
     """The names of all corpora but folders."""
-    return ["bach", *catalogue.names()]
+    return ["bach", RYAN, *catalogue.names()]
 
 
 def check(corpus: str) -> None:
@@ -80,6 +83,8 @@ def sources(corpus: str) -> list[Source]:
     name = corpus.removesuffix(STRICT)
     if name == "bach":
         return _chorales()
+    if name == RYAN:
+        return _fiddle_tunes()
     if name.startswith("folder:"):
         folder = _folder(name)
         return [_source(shown(path.relative_to(folder).as_posix(), "backslashreplace"), path)
@@ -129,6 +134,15 @@ def _chorales() -> list[Source]:
     by_name = {path.stem: path for path in sorted(files, key=lambda path: path.suffix != ".krn")}
     return [Source(name, path, read_score, facts={"corpus": "bach", "path": path.name, "licence": MUSIC21})
             for name, path in sorted(by_name.items())]
+
+
+def _fiddle_tunes() -> list[Source]:
+    """Jigs and reels alike: they are there for melodies, whose bars no model here counts in quarters."""
+    from music21 import corpus as library
+
+    files = sorted(map(Path, library.getComposer("ryansMammoth")), key=lambda path: path.name)
+    return [Source(path.stem, path, read_abc, facts={"corpus": RYAN, "path": path.name, "licence": MUSIC21},
+                   any_metre=True) for path in files]
 
 
 def read_score(path: Path) -> Piece:

@@ -1,7 +1,8 @@
 """The packed store: a corpus read once, kept as bits on disk, mapped into memory, never used when stale.
 
 A store is a folder: ``onsets.bits``, all steps of all pieces, 11 bytes each; ``durations.u16``, two bytes for each
-note, little end first; ``facts.jsonl``, a line for each piece: title, key, collection, licence and the rest of
+note, little end first; ``notes.rows``, all notes as their sources tell them (:mod:`octavoice.music.note_table`);
+``facts.jsonl``, a line for each piece: title, key, collection, licence and the rest of
 :class:`~octavoice.music.piece.Piece`; and ``index.json``, where each piece lies, its side of the split, and a verdict
 on every file.
 """
@@ -24,14 +25,17 @@ from octavoice.corpus.sources import STRICT, Source, sources
 from octavoice.corpus.splits import SHARES, content_hash, sides_of
 from octavoice.errors import UserError, shown
 from octavoice.music.piece import Piece
-from octavoice.music.pieces import BYTES, Facts, Pieces, facts_of, line_of, pack
+from octavoice.music.pieces import BYTES, Facts, InFull, Pieces, bytes_of, facts_of, line_of, pack
 
 CODE = ("formats/midi.py", "formats/midi_events.py", "formats/musicxml.py",
-        "formats/humdrum.py", "formats/kern.py", "formats/abc.py", "music/notes.py",
+        "formats/humdrum.py", "formats/kern.py", "formats/abc.py", "music/notes.py", "music/note_table.py",
+        "formats/midi_notes.py",
         "music/durations.py", "music/piece.py", "music/roll.py", "corpus/sources.py", "corpus/catalogue.toml",
         "corpus/filters.py", "corpus/duplicates.py", "corpus/splits.py", "music/pieces.py", "corpus/store.py")
 """What decides how files become pieces: a store made by other code is made again."""
-BITS, DURATIONS, FACTS = "onsets.bits", "durations.u16", "facts.jsonl"
+BITS, DURATIONS, FACTS, NOTES = "onsets.bits", "durations.u16", "facts.jsonl", "notes.rows"
+PLACES = ("starts", "lengths", "notes", "ends", "sizes", "noted", "noted_sizes")
+"""Where each piece lies in these files, in the order in which :func:`_mapped` takes them."""
 COLUMNS = tuple(field.name for field in fields(Verdict))
 CONTENT = 16
 """Characters of a content hash that are kept."""
@@ -63,6 +67,14 @@ class Corpus:
             digest.update(self.pieces.lasting(i).astype("<u2").tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def notes_sha256(self) -> str:
+        """SHA-256 of the notes as their sources tell them, in the order of ``pieces``: music too, to performances."""
+        digest = hashlib.sha256()
+        for i in range(len(self.pieces)):
+            digest.update(self.pieces.in_full.bytes_of(i))
+        return digest.hexdigest()
+
     def funnel(self) -> dict[str, int]:
         """Files by the filter that stopped them, in the filters' order; ``kept`` last."""
         return {reason: sum(v.reason == reason for v in self.report) for reason in filters.REASONS}
@@ -91,13 +103,14 @@ class Corpus:
 @dataclass(frozen=True)
 class Reading:
     """What one file gave: a verdict, and of a piece that is kept the packed roll ``(time, 11)``, the notes' durations
-    ``(note,)``, facts and hash."""
+    ``(note,)``, facts, hash and all notes as bytes."""
 
     verdict: Verdict
     bits: np.ndarray | None = None
     durations: np.ndarray | None = None
     facts: dict | None = None
     content: str = ""
+    notes: bytes = b""
 
 
 def load(name: str, limit: int | None = None) -> Corpus:
@@ -172,11 +185,11 @@ def _read_one(source: Source) -> Reading:
     except UserError as error:
         return Reading(Verdict(source.name, "unreadable", str(error).replace(shown(source.file), source.name)))
     piece = cut_silence(replace(piece, name=source.name, reduction=piece.reduction or source.merge, **source.facts))
-    verdict = judge(piece)
+    verdict = judge(piece, source.any_metre)
     if verdict.reason != "kept":
         return Reading(verdict)
     return Reading(verdict, pack(piece.roll), piece.held[piece.roll > 0], facts_of(piece),
-                   content_hash(piece.roll)[:CONTENT])
+                   content_hash(piece.roll)[:CONTENT], bytes_of(piece))
 
 
 def _read(name: str, files: list[Source]) -> Iterator[Reading]:
@@ -195,34 +208,35 @@ def write_store(folder: Path, key: str, readings: Iterable[Reading]) -> None:
     Pieces that are an earlier one's work stay in the bits but not in the index.
     """
     with paths.replaced(folder) as fresh:
-        report, contents, lengths, counts, sizes = [], [], [], [], []
+        report, contents, lengths, counts, sizes, noted = [], [], [], [], [], []
         with (open(fresh / BITS, "wb") as bits, open(fresh / DURATIONS, "wb") as durations,
-              open(fresh / FACTS, "wb") as facts):
+              open(fresh / FACTS, "wb") as facts, open(fresh / NOTES, "wb") as notes):
             for reading in readings:
                 report.append(reading.verdict)
                 if reading.bits is not None:
                     bits.write(reading.bits.tobytes())
                     durations.write(reading.durations.astype("<u2").tobytes())
                     sizes.append(facts.write(line_of(reading.facts)))
+                    noted.append(notes.write(reading.notes))
                     contents.append(reading.content)
                     lengths.append(len(reading.bits))
                     counts.append(len(reading.durations))
-        lengths, counts, sizes = (np.array(each, np.int64) for each in (lengths, counts, sizes))
+        lengths, counts, sizes, noted = (np.array(each, np.int64) for each in (lengths, counts, sizes, noted))
         pieces = _mapped(fresh, np.cumsum(lengths) - lengths, lengths, np.cumsum(counts) - counts, np.cumsum(sizes),
-                         sizes)
+                         sizes, np.cumsum(noted), noted)
         index = {"key": key, "bytes": _bytes(fresh), **_without_copies(pieces, contents, report)}
         (fresh / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def _bytes(folder: Path) -> list[int]:
     """How many bytes a store's files hold, its index left out."""
-    return [(folder / name).stat().st_size for name in (BITS, DURATIONS, FACTS)]
+    return [(folder / name).stat().st_size for name in (BITS, DURATIONS, FACTS, NOTES)]
 
 
-def _mapped(folder: Path, starts, lengths, notes, ends, sizes) -> Pieces:
+def _mapped(folder: Path, starts, lengths, notes, ends, sizes, noted, noted_sizes) -> Pieces:
     """The pieces of a store's files, mapped and not read; each array ``(piece,)`` says where a piece lies."""
     return Pieces(_map(folder / BITS).reshape(-1, BYTES), starts, lengths, Facts(_map(folder / FACTS), ends, sizes),
-                  _map(folder / DURATIONS, "<u2"), notes)
+                  _map(folder / DURATIONS, "<u2"), notes, InFull(_map(folder / NOTES), noted, noted_sizes))
 
 
 def _without_copies(pieces: Pieces, contents: list[str], report: list[Verdict]) -> dict:
@@ -234,8 +248,9 @@ def _without_copies(pieces: Pieces, contents: list[str], report: list[Verdict]) 
     kept = [i for i in range(len(pieces)) if i not in copies]
     pieces, contents = pieces.subset(np.array(kept, np.int64)), [contents[i] for i in kept]
     return {"starts": pieces.starts.tolist(), "lengths": pieces.lengths.tolist(), "notes": pieces.notes.tolist(),
-            "ends": pieces.facts.ends.tolist(), "sizes": pieces.facts.sizes.tolist(), "sides": sides_of(contents),
-            "contents": contents, "music": _music_hash(pieces, sides_of(contents)),
+            "ends": pieces.facts.ends.tolist(), "sizes": pieces.facts.sizes.tolist(),
+            "noted": pieces.in_full.ends.tolist(), "noted_sizes": pieces.in_full.sizes.tolist(),
+            "sides": sides_of(contents), "contents": contents, "music": _music_hash(pieces, sides_of(contents)),
             "report": {name: [getattr(verdict, name) for verdict in report] for name in COLUMNS}}
 
 
@@ -258,8 +273,7 @@ def open_store(folder: Path, name: str, key: str) -> Corpus | None:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         if index["key"] != key or index["bytes"] != _bytes(folder):
             return None
-        pieces = _mapped(folder, *(np.array(index[field], np.int64)
-                                   for field in ("starts", "lengths", "notes", "ends", "sizes")))
+        pieces = _mapped(folder, *(np.array(index[field], np.int64) for field in PLACES))
         report = [Verdict(*row) for row in zip(*(index["report"][name] for name in COLUMNS), strict=True)]
         return Corpus(name, pieces, report, index["sides"], index["contents"], index["music"])
     except (OSError, ValueError, KeyError, TypeError):

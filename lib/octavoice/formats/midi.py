@@ -16,6 +16,7 @@ import symusic
 
 from octavoice.errors import UserError
 from octavoice.formats.midi_events import unended, unwrapped
+from octavoice.formats.midi_notes import notes_of
 from octavoice.music.durations import next_onset, sounding
 from octavoice.music.hands import Chord, hands
 from octavoice.music.notes import LOST, bounded_bytes, from_notes, key_name, title_of
@@ -63,16 +64,17 @@ def read_midi(path: Path) -> Piece:
                               for field in ("time", "duration", "pitch"))
     others = unended(data)
     added = [(note.onset, LOST if note.end is None else note.end, note.pitch, 1) for note in others]
-    rows = np.concatenate([np.stack([onset, onset + duration, pitch, np.ones_like(onset)], axis=1),
-                           np.array(added, np.int64).reshape(-1, 4)])
+    added = np.array(added, np.int64).reshape(-1, 4)
+    rows = np.concatenate([np.stack([onset, onset + duration, pitch, np.ones_like(onset)], axis=1), added])
     signatures = tuple((s.numerator, s.denominator) for s in score.time_signatures) or ((4, 4),)
     key = next((key_name(s.key, "minor" if s.tonality else None) for s in score.key_signatures), None)
     ends = note_ends_of(onset, duration, score.ticks_per_quarter)
     if sum(note.end is None for note in others) >= UNTOLD_SHARE * len(rows):
         ends = UNTOLD
     parts = len(tracks) + sum(note.alone for note in others)
-    return from_notes(path, rows, score.ticks_per_quarter, ends, STUCK, tracks=parts, time_signatures=signatures,
-                      key=key, tempos=_tempos(score), title=_title(data, {track.name.strip() for track in tracks}))
+    title = _title(data, {track.name.strip() for track in tracks})
+    return from_notes(path, rows, score.ticks_per_quarter, ends, STUCK, notes_of(score, added), tracks=parts,
+                      time_signatures=signatures, key=key, tempos=_tempos(score), title=title)
 
 
 def _tempos(score: symusic.Score) -> Tempos:

@@ -23,7 +23,10 @@ import soundfile
 
 from octavoice.errors import UserError
 from octavoice.formats.midi import chord_notes, to_midi
-from octavoice.music.tempo import Tempos, constant, seconds_at
+from octavoice.formats.midi_notes import midi_of
+from octavoice.music.note_table import Notes
+from octavoice.music.roll import STEPS_PER_QUARTER
+from octavoice.music.tempo import TEMPO, Tempos, constant, seconds_at, tempo_map
 from octavoice.paths import atomic
 
 if TYPE_CHECKING:
@@ -95,10 +98,27 @@ def synthesize(roll: np.ndarray, tempo: float | Tempos = 120.0, soundfont: Path 
     if roll.any():
         samples = (_sampled(to_midi(roll, tempos, durations=durations), length, soundfont) if soundfont
                    else _summed(chord_notes(roll, durations), tempos, length))
-    fade = min(length, round(RELEASE / 2 * RATE))
-    samples[length - fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
+    return _finished(samples), RATE
+
+
+def synthesize_notes(notes: Notes, soundfont: Path | None = None) -> tuple[np.ndarray, int]:
+    """As :func:`synthesize`, of a piece's own notes in their own time; drums are heard from a ``soundfont`` alone."""
+    steps = STEPS_PER_QUARTER / notes.ticks
+    tempos = tempo_map([(0.0, TEMPO), *((tick * steps, 6e7 / each) for tick, each in notes.tempos.tolist())])
+    length = round((float(notes.seconds(notes.rows["end"]).max(initial=0)) + RELEASE) * RATE)
+    if soundfont:
+        return _finished(_sampled(midi_of(notes), length, soundfont)), RATE
+    rows = notes.pedalled().pitched
+    return _finished(_summed([(onset * steps, end * steps, pitch) for onset, end, pitch, *_ in rows.tolist()],
+                             tempos, length)), RATE
+
+
+def _finished(samples: np.ndarray) -> np.ndarray:
+    """Samples ``(time,)`` that die away at their end, the loudest at ``PEAK``."""
+    fade = min(len(samples), round(RELEASE / 2 * RATE))
+    samples[len(samples) - fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     loudest = np.abs(samples).max(initial=0)
-    return (samples * (PEAK / loudest) if loudest else samples), RATE
+    return samples * (PEAK / loudest) if loudest else samples
 
 
 def _summed(notes: list[tuple[int, int, int]], tempos: Tempos, length: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from octavoice.music.piece import Piece
 from octavoice.music.roll import STEPS_PER_BAR, compress
-from octavoice.representations.steps import Batch
+from octavoice.representation import Batch
 
 LAGS = {"marginal": None, "first order": 1, "one bar before": STEPS_PER_BAR}
 

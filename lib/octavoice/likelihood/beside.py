@@ -52,7 +52,7 @@ def readings(both: dict[str, Networks], panel: Batch, particles: int = axis.PART
     for name, network in _in(both, CLASSES).items():
         if name != "thesis":
             rows[f"{name}: {network.kind}"] = axis.panel_level(network, onsets_alone(panel))
-            if network.representation.hears_durations:
+            if network.representation.durations:
                 rows[f"{name}: {network.kind}, durations told"] = axis.panel_level(network, panel)
     return pd.DataFrame(rows).T.rename_axis("nats per step of classes")
 

@@ -12,7 +12,8 @@ from octavoice.likelihood import baselines, equilibrium, mixture
 from octavoice.likelihood.streams import streams
 from octavoice.music.roll import mask
 from octavoice.rbm import free_energy, log_partition, pseudo_likelihood
-from octavoice.representations.steps import Batch, Fragments
+from octavoice.representation import Batch
+from octavoice.representations.steps import Fragments
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training.fit import to_tensors

@@ -13,7 +13,8 @@ from scipy.stats import bootstrap
 from octavoice.corpus import Pieces
 from octavoice.corpus.splits import content_hash
 from octavoice.likelihood import baselines
-from octavoice.representations.steps import Batch, Fragments
+from octavoice.representation import Batch
+from octavoice.representations.steps import Fragments
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training.fit import to_tensors
 

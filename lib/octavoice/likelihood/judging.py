@@ -7,10 +7,11 @@ What an ablation of one network needs to be told from another, and no more; ``08
 import numpy as np
 import pandas as pd
 
-from octavoice.likelihood import axis
+from octavoice.likelihood import axis, events
 from octavoice.model import BOUND, CLASSES, DURATIONS, ESTIMATE, EXACT, GIVEN, KEYS, Network
 from octavoice.representations.steps import Fragments
 from octavoice.statistics import samples
+from octavoice.training import models
 from octavoice.training.networks import Networks
 from octavoice.training.run import Run
 
@@ -22,9 +23,11 @@ def levels(run: Run, networks: Networks, progress=iter) -> pd.DataFrame:
     ``left out`` because one of the row's space cannot make them. Every network is judged on the same test
     pieces, all but the first step of each; one of durations on those that tell them. A model of classes and
     of keys given them has a row in the space of keys too, their sum. ``progress`` wraps the loop over
-    windows.
+    windows. Of events see :func:`octavoice.likelihood.events.levels`.
     """
     name = networks.model.name
+    if not models.in_steps(networks.model):
+        return events.levels(run, networks, progress)
     steps = {network.space: _steps(run, name, network, progress) for network in networks.stages}
     if {CLASSES, GIVEN} <= steps.keys():
         steps[KEYS] = _both(name, steps[CLASSES], steps[GIVEN])

@@ -12,8 +12,11 @@ import numpy as np
 
 from octavoice.errors import UserError, shown
 from octavoice.music.durations import LONGEST, clipped, joined, until_next
+from octavoice.music.note_table import NOTE, Notes
+from octavoice.music.note_table import UNTOLD as NO_PROGRAM
 from octavoice.music.piece import UNTOLD, WRITTEN, Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI, STEPS_PER_QUARTER
+from octavoice.music.tempo import Tempos
 
 MAX_STEPS = 200_000
 """Longest piece read, in steps: about seven hours at 120 quarters a minute."""
@@ -55,15 +58,16 @@ def off_grid_share(ticks: np.ndarray, ticks_per_quarter: int) -> float:
 
 
 def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: int, note_ends: str = WRITTEN,
-               longest: int = LONGEST, **facts) -> Piece:
+               longest: int = LONGEST, notes: Notes | None = None, **facts) -> Piece:
     """A :class:`Piece` of notes ``(onset, end, midi_pitch, struck)`` in ``ticks`` per quarter.
 
     A note that is not struck (tied to one before) only lengthens that one, and the piece; the roll ends where the
     last note ends. A note's duration runs from the step of its onset to that of its end, at least one step; struck
     twice in one step it has the longer, struck again while held it ends there. Two repairs are counted as ``mended``:
     a note that ends where or before it begins has one step, and one whose end is ``LOST``, or that is still held after
-    ``longest`` steps and so has lost it, is held to the next onset of any key (§2.2). ``facts`` are further fields of
-    the piece. Raises :class:`UserError` without struck notes, with one before the beginning, or beyond ``MAX_STEPS``.
+    ``longest`` steps and so has lost it, is held to the next onset of any key (§2.2). ``notes`` are the
+    same in full, where the source tells more than such rows; ``facts`` are further fields of the piece. Raises
+    :class:`UserError` without struck notes, with one before the beginning, or beyond ``MAX_STEPS``.
     """
     ends = np.asarray(rows, dtype=np.int64).reshape(-1, 4)[:, 1]
     onset, end, pitch = joined(rows)
@@ -84,7 +88,17 @@ def from_notes(path: Path, rows: Sequence[tuple[int, int, int, bool]], ticks: in
     grid = np.where(stuck, until_next(roll), grid) if stuck.any() else grid
     return Piece(shown(path.stem), roll, off_grid=off_grid_share(onset, ticks), outside=int((~inside).sum()),
                  durations=None if note_ends == UNTOLD else grid[roll > 0], note_ends=note_ends,
-                 mended=mended, **facts)
+                 mended=mended, notes=notes or _in_full(onset, end, pitch, ticks, facts.get("tempos", ())),
+                 **facts)
+
+
+def _in_full(onset: np.ndarray, end: np.ndarray, pitch: np.ndarray, ticks: int, tempos: Tempos) -> Notes:
+    """The notes of a source that tells neither loudness nor instruments; one that nothing ends has no length."""
+    rows = np.zeros(len(onset), NOTE)
+    rows["onset"], rows["end"], rows["program"] = onset, np.maximum(onset, end), NO_PROGRAM
+    rows["pitch"] = np.clip(pitch, 0, 127)
+    told = [(round(step * ticks / STEPS_PER_QUARTER), round(6e7 / qpm)) for step, qpm in tempos]
+    return Notes.of(rows[(pitch >= 0) & (pitch < 128)], ticks, tempos=told)
 
 
 def key_name(sharps: int, mode: str | None = None) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import PurePath
 import numpy as np
 
 from octavoice.music.durations import spread, until_next
+from octavoice.music.note_table import Notes
 from octavoice.music.roll import STEPS_PER_BAR
 from octavoice.music.tempo import Tempos
 
@@ -58,6 +59,8 @@ class Piece:
     ``mended``           notes that the source gives no length, or one past all bounds
     ``tempos``           where which tempo holds, ``(step, quarters per minute)``; empty if none is told. Stores of
                          corpora leave it out
+    ``notes``            all of them as the source tells them, in ticks, with pedals and tempi
+                         (:class:`~octavoice.music.note_table.Notes`); None where only a roll is known
     """
 
     name: str
@@ -77,6 +80,7 @@ class Piece:
     note_ends: str = UNTOLD
     mended: int = 0
     tempos: Tempos = ()
+    notes: Notes | None = None
 
     @property
     def held(self) -> np.ndarray:

@@ -3,16 +3,18 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
 from octavoice.music.durations import spread
+from octavoice.music.note_table import Notes
 from octavoice.music.piece import UNTOLD, Piece
 from octavoice.music.roll import KEYS
 
 BYTES = KEYS // 8
 """Bytes of one packed step: 88 keys are 11 bytes."""
-FACTS = tuple(field.name for field in fields(Piece) if field.name not in ("roll", "durations", "tempos"))
+FACTS = tuple(field.name for field in fields(Piece) if field.name not in ("roll", "durations", "tempos", "notes"))
 
 
 def pack(roll: np.ndarray) -> np.ndarray:
@@ -30,32 +32,53 @@ def line_of(facts: dict) -> bytes:
     return json.dumps(facts).encode() + b"\n"
 
 
-class Facts(Sequence):
-    """Each piece's facts, kept as a line of JSON and parsed only where asked for.
+def bytes_of(piece: Piece) -> bytes:
+    """A piece's notes in full; nothing where only a roll is known."""
+    return b"" if piece.notes is None else piece.notes.packed()
 
-    ``text`` ``(byte,)`` holds the lines, possibly memory-mapped; ``ends`` and ``sizes`` ``(piece,)`` say where
-    each piece's line ends in it and how long it is.
+
+class Texts(Sequence):
+    """Some bytes for each piece, parsed only where asked for.
+
+    ``text`` ``(byte,)`` holds them all, possibly memory-mapped; ``ends`` and ``sizes`` ``(piece,)`` say where
+    each piece's end in it and how many they are.
     """
 
     def __init__(self, text: np.ndarray, ends: np.ndarray, sizes: np.ndarray):
         self.text, self.ends, self.sizes = text, ends, sizes
 
     @classmethod
-    def of(cls, facts: Iterable[dict]) -> "Facts":
-        """Facts in memory."""
-        lines = [line_of(row) for row in facts]
+    def of(cls, lines: Iterable[bytes]) -> "Texts":
+        """Bytes in memory."""
+        lines = list(lines)
         sizes = np.array([len(line) for line in lines], np.int64)
         return cls(np.frombuffer(b"".join(lines), np.uint8), np.cumsum(sizes), sizes)
 
     def __len__(self) -> int:
         return len(self.ends)
 
-    def __getitem__(self, i) -> dict:
-        return json.loads(self.text[self.ends[i] - self.sizes[i]:self.ends[i]].tobytes())
+    def __getitem__(self, i) -> Any:
+        return self.parsed(self.bytes_of(i))
 
-    def subset(self, which: np.ndarray) -> "Facts":
+    def bytes_of(self, i: int) -> bytes:
+        """Those of piece ``i``."""
+        return self.text[self.ends[i] - self.sizes[i]:self.ends[i]].tobytes()
+
+    def subset(self, which: np.ndarray) -> "Texts":
         """Those of the pieces with the numbers ``which``, still in the same text."""
-        return Facts(self.text, self.ends[which], self.sizes[which])
+        return type(self)(self.text, self.ends[which], self.sizes[which])
+
+
+class Facts(Texts):
+    """Each piece's facts, a line of JSON."""
+
+    parsed = staticmethod(json.loads)
+
+
+class InFull(Texts):
+    """Each piece's notes as its source tells them."""
+
+    parsed = staticmethod(Notes.unpacked)
 
 
 class Pieces(Sequence):
@@ -64,13 +87,13 @@ class Pieces(Sequence):
     ``bits`` ``(time, 11)`` holds all steps of all pieces, possibly memory-mapped; ``starts`` and
     ``lengths`` ``(piece,)`` say where each lies, in steps; ``facts`` are each piece's other fields. ``durations``
     ``(note,)`` uint16 holds those of all notes, possibly memory-mapped; ``notes`` ``(piece,)`` says where each piece's
-    begin.
+    begin. ``in_full`` are each piece's notes as its source tells them.
     """
 
     def __init__(self, bits: np.ndarray, starts: np.ndarray, lengths: np.ndarray, facts: Facts, durations: np.ndarray,
-                 notes: np.ndarray):
+                 notes: np.ndarray, in_full: InFull):
         self.bits, self.starts, self.lengths, self.facts = bits, starts, lengths, facts
-        self.durations, self.notes = durations, notes
+        self.durations, self.notes, self.in_full = durations, notes, in_full
 
     @classmethod
     def of(cls, pieces: "Sequence[Piece]") -> "Pieces":
@@ -81,8 +104,9 @@ class Pieces(Sequence):
         bits = np.concatenate([pack(piece.roll) for piece in pieces] or [np.zeros((0, BYTES), np.uint8)])
         durations = [piece.held[piece.roll > 0] for piece in pieces]
         counts = np.array([len(part) for part in durations], dtype=np.int64)
-        return cls(bits, np.cumsum(lengths) - lengths, lengths, Facts.of(map(facts_of, pieces)),
-                   np.concatenate([*durations, np.zeros(0, np.uint16)]), np.cumsum(counts) - counts)
+        return cls(bits, np.cumsum(lengths) - lengths, lengths, Facts.of(line_of(facts_of(piece)) for piece in pieces),
+                   np.concatenate([*durations, np.zeros(0, np.uint16)]), np.cumsum(counts) - counts,
+                   InFull.of(map(bytes_of, pieces)))
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -95,7 +119,7 @@ class Pieces(Sequence):
         signatures = tuple(tuple(signature) for signature in facts["time_signatures"])
         roll = self.window(i, 0, int(self.lengths[i]))
         durations = np.array(self.durations[self.notes[i]:][:np.count_nonzero(roll)])
-        return Piece(roll=roll, durations=durations, **{**facts, "time_signatures": signatures})
+        return Piece(roll=roll, durations=durations, notes=self.in_full[i], **{**facts, "time_signatures": signatures})
 
     def lasting(self, i: int) -> np.ndarray:
         """The durations of all notes of piece ``i`` ``(note,)``, in the order of its roll."""
@@ -112,7 +136,7 @@ class Pieces(Sequence):
     def subset(self, which: np.ndarray) -> "Pieces":
         """The pieces with the numbers ``which``, still packed in the same array."""
         return Pieces(self.bits, self.starts[which], self.lengths[which], self.facts.subset(which), self.durations,
-                      self.notes[which])
+                      self.notes[which], self.in_full.subset(which))
 
     def told(self) -> "Pieces":
         """The pieces whose source tells where notes end."""

@@ -4,46 +4,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
-from octavoice.music.piece import Piece
+from octavoice.music.durations import clipped
+from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.pieces import Pieces
-from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS, clock, compress, transpose
+from octavoice.music.roll import KEYS, clock, compress, transpose
+from octavoice.representation import HISTORY, Batch
 
-HISTORY = 128
-"""Steps before a fragment that attention may look back into: the longest period in H."""
 SHIFTS = (-6, 5)
 """Transposition by a random shift between these, in semitones, both included (§7.2)."""
-
-
-class Batch(NamedTuple):
-    """A batch of fragments, time first, of numpy's arrays or of tensors. The first step of a fragment is given, the
-    others are predicted.
-
-    ``x``        onset rolls ``(time, batch, key)``, float32, 0 or 1
-    ``x12``      their octave compression ``(time, batch, pitch_class)``
-    ``history``  the 128 compressed steps before ``(128, batch, pitch_class)``, zero before the piece
-    ``clock``    ``(time, batch, 6)``, counted from the fragment's start
-    ``weight``   ``(time - 1, batch)``: 1 where the *next* step belongs to the piece, 0 in padding
-    ``past``     the 128 steps before as onset rolls ``(128, batch, key)``, zero before the piece
-    ``position`` ``(1, batch)``: the fragments' first steps, counted from their pieces' starts
-    ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
-                  held, 0 where none begins; no steps at all unless they are told
-    """
-
-    x: Any
-    x12: Any
-    history: Any
-    clock: Any
-    weight: Any
-    past: Any
-    position: Any
-    durations: Any
 
 
 class Fragments:
@@ -126,60 +97,52 @@ class Fragments:
 
 @dataclass(frozen=True)
 class Steps:
-    """The representation: onsets by step and key; with ``hears_durations`` how long notes are held too, and with
-    ``of_durations`` of pieces whose source tells that alone."""
+    """Onset rolls; with ``durations`` batches tell how long notes are held, too.
 
-    hears_durations: bool = False
-    of_durations: bool = False
-    unit = "step"
-    name = "88 keys in sixteenths"
+    ``only_told`` takes only pieces whose source tells where notes end, as long as there is one: what learns durations
+    must not learn a rule of ours.
+    """
+
+    name: str
+    loss: str
+    durations: bool = False
+    only_told: bool = False
+    unit: str = "step"
 
     @property
-    def loss(self) -> str:
-        """What is not told of a piece."""
-        lengths = "" if self.hears_durations else "how long notes are held, "
-        return lengths + "how loud they are, what lies between sixteenths, which part plays them"
+    def music(self) -> tuple[str, ...]:
+        """See :class:`octavoice.representation.Representation`."""
+        return ("durations",) if self.durations else ()
 
     def encode(self, piece: Piece) -> np.ndarray:
-        """The durations in steps ``(time, key)`` where they are heard, 0 where no note begins; else the onset roll."""
-        return piece.held if self.hears_durations else piece.roll
+        """The onset roll ``(time, key)``, uint8; with durations the steps for which each note is held, uint16."""
+        return piece.held if self.durations else piece.roll
 
-    def decode(self, line: np.ndarray) -> Piece:
-        """A piece of one keyboard in 4/4."""
-        roll = (line > 0).astype(np.uint8)
-        durations = line[line > 0].astype(np.uint16) if self.hears_durations else None
-        return Piece("decoded", roll, 1, ((4, 4),), durations=durations)
+    def decode(self, told: np.ndarray) -> Piece:
+        """A piece in 4/4 of the notes of a roll or a grid of durations ``(time, key)``."""
+        roll = (told > 0).astype(np.uint8)
+        if not self.durations:
+            return Piece("decoded", roll, 1, ((4, 4),))
+        return Piece("decoded", roll, 1, ((4, 4),), durations=clipped(told)[roll > 0], note_ends=WRITTEN)
 
-    def usable(self, pieces: Pieces) -> Pieces:
-        """All; for durations those that tell them, as long as there is one."""
-        told = pieces.told() if self.of_durations else pieces
-        return told if len(told) else pieces
-
-    def cut(self, pieces: Pieces, length: int, stride: int) -> Fragments:
+    def told(self, pieces: Sequence[Piece]) -> Pieces:
         """See :class:`octavoice.representation.Representation`."""
-        return Fragments(pieces, length, stride, self.hears_durations)
+        pieces = Pieces.of(pieces)
+        known = pieces.told() if self.only_told else pieces
+        return known if len(known) else pieces
 
-    def tile(self, pieces: Pieces, length: int) -> Fragments:
-        """See :class:`octavoice.representation.Representation`."""
-        return Fragments.tiling(pieces, length, self.hears_durations)
+    def fragments(self, pieces: Sequence[Piece], length: int, stride: int) -> Fragments:
+        """Fragments of ``length`` steps that fit, with the 128 steps before each (§7.2)."""
+        return Fragments(pieces, length, stride, self.durations)
 
-
-STEPS, WITH_DURATIONS = Steps(), Steps(hears_durations=True)
-OF_DURATIONS = Steps(hears_durations=True, of_durations=True)
-
-
-def left_of(durations: Tensor) -> Tensor:
-    """Steps for which each key still sounds from every step on, of ``durations`` ``(time, batch, key)``."""
-    time = torch.arange(len(durations), device=durations.device)[:, None, None]
-    return (torch.where(durations > 0, time + durations, 0.0).cummax(dim=0).values - time).clamp_min(0)
+    def tiling(self, pieces: Sequence[Piece], length: int) -> Fragments:
+        """Fragments end to end, each sharing a step with the next."""
+        return Fragments.tiling(pieces, length, self.durations)
 
 
-def piece_clock(position: Tensor, like: Tensor) -> Tensor:
-    """The clock τ (§6.3) of the steps numbered ``position`` ``(time, batch)`` in the piece: ``(time, batch, 6)``."""
-    bits = torch.arange(CLOCK_BITS - 1, -1, -1, device=position.device)
-    return ((position.long()[..., None] >> bits) & 1).to(like.dtype)
-
-
-def compressed(x: Tensor) -> Tensor:
-    """The octave compression (§6.2) of rolls ``(…, key)``: ``(…, pitch_class)``, key 0 being class 0."""
-    return functional.pad(x, (0, -x.shape[-1] % CLASSES)).unflatten(-1, (-1, CLASSES)).amax(dim=-2)
+LOSS = ("notes are moved to the nearest sixteenth and to 88 keys, two of one key in a step become one; loudness, "
+        "parts, instruments and tempo are not told")
+STEPS = Steps("steps", f"{LOSS}, nor is how long notes are held")
+STEPS_WITH_DURATIONS = Steps("steps with durations", f"{LOSS}; durations are whole steps, none beyond the next onset "
+                                                     "of its key", durations=True)
+DURATIONS = Steps("durations of steps", f"{STEPS_WITH_DURATIONS.loss}", durations=True, only_told=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from octavoice.model import uniforms
-from octavoice.representations.steps import Batch
+from octavoice.representation import Batch
 from octavoice.statistics import intervals
 from octavoice.statistics.rolls import decisions
 from octavoice.thesis.attention import MainState

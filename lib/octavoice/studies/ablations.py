@@ -21,7 +21,8 @@ from octavoice.likelihood import baselines, mixture
 from octavoice.likelihood.axis import network_judge
 from octavoice.model import BOUND, CLASSES, GIVEN, Network, uniforms
 from octavoice.music.roll import compress
-from octavoice.representations.steps import SHIFTS, Batch, Fragments
+from octavoice.representation import Batch
+from octavoice.representations.steps import SHIFTS, Fragments
 from octavoice.statistics import likeness, samples
 from octavoice.studies import variants
 from octavoice.studies.variants import VARIANTS, Variant, from_the_bar_line
@@ -166,7 +167,7 @@ def sampled(run: Run, variant: Variant, network: Network) -> dict:
     Their clock counts as the variant's does. Statistics as in :mod:`octavoice.statistics.likeness`, means over samples.
     Nothing of keys given classes, nor of a network that hears durations, since nothing here composes them.
     """
-    if network.space == GIVEN or network.representation.hears_durations:
+    if network.space == GIVEN or network.representation.durations:
         return {}
     p = run.preset
     pieces, prime = samples.openings(samples.held_out_pieces(run), p.samples, p.prime, run.seed)

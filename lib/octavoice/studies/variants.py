@@ -9,7 +9,7 @@ import numpy as np
 from octavoice.model import GIVEN, Network, Recipe
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLASSES, KEYS, clock
-from octavoice.representations.steps import HISTORY, Batch
+from octavoice.representation import HISTORY, Batch
 from octavoice.survey.chords import Bernoulli
 from octavoice.survey.rnn_nade import NADE
 from octavoice.thesis.ablated import Clockless, Headed, Holding, Joint, ManySteps, Rewired, SchemeOne, unattended

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from octavoice.model import CLASSES as IN_CLASSES
 from octavoice.model import EXACT, HISTORY, KEEP, Batch, Card, Drop, Network, Recipe, Step, dropper, precise
 from octavoice.model import KEYS as IN_KEYS
-from octavoice.representations.steps import piece_clock
+from octavoice.representations.tensors import piece_clock
 
 RATE, WARM_UP, CLIP = 2e-3, 50, 1.0
 SPARSE = -3.0

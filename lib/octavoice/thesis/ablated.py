@@ -12,7 +12,8 @@ from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLASSES as COUNT
 from octavoice.music.roll import CLOCK_BITS, KEYS, mask
 from octavoice.rbm import contrast
-from octavoice.representations.steps import WITH_DURATIONS, compressed, left_of, piece_clock
+from octavoice.representations.steps import STEPS_WITH_DURATIONS
+from octavoice.representations.tensors import compressed, left_of, piece_clock
 from octavoice.survey.chords import Head
 from octavoice.thesis.attention import MainModule, MainState, read_past
 from octavoice.thesis.decoder import Decoder
@@ -82,7 +83,7 @@ class Holding(OctaveGenerator):
     """The generator that is told, beside the clock, which classes sound on after a step (§2.2: the thesis tells onsets
     alone). It still predicts onsets; a batch without durations tells nothing."""
 
-    representation = WITH_DURATIONS
+    representation = STEPS_WITH_DURATIONS
 
     def __init__(self):
         super().__init__(clock_bits=CLOCK_BITS + COUNT)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from octavoice.representations.steps import HISTORY
+from octavoice.representation import HISTORY
 
 PERIODS = (4, 8, 16, 32, 48, 64, 96, 128)
 """H: the candidate periods, in steps."""

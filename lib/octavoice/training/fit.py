@@ -30,7 +30,7 @@ from tqdm import tqdm
 from octavoice.errors import UserError
 from octavoice.paths import atomic
 from octavoice.provenance import peak_memory_mb, versions
-from octavoice.representations.steps import Batch
+from octavoice.representation import Batch
 from octavoice.training.run import machine
 
 Built = TypeVar("Built", bound=nn.Module)
@@ -85,6 +85,15 @@ def enough_memory(task: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A part of a module that is trained by a loss and an optimiser of its own: one of an adversarial pair."""
+
+    module: nn.Module
+    loss: Callable[[Any, torch.Generator], Tensor]
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class Task:
     """What to train: a module, its loss, where batches come from, and how it is judged.
 
@@ -92,7 +101,8 @@ class Task:
     batch; ``evaluate()`` a dictionary of held-out numbers on a fixed panel with fixed draws. On ``threads`` of a
     CPU a batch is computed in as many parts, see :func:`gradients`. ``schedule(iteration)`` multiplies the
     learning rate; gradients longer than ``clip`` are shortened to it (0: never). ``precision`` is what the loss is
-    computed at, for the record.
+    computed at, for the record. ``turns`` are taken after it in every iteration, on the same batch: the task's own
+    loss then trains what none of them does.
     """
 
     name: str
@@ -106,6 +116,7 @@ class Task:
     schedule: Callable[[int], float] | None = None
     clip: float = 0.0
     precision: str = "fp32"
+    turns: tuple[Turn, ...] = ()
 
 
 @functools.cache
@@ -127,7 +138,8 @@ def gradients(task: Task, batch: Batch, draws: torch.Generator) -> Tensor:
     its own, from draws that ``draws`` seeds. That is faster than sharing out each of an LSTM's many small matrix
     products. A part weighs as much as it has real steps, so the loss is the whole batch's.
     """
-    count = min(task.threads, batch.weight.shape[1]) if batch.weight.device.type == "cpu" else 1
+    undivided = bool(task.turns) or batch.weight.device.type != "cpu"
+    count = 1 if undivided else min(task.threads, batch.weight.shape[1])
     task.module.zero_grad(set_to_none=True)
     if count == 1:
         loss = task.loss(batch, draws)
@@ -195,7 +207,11 @@ class _Loop:
     def __init__(self, task: Task, seed: int, checkpoint: Path | None, key: str):
         self.task, self.checkpoint, self.key = task, checkpoint, key
         self.device = next(task.module.parameters()).device
-        self.optimiser = torch.optim.Adam(task.module.parameters(), lr=task.learning_rate, eps=task.epsilon)
+        theirs = {id(parameter) for turn in task.turns for parameter in turn.module.parameters()}
+        own = [parameter for parameter in task.module.parameters() if id(parameter) not in theirs]
+        self.optimiser = torch.optim.Adam(own, lr=task.learning_rate, eps=task.epsilon)
+        self.others = [torch.optim.Adam(turn.module.parameters(), lr=turn.learning_rate, eps=task.epsilon)
+                       for turn in task.turns]
         self.batches = np.random.default_rng(seed)
         self.draws = torch.Generator(self.device).manual_seed(seed)
         self.rows: list[dict[str, float]] = []
@@ -212,10 +228,12 @@ class _Loop:
 
     def iterate(self, evaluate: bool) -> None:
         """One step of Adam; now and then an evaluation and a checkpoint."""
-        loss = gradients(self.task, to_tensors(self.task.draw(self.batches), self.device), self.draws)
+        batch = to_tensors(self.task.draw(self.batches), self.device)
+        loss = gradients(self.task, batch, self.draws)
         self._whole = False
         self._prepare()
         self.optimiser.step()
+        self._take_turns(batch)
         self.pending.append(loss)
         if self.device.type == "cpu" or evaluate or len(self.pending) >= SYNC_EVERY:
             self.settle()
@@ -234,6 +252,15 @@ class _Loop:
             self.latest |= {name: f"{value:.3f}" for name, value in self.rows[-1].items() if name != "iteration"}
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
             self.save()
+
+    def _take_turns(self, batch: Batch) -> None:
+        """The other optimisers' steps."""
+        for turn, optimiser in zip(self.task.turns, self.others, strict=True):
+            self.task.module.zero_grad(set_to_none=True)
+            turn.loss(batch, self.draws).backward()
+            if self.task.clip:
+                nn.utils.clip_grad_norm_(turn.module.parameters(), self.task.clip)
+            optimiser.step()
 
     def _prepare(self) -> None:
         """The rate of this iteration, and gradients that are not too long."""
@@ -258,7 +285,8 @@ class _Loop:
             return
         self.settle()
         state = {"key": self.key, "module": self.task.module.state_dict(), "optimiser": self.optimiser.state_dict(),
-                 **self._streams, "rows": json.dumps(self.rows), "timed": self.timed}
+                 "others": [optimiser.state_dict() for optimiser in self.others], **self._streams,
+                 "rows": json.dumps(self.rows), "timed": self.timed}
         with atomic(self.checkpoint) as temporary:
             torch.save(state, temporary)
         self._saved = time.monotonic()
@@ -279,6 +307,8 @@ class _Loop:
             return
         self.task.module.load_state_dict(state["module"])
         self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, stored in zip(self.others, state.get("others", []), strict=True):
+            optimiser.load_state_dict(stored)
         self.draws.set_state(state["draws"])
         self.batches.bit_generator.state = json.loads(state["batches"])
         self.rows, self.timed = json.loads(state["rows"]), state["timed"]

@@ -1,10 +1,13 @@
-"""The table of models by name. To add one: write its networks and ``MODEL`` in a file of their own, and a line here."""
+"""The table of models by name. To add one: write it in a file of its own, and a line here."""
 
 from dataclasses import replace
+from functools import cache
 
 from octavoice import beyond, survey
 from octavoice.errors import UserError
-from octavoice.model import Model
+from octavoice.model import Model, Stage
+from octavoice.representation import Representation
+from octavoice.representations import steps
 from octavoice.thesis import model as thesis
 
 
@@ -15,7 +18,17 @@ def with_keys(model: Model) -> Model:
 
 
 MODELS = {model.name: model for model in (thesis.MODEL, beyond.MODEL, *survey.MODELS,
-                                          *map(with_keys, survey.CLASSES_MODELS))}
+                                          *map(with_keys, survey.CLASSES_MODELS), *survey.EVENT_MODELS)}
+
+@cache
+def representation_of(stage: Stage) -> Representation:
+    """How music is told to the network of a stage."""
+    return stage.build().representation
+
+
+def in_steps(model: Model) -> bool:
+    """Whether all of a model speaks of steps of 88 keys, so that it has classes, keys and perhaps durations."""
+    return all(isinstance(representation_of(stage), steps.Steps) for stage in model.stages)
 
 
 def named(name: str) -> Model:

@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from octavoice.model import Model, Network, Recipe, Stage
+from octavoice.model import Batch, Model, Network, Recipe, Stage
 from octavoice.paths import atomic
 from octavoice.representation import Cut, Representation
-from octavoice.representations.steps import STEPS, Batch
+from octavoice.representations.steps import STEPS
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import models, recipes
@@ -116,7 +116,7 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
     stages, metrics = [], []
     for stage in named.stages:
         network = seeded(stage.build, run.seed).to(run.device)
-        train = _cut(run, "train", network.representation)
+        train = _fragments(run, "train", network.representation)
         recipe = stage.recipe(p)
         network.prepare(recipe.iterations * recipe.batch / len(train))
         task = network_task(stage.called, network, train, recipe, panel_of(run, network), p.precision, p.threads)
@@ -128,14 +128,14 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
 def panel_of(run: Run, network: Network | None = None) -> Batch:
     """The fixed held-out panel: validation fragments spread evenly, not transposed, told as a network hears them."""
     representation: Representation = network.representation if network else STEPS
-    panel: Batch = _cut(run, "valid", representation).panel(run.preset.panel)
+    panel: Batch = _fragments(run, "valid", representation).panel(run.preset.panel)
     return panel
 
 
-def _cut(run: Run, side: str, representation: Representation) -> Cut:
-    """The fragments of a side of the split."""
-    pieces = representation.usable(run.splits[side])
-    return representation.cut(pieces, run.preset.fragment, run.preset.stride)
+def _fragments(run: Run, side: str, representation: Representation) -> Cut:
+    """Fragments of a side of the split."""
+    pieces = representation.told(run.splits[side])
+    return representation.fragments(pieces, run.preset.fragment, run.preset.stride)
 
 
 def _trained(run: Run, task: Task, stage: Stage) -> pd.DataFrame:

@@ -27,8 +27,8 @@ def versions_of(stage: Stage) -> dict[str, int]:
 
 def music_of(run: Run, representation: Representation) -> dict[str, str]:
     """The hashes of the music as it is told to a network."""
-    durations = {"durations_sha256": run.corpus.durations_sha256} if representation.hears_durations else {}
-    return {"corpus_sha256": run.corpus.sha256, **durations}
+    told = {f"{part}_sha256": getattr(run.corpus, f"{part}_sha256") for part in representation.music}
+    return {"corpus_sha256": run.corpus.sha256, **told}
 
 
 def depends_on(run: Run, stage: Stage, precision: str = "") -> dict[str, Any]:

@@ -44,7 +44,7 @@ def drawn(time=4, batch=2, seed=0, position=0):
 
 
 def tensors(batch):
-    return Batch(*(torch.from_numpy(field) for field in vars(batch).values()))
+    return Batch(*(torch.from_numpy(field) for field in batch))
 
 
 def built(name):

@@ -18,7 +18,7 @@ import numpy as np
 from octavoice import paths
 from octavoice.corpus import Fragments, filters, store
 from octavoice.corpus.pieces import facts_of, pack
-from octavoice.music.formats.midi import read_midi
+from octavoice.formats.midi import read_midi
 from octavoice.music.notes import to_step
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS

@@ -20,9 +20,9 @@ from tqdm import tqdm
 from octavoice import composing, corpus
 from octavoice.composer import Composer
 from octavoice.composing import openings
-from octavoice.evidence import harmony, samples
 from octavoice.music.keys import NAMES
 from octavoice.music.roll import compress
+from octavoice.statistics import harmony, samples
 
 NEW = 256
 """New steps of each continuation: 16 bars."""

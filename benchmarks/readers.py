@@ -21,8 +21,8 @@ import symusic
 
 from octavoice.corpus.sources import READERS
 from octavoice.errors import UserError
+from octavoice.formats import humdrum, kern, musicxml
 from octavoice.music.durations import tied
-from octavoice.music.formats import humdrum, kern, musicxml
 from octavoice.music.notes import to_step
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI

@@ -16,7 +16,7 @@ from tqdm import trange
 
 from octavoice.corpus import Fragments
 from octavoice.corpus.benchmarks import load_benchmark, marginal_nll
-from octavoice.evidence.benchmark_sets import as_pieces
+from octavoice.studies.benchmark_sets import as_pieces
 from octavoice.survey.recurrent import lstm
 from octavoice.training.fit import to_tensors, weighted_mean
 

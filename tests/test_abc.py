@@ -9,8 +9,8 @@ import pytest
 import symusic
 
 from octavoice.errors import UserError
-from octavoice.music.formats import abc
-from octavoice.music.formats.abc import read_abc
+from octavoice.formats import abc
+from octavoice.formats.abc import read_abc
 
 
 @pytest.fixture

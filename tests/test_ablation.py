@@ -11,14 +11,17 @@ from torch.nn import functional
 from octavoice import cli, paths, provenance
 from octavoice.corpus import Batch, Fragments
 from octavoice.errors import UserError
-from octavoice.evidence.ablation import networks, runs, table, variants
-from octavoice.evidence.ablation.networks import Clockless, Headed, ManySteps, Rewired, SchemeOne
-from octavoice.evidence.ablation.variants import FEATURES, VARIANTS
 from octavoice.laboratory import sweeps
 from octavoice.model import CLASSES, EXACT, GIVEN, HISTORY, Tensors, uniforms
 from octavoice.music.roll import KEYS, clock, compress
+from octavoice.results import ablations as table
+from octavoice.studies import ablations as runs
+from octavoice.studies import variants
+from octavoice.studies.variants import FEATURES, VARIANTS
 from octavoice.survey.chords import Bernoulli
 from octavoice.survey.rnn_nade import NADE
+from octavoice.thesis import ablated as networks
+from octavoice.thesis.ablated import Clockless, Headed, ManySteps, Rewired, SchemeOne
 from octavoice.thesis.attention import MainState
 from octavoice.thesis.decoder import Decoder
 from octavoice.training import presets
@@ -339,7 +342,7 @@ def test_the_command_leaves_a_manifest_with_the_results_hash(few, octavoice_home
         assert json.loads((octavoice_home / file).read_text())["variant"] == name
         assert provenance.sha256(octavoice_home / file) == sha
         assert manifest["cost"][f"ablation, {name}"]["iterations"] == 1
-        assert {"octavoice.evidence.ablation.networks", "octavoice.survey.chords"} <= manifest["code"].keys()
+        assert {"octavoice.thesis.ablated", "octavoice.survey.chords"} <= manifest["code"].keys()
     said = capsys.readouterr().err
     assert "impossible alone in" in said
     assert "clock-off.json: -" in said

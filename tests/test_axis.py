@@ -10,10 +10,12 @@ import torch
 
 from octavoice import beyond
 from octavoice.corpus import Fragments, Pieces
-from octavoice.evidence import axis, judging, likeness, parts
+from octavoice.likelihood import axis, judging
 from octavoice.model import Network
 from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.roll import KEYS
+from octavoice.statistics import likeness
+from octavoice.studies import parts
 from octavoice.thesis import model as thesis
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training import presets

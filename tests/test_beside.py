@@ -9,11 +9,12 @@ import torch
 
 from octavoice.corpus import Fragments, Pieces
 from octavoice.errors import UserError
-from octavoice.evidence import beside, curves
 from octavoice.laboratory import applies
+from octavoice.likelihood import beside
 from octavoice.model import Network
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS
+from octavoice.statistics import curves
 from octavoice.training import models, presets
 from octavoice.training.fit import seeded, to_tensors
 from octavoice.training.networks import Networks

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from octavoice import provenance
-from octavoice.evidence.claims import choices, deviations, limits, table
-from octavoice.evidence.claims.record import NOT, PARTLY, REPRODUCED, UNTESTABLE, Part, missing, part, verdict
-from octavoice.evidence.claims.stored import Stored, Value
 from octavoice.figures import claims as draw
-from octavoice.laboratory import claims_command, published
+from octavoice.results import claims_command, published
+from octavoice.results.claims import choices, deviations, table
+from octavoice.results.claims.record import NOT, PARTLY, REPRODUCED, UNTESTABLE, Part, missing, part, verdict
+from octavoice.results.claims.stored import Stored, Value
+from octavoice.thesis import limits
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_what_is_measured_becomes_part_of_the_run(tmp_path, monkeypatch):
 
 def test_every_limit_has_a_reason_and_is_asked_for_by_its_rule(checkout):
     """A threshold stands in the table alone: rules, sentences of a run and notebooks ask for it by name."""
-    rooms = checkout / "lib" / "octavoice" / "evidence" / "claims"
+    rooms = checkout / "lib" / "octavoice" / "results" / "claims"
     rules = "".join((rooms / f"{name}.py").read_text(encoding="utf-8") for name in ("data", "training", "music"))
     for claim, told in limits.written().items():
         for name, each in told.get("limits", {}).items():
@@ -199,7 +200,7 @@ def test_every_limit_has_a_reason_and_is_asked_for_by_its_rule(checkout):
 
 def test_no_threshold_is_typed_where_a_claim_is_judged(checkout):
     """A comparison with a number other than 0 in a rule or in a notebook's judging cell would be one."""
-    rooms = checkout / "lib" / "octavoice" / "evidence" / "claims"
+    rooms = checkout / "lib" / "octavoice" / "results" / "claims"
     typed = re.compile(r"[<>]=?\s*-?\d*\.?\d*[1-9]|below\(\d*\.?\d*[1-9]|, \d*\.\d+\)")
     found = [line for name in ("data", "training", "music", "of_run")
              for line in (rooms / f"{name}.py").read_text(encoding="utf-8").splitlines()

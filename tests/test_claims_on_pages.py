@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from octavoice.evidence.claims import of_run, table
-from octavoice.evidence.claims.record import NOT, PARTLY, REPRODUCED, UNTESTABLE, told
-from octavoice.evidence.claims.stored import Stored, Value
-from octavoice.evidence.measured import texture
-from octavoice.laboratory import notebook, pages, verdicts
+from octavoice.laboratory import notebook, pages
+from octavoice.results import verdicts
+from octavoice.results.claims import of_run, table
+from octavoice.results.claims.record import NOT, PARTLY, REPRODUCED, UNTESTABLE, told
+from octavoice.results.claims.stored import Stored, Value
+from octavoice.statistics import texture
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 PAGES = sorted(FOLDER.glob("*.ipynb"))

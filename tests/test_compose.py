@@ -15,9 +15,9 @@ from octavoice.composing import continuation, output
 from octavoice.composing.parameters import parameters
 from octavoice.errors import UserError
 from octavoice.figures import piano_roll
+from octavoice.formats.midi import read_midi
 from octavoice.music import keys
 from octavoice.music.durations import until_next
-from octavoice.music.formats.midi import read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, compress
 from octavoice.thesis.generator import OctaveGenerator

@@ -16,8 +16,8 @@ from music21 import converter
 from octavoice import cli, composing
 from octavoice.composing import openings, output
 from octavoice.figures import style
-from octavoice.music.formats.midi import chord_notes, read_midi
-from octavoice.music.formats.musicxml import read_musicxml
+from octavoice.formats.midi import chord_notes, read_midi
+from octavoice.formats.musicxml import read_musicxml
 from octavoice.music.roll import KEYS, LOWEST_MIDI
 from octavoice.training import weights
 

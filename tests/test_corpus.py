@@ -13,7 +13,7 @@ from octavoice.corpus import Pieces, catalogue, duplicates, filters, report, spl
 from octavoice.corpus.filters import REASONS, cut_silence, judge, judge_strictly
 from octavoice.corpus.pieces import facts_of, pack
 from octavoice.errors import UserError
-from octavoice.music.formats.midi import write_midi
+from octavoice.formats.midi import write_midi
 from octavoice.music.piece import Piece, bar_steps
 from octavoice.music.roll import transpose
 

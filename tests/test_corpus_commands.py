@@ -13,7 +13,7 @@ from octavoice import cli, corpus, paths
 from octavoice.composing import prime
 from octavoice.corpus.sources import READERS
 from octavoice.errors import UserError
-from octavoice.music.formats.midi import read_midi, write_midi
+from octavoice.formats.midi import read_midi, write_midi
 
 FRENCH = os.fsdecode(b"Pr\xe9lude.mid")
 

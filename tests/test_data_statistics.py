@@ -8,13 +8,13 @@ from matplotlib import pyplot as plt
 
 from octavoice.corpus import report
 from octavoice.corpus.filters import Verdict
-from octavoice.evidence import data_statistics as stats
 from octavoice.figures import data as draw
+from octavoice.formats.midi import write_midi
 from octavoice.music import score
-from octavoice.music.formats.midi import write_midi
 from octavoice.music.notes import to_step
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, transpose
+from octavoice.statistics import data_statistics as stats
 from octavoice.thesis.decoder import Decoder
 
 

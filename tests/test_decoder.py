@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch.nn import functional
 
-from octavoice.evidence import decoding
+from octavoice.likelihood import decoding
 from octavoice.model import Tensors
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask

@@ -14,9 +14,10 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_map_only
 
 from octavoice import provenance
 from octavoice.corpus import Fragments, Pieces
-from octavoice.evidence import axis, benchmark_runs, benchmark_sets, equilibrium
+from octavoice.likelihood import axis, equilibrium
 from octavoice.model import Tensors
 from octavoice.music.piece import Piece
+from octavoice.studies import benchmark_runs, benchmark_sets
 from octavoice.survey import recurrent
 from octavoice.training import fit, models
 from octavoice.training.run import machine, pick_device

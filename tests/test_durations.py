@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octavoice.corpus.sources import read_score
+from octavoice.formats import midi
+from octavoice.formats.abc import read_abc
+from octavoice.formats.kern import read_kern
+from octavoice.formats.midi import read_midi
+from octavoice.formats.musicxml import read_musicxml
 from octavoice.music import durations, notes
-from octavoice.music.formats import midi
-from octavoice.music.formats.abc import read_abc
-from octavoice.music.formats.kern import read_kern
-from octavoice.music.formats.midi import read_midi
-from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.piece import PLAYED, UNTOLD, WRITTEN, Piece
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from octavoice.evidence import durations
 from octavoice.figures import durations as draw
 from octavoice.music.piece import PLAYED, UNTOLD, WRITTEN, Piece
+from octavoice.statistics import durations
 
 HELD = {(0, 40): 4, (2, 45): 2, (4, 45): 1, (20, 41): 40, (24, 30): 36}
 

@@ -19,13 +19,13 @@ import symusic
 
 from octavoice.corpus.sources import read_score
 from octavoice.errors import UserError
+from octavoice.formats import musicxml
+from octavoice.formats.abc import read_abc
+from octavoice.formats.humdrum import read_lines
+from octavoice.formats.kern import keyboard_staves, read_kern
+from octavoice.formats.midi import read_midi
+from octavoice.formats.musicxml import read_musicxml
 from octavoice.music.durations import LONGEST
-from octavoice.music.formats import musicxml
-from octavoice.music.formats.abc import read_abc
-from octavoice.music.formats.humdrum import read_lines
-from octavoice.music.formats.kern import keyboard_staves, read_kern
-from octavoice.music.formats.midi import read_midi
-from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.piece import Piece
 from octavoice.music.roll import LOWEST_MIDI
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from octavoice.corpus import Fragments, Pieces
-from octavoice.evidence import baselines, evaluation
+from octavoice.likelihood import baselines, evaluation
 from octavoice.music.piece import Piece
 from octavoice.music.roll import clock, compress
 from octavoice.thesis.generator import OctaveGenerator

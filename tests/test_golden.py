@@ -16,9 +16,10 @@ import torch
 from octavoice import corpus
 from octavoice.composer import Composer
 from octavoice.corpus import Fragments
-from octavoice.evidence import axis, likeness
-from octavoice.evidence.claims import limits
+from octavoice.likelihood import axis
 from octavoice.model import DURATIONS
+from octavoice.statistics import likeness
+from octavoice.thesis import limits
 from octavoice.training import fit, models, networks, presets, weights
 
 FILE = Path(__file__).with_name("golden.json")

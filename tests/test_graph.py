@@ -109,7 +109,7 @@ def test_an_edit_reruns_what_imports_it(finished):
     assert finished("lib/octavoice/figures/samples.py") == {"07_discussion", "index"}
     taught = {"06_experiments", "07_discussion", "08_beyond"}
     assert finished("lib/octavoice/thesis/voices.py") >= {*trainings, *taught, "index"}
-    assert finished("lib/octavoice/music/formats/kern.py") == everything
+    assert finished("lib/octavoice/formats/kern.py") == everything
 
 
 @pytest.mark.parametrize(("setting", "culprit"), [

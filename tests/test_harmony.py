@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from music21 import chord
 
-from octavoice.evidence.harmony import (
+from octavoice.music.roll import CLASS_NAMES, CLASSES, transpose_classes
+from octavoice.statistics.harmony import (
     TRIADS,
     chord_names,
     chord_table,
@@ -20,7 +21,6 @@ from octavoice.evidence.harmony import (
     scale_forms,
     triad_share,
 )
-from octavoice.music.roll import CLASS_NAMES, CLASSES, transpose_classes
 
 MAJOR = [0, 4, 7]
 

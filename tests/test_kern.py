@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from octavoice.corpus.sources import read_score
 from octavoice.errors import UserError
-from octavoice.music.formats import humdrum, kern
-from octavoice.music.formats.kern import read_kern
+from octavoice.formats import humdrum, kern
+from octavoice.formats.kern import read_kern
 from octavoice.music.notes import MAX_STEPS
 
 HEAD = """\

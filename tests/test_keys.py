@@ -14,8 +14,8 @@ from music21.analysis.discrete import SimpleWeights
 from octavoice import composing
 from octavoice.composing import output
 from octavoice.corpus.sources import read_score
+from octavoice.formats.midi import read_midi
 from octavoice.music import keys, score
-from octavoice.music.formats.midi import read_midi
 from octavoice.music.notes import key_name
 from octavoice.music.roll import KEYS, LOWEST_MIDI, compress, transpose
 from octavoice.music.score import find_key

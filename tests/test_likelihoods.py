@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from octavoice.corpus import Pieces
-from octavoice.evidence import equilibrium, mixture
-from octavoice.evidence.measured import likelihoods
+from octavoice.likelihood import checks as likelihoods
+from octavoice.likelihood import equilibrium, mixture
 from octavoice.model import uniforms
 from octavoice.music.piece import Piece
 from octavoice.thesis import exact

@@ -16,8 +16,8 @@ from octavoice.composing import listening
 from octavoice.composing.listening import ListeningTest, Sitting, head_to_head, ratings, schedule
 from octavoice.composing.listening_panel import panel
 from octavoice.errors import UserError
+from octavoice.formats import midi
 from octavoice.laboratory import notebook
-from octavoice.music.formats import midi
 from octavoice.thesis import model as thesis
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator

@@ -5,23 +5,26 @@ import pytest
 import torch
 
 from octavoice.corpus import Fragments
-from octavoice.evidence.measured import (
-    attending,
+from octavoice.model import uniforms
+from octavoice.music.piece import Piece
+from octavoice.statistics import (
     chords,
     copies,
-    cost,
     field,
     intervals,
     keys,
-    music,
     priming,
     register,
     rhythm,
-    samples,
-    voices,
 )
-from octavoice.model import uniforms
-from octavoice.music.piece import Piece
+from octavoice.statistics import (
+    corpora as music,
+)
+from octavoice.statistics import (
+    decisions as voices,
+)
+from octavoice.studies import attending, cost
+from octavoice.studies import sampled as samples
 from octavoice.thesis import model as thesis
 from octavoice.thesis.attention import MainModule
 from octavoice.thesis.generator import OctaveGenerator

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from octavoice.composing import prime
 from octavoice.errors import UserError
+from octavoice.formats import musicxml
+from octavoice.formats.musicxml import read_musicxml
 from octavoice.music.durations import tied
-from octavoice.music.formats import musicxml
-from octavoice.music.formats.musicxml import read_musicxml
 
 CONTAINER = '<container><rootfiles><rootfile full-path="{}"/></rootfiles></container>'
 

@@ -10,9 +10,10 @@ import pytest
 
 from octavoice import provenance
 from octavoice.errors import UserError
-from octavoice.evidence import samples, statistics
 from octavoice.figures import model, style, training
 from octavoice.laboratory import notebook
+from octavoice.statistics import rolls as statistics
+from octavoice.statistics import samples
 from octavoice.thesis import model as thesis
 from octavoice.thesis import values
 from octavoice.training import models, networks, presets, recipes
@@ -163,7 +164,7 @@ def test_music_of_a_corpus_is_marked_where_it_is_written(run):
 
 
 def test_a_folder_corpus_leaves_no_path_in_the_manifest(tmp_path):
-    from octavoice.music.formats.midi import write_midi
+    from octavoice.formats.midi import write_midi
     for i in range(3):
         chords = np.eye(40, 88, 20 + i, dtype=np.uint8) | np.eye(40, 88, 25 - 2 * i, dtype=np.uint8)
         write_midi(chords, tmp_path / f"{i}.mid")

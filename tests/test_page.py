@@ -14,9 +14,9 @@ from music21 import converter, stream
 
 from octavoice import composing
 from octavoice.composing import output
+from octavoice.formats.midi import chord_notes, read_midi, to_midi
+from octavoice.formats.musicxml import read_musicxml
 from octavoice.music.durations import clipped
-from octavoice.music.formats.midi import chord_notes, read_midi, to_midi
-from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.hands import Chord, hands
 from octavoice.music.notation import tidied
 from octavoice.music.roll import KEYS, LOWEST_MIDI

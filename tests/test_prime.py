@@ -10,11 +10,11 @@ from octavoice import composing
 from octavoice.composer import Composer
 from octavoice.composing import openings
 from octavoice.errors import UserError
-from octavoice.evidence import harmony
+from octavoice.formats.midi import read_midi
 from octavoice.music import keys
 from octavoice.music.durations import clipped, remaining, until_next
-from octavoice.music.formats.midi import read_midi
 from octavoice.music.roll import LOWEST_MIDI, compress
+from octavoice.statistics import harmony
 
 
 def scale(steps=64, every=4, first=0):

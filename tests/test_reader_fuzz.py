@@ -23,10 +23,10 @@ import numpy as np
 import pytest
 
 from octavoice.errors import UserError
+from octavoice.formats.abc import read_abc
+from octavoice.formats.midi import read_midi
+from octavoice.formats.musicxml import read_musicxml
 from octavoice.music.durations import clipped
-from octavoice.music.formats.abc import read_abc
-from octavoice.music.formats.midi import read_midi
-from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.notes import MAX_STEPS
 
 READERS = {"midi": read_midi, "musicxml": read_musicxml, "mxl": read_musicxml, "abc": read_abc}

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from octavoice import provenance
-from octavoice.laboratory import compared, costs, handover, published
+from octavoice.laboratory import handover
+from octavoice.results import compared, costs, published
 from octavoice.training import presets, weights
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from octavoice.errors import UserError
+from octavoice.formats import midi
 from octavoice.music import durations, notes, roll
-from octavoice.music.formats import midi
 
 rolls = st.integers(1, 40).flatmap(lambda steps: arrays(np.uint8, (steps, 88), elements=st.integers(0, 1),
                                                         fill=st.just(0)))

@@ -88,10 +88,10 @@ def test_what_has_changed_since_is_marked(home, facts, state, why):
 
 
 @pytest.mark.parametrize(("code", "because"), [
-    ({"octavoice.evidence.axis": "0"}, "code of evidence"),
-    ({"octavoice.evidence.axis": "0", "octavoice.composer": "0"}, "code of composer, evidence"),
+    ({"octavoice.likelihood.axis": "0"}, "code of evidence"),
+    ({"octavoice.likelihood.axis": "0", "octavoice.composer": "0"}, "code of composer, evidence"),
     ({"octavoice.thesis.voices": "0"}, "training code of main"),
-    ({"octavoice.thesis.decoder": "0", "octavoice.evidence.axis": "0"},
+    ({"octavoice.thesis.decoder": "0", "octavoice.likelihood.axis": "0"},
      "training code of decoder; code of evidence"),
     ({"octavoice.training.fit": "0"}, "training code of main, decoder"),
     ({"octavoice.beyond.keys": "0"}, "code of beyond")])  # a model of which this run has no network

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from music21 import converter
 
 from octavoice.corpus.sources import READERS
+from octavoice.formats.midi import chord_notes
+from octavoice.formats.musicxml import read_musicxml
 from octavoice.music.durations import clipped, until_next
-from octavoice.music.formats.midi import chord_notes
-from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.hands import Chord, hands
 from octavoice.music.notation import tidied
 from octavoice.music.piece import bar_steps

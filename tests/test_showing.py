@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from octavoice.evidence import curves, harmony, samples, studies, survey_runs
 from octavoice.figures import model
 from octavoice.figures import samples as draw
 from octavoice.figures import training as draw_training
 from octavoice.laboratory import showing
+from octavoice.statistics import curves, harmony, samples
+from octavoice.studies import survey_runs
+from octavoice.studies import trainings as studies
 from octavoice.survey import chords, recurrent, rnn_nade
 
 

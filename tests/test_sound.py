@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from octavoice.errors import UserError
+from octavoice.formats.sound import PEAK, RATE, encode, find_soundfont, player, synthesize, tone, write_audio
 from octavoice.music.durations import until_next
 from octavoice.music.roll import KEYS, LOWEST_MIDI
-from octavoice.music.sound import PEAK, RATE, encode, find_soundfont, player, synthesize, tone, write_audio
 
 
 def chords(steps: int = 64, every: int = 8) -> np.ndarray:
@@ -161,7 +161,7 @@ def test_a_soundfont_plays_the_same_onsets_for_as_long(fluidsynth):
 def test_which_soundfont(fluidsynth, tmp_path, monkeypatch):
     assert find_soundfont() == fluidsynth
     monkeypatch.delenv("OCTAVOICE_SOUNDFONT")
-    monkeypatch.setattr("octavoice.music.sound.SOUNDFONTS", (str(tmp_path / "none"), str(tmp_path)))
+    monkeypatch.setattr("octavoice.formats.sound.SOUNDFONTS", (str(tmp_path / "none"), str(tmp_path)))
     assert find_soundfont() == fluidsynth
     monkeypatch.setenv("OCTAVOICE_SOUNDFONT", "")
     assert find_soundfont() is None

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from octavoice import paths, provenance
 from octavoice.errors import UserError
-from octavoice.evidence import short_trainings
 from octavoice.laboratory import drive, notebook, pages
 from octavoice.laboratory.shown import ShownRun
+from octavoice.results import short_trainings
 from octavoice.training import models, networks, presets
 
 TABLE = re.compile(r'run\.write_table\("(\w+)", [^\n]*\)\.round\(3\)\)?,?$', re.MULTILINE)

@@ -12,10 +12,11 @@ import torch
 from octavoice import paths
 from octavoice.corpus import benchmarks
 from octavoice.errors import UserError
-from octavoice.evidence import axis, benchmark_runs, benchmark_sets, survey_runs
 from octavoice.figures import survey as figures
-from octavoice.music.formats.midi import write_midi
+from octavoice.formats.midi import write_midi
+from octavoice.likelihood import axis
 from octavoice.music.roll import KEYS
+from octavoice.studies import benchmark_runs, benchmark_sets, survey_runs
 from octavoice.survey import MODELS, recurrent
 from octavoice.training import fit, models, presets, recipes
 from octavoice.training.fit import seeded

@@ -12,12 +12,12 @@ from music21 import converter
 
 from octavoice import composing
 from octavoice.composing import output
+from octavoice.formats.abc import read_abc
+from octavoice.formats.midi import read_midi, write_midi
+from octavoice.formats.musicxml import read_musicxml
+from octavoice.formats.sound import synthesize
 from octavoice.music import tempo
-from octavoice.music.formats.abc import read_abc
-from octavoice.music.formats.midi import read_midi, write_midi
-from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.roll import KEYS
-from octavoice.music.sound import synthesize
 
 SLOWING = ((0, 120), (48, 30))
 """Four bars of 4/4, the last of them at a quarter of the tempo."""

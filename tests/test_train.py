@@ -18,10 +18,11 @@ import torch
 from octavoice import beyond
 from octavoice.corpus import Fragments
 from octavoice.errors import UserError
-from octavoice.evidence import baselines, likelihood
-from octavoice.laboratory import costs
+from octavoice.likelihood import baselines
+from octavoice.likelihood import shared as likelihood
 from octavoice.model import Tensors
 from octavoice.music.piece import Piece
+from octavoice.results import costs
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.voices import objective

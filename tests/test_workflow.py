@@ -9,8 +9,9 @@ import pytest
 
 from octavoice import cli, paths
 from octavoice.errors import UserError
-from octavoice.laboratory import costs, handover, notebook, relay
+from octavoice.laboratory import handover, notebook, relay
 from octavoice.provenance import sha256
+from octavoice.results import costs
 from octavoice.thesis import model as thesis
 from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator

@@ -186,7 +186,7 @@ def place(path: str) -> tuple[Module, Definition | None]:
 @cache
 def claims() -> dict[int, dict]:
     """The claims of the thesis by number, where the package holds their table: ``section`` and ``words``."""
-    table = ROOT / "lib" / "octavoice" / "evidence" / "claims" / "table.toml"
+    table = ROOT / "lib" / "octavoice" / "thesis" / "claims.toml"
     rows = tomllib.loads(table.read_text(encoding="utf-8")) if table.exists() else {}
     return {int(name.removeprefix("C")): row for name, row in rows.items()}
 

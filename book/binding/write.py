@@ -20,7 +20,7 @@ def part(name: str, argument: str = "") -> str:
 
 def levels() -> str:
     """The small table of committed runs, as in the README."""
-    from octavoice.laboratory import compared, published
+    from octavoice.results import compared, published
 
     return published.markdown(compared.headline())
 
@@ -253,8 +253,8 @@ def diagram(number: str) -> str:
 
 def player(argument: str) -> str:
     """A player for a committed MIDI file: ``PATH | CAPTION``."""
-    from octavoice.music import sound
-    from octavoice.music.formats.midi import read_midi
+    from octavoice.formats import sound
+    from octavoice.formats.midi import read_midi
 
     path, caption = argument.split(" | ")
     piece = read_midi(read.ROOT / path)

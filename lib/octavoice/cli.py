@@ -148,7 +148,7 @@ def import_author(arguments: argparse.Namespace) -> None:
 def compose(arguments: argparse.Namespace) -> None:
     """Continue a music file of your own, an opening in a key that you name, or silence."""
     from octavoice import composing
-    from octavoice.music import sound
+    from octavoice.formats import sound
 
     source = arguments.file or arguments.prime or ""
     if arguments.file and arguments.prime:
@@ -180,7 +180,7 @@ def compose(arguments: argparse.Namespace) -> None:
 def hour(arguments: argparse.Namespace) -> None:
     """Compose an hour of music in the form in which the thesis's author submitted his: 120 fragments."""
     from octavoice import composing, corpus
-    from octavoice.music.formats.midi import write_midi
+    from octavoice.formats.midi import write_midi
 
     composing.check_places({"midi": Path(arguments.midi)})
     corpus.check(arguments.corpus)

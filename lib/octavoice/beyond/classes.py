@@ -27,6 +27,7 @@ from torch.nn import functional
 from octavoice.model import CLASSES as IN_CLASSES
 from octavoice.model import HISTORY, KEEP, Drop, Network, Step, Tensors, dropper, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS, clock
+from octavoice.representations.steps import left_of
 from octavoice.thesis.attention import PERIODS, LSTMState
 
 RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 512)
@@ -208,12 +209,6 @@ def rolled(x12: Tensor, shift: Tensor) -> Tensor:
 def onsets_alone(batch: Tensors) -> Tensors:
     """The same batch without durations."""
     return batch._replace(durations=batch.durations[:0])
-
-
-def left_of(durations: Tensor) -> Tensor:
-    """Steps for which each key still sounds from every step on, of ``durations`` ``(time, batch, key)``."""
-    time = torch.arange(len(durations), device=durations.device)[:, None, None]
-    return (torch.where(durations > 0, time + durations, 0.0).cummax(dim=0).values - time).clamp_min(0)
 
 
 class Hearing(Network):

@@ -21,7 +21,6 @@ from octavoice.beyond.classes import (
     UNTOLD,
     Array,
     Hearing,
-    left_of,
     library,
     like,
     octaves,
@@ -33,6 +32,7 @@ from octavoice.beyond.classes import (
 )
 from octavoice.model import GIVEN, HISTORY, KEEP, Drop, Step, Tensors, dropper, precise, uniforms
 from octavoice.music.roll import CLASSES, CLOCK_BITS, KEYS
+from octavoice.representations.steps import left_of
 from octavoice.thesis.attention import PERIODS
 
 OCTAVES = -(-KEYS // CLASSES)

@@ -11,13 +11,13 @@ from octavoice.composer import CONTEXT, Composer
 from octavoice.composing.prime import Prime
 from octavoice.corpus.fragments import SHIFTS
 from octavoice.errors import UserError
-from octavoice.evidence import samples
 from octavoice.model import HISTORY, Network, Tensors
 from octavoice.music import keys
 from octavoice.music.durations import clipped, remaining, until_next
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLOCK_BITS, KEYS, STEPS_PER_QUARTER, clock, compress, transpose
 from octavoice.music.tempo import Tempos, constant, tempo_map
+from octavoice.statistics import samples
 from octavoice.training import weights
 from octavoice.training.presets import MAX_SEED
 
@@ -201,7 +201,7 @@ def hour(composer: Composer, pieces: Sequence[Piece], seed: int, held: bool = Tr
     """An hour of music at 120 quarters a minute, as a roll ``(28 760, key)`` and its durations [published program].
 
     120 fragments one after the other, each of 240 new steps and 24 empty ones; the primes, the first 16
-    steps of ``pieces`` in the order of :func:`~octavoice.evidence.samples.openings`, are dropped. The durations
+    steps of ``pieces`` in the order of :func:`~octavoice.statistics.samples.openings`, are dropped. The durations
     ``(28 760, key)`` are what the model decides; None, for the thesis's, if it does not or is not asked (``held``).
     """
     chosen, prime = samples.openings(pieces, HOUR_FRAGMENTS, HOUR_PRIME, seed)

@@ -26,11 +26,11 @@ from octavoice import paths
 from octavoice.composer import Composer
 from octavoice.composing.continuation import load_weights
 from octavoice.errors import UserError
-from octavoice.evidence import samples
-from octavoice.music import sound
-from octavoice.music.formats.midi import SUFFIXES, read_midi
+from octavoice.formats import sound
+from octavoice.formats.midi import SUFFIXES, read_midi
 from octavoice.music.piece import Piece
 from octavoice.music.roll import KEYS, trim
+from octavoice.statistics import samples
 from octavoice.training import networks
 from octavoice.training.run import PARAMETERS as RUN_PARAMETERS
 from octavoice.training.run import Run, check_types

@@ -10,8 +10,9 @@ from octavoice.composer import CONTEXT
 from octavoice.composing.continuation import EXCERPT, Continuation, excerpt
 from octavoice.composing.prime import Prime
 from octavoice.errors import UserError, shown
-from octavoice.music import keys, score, sound
-from octavoice.music.formats.midi import to_midi
+from octavoice.formats import sound
+from octavoice.formats.midi import to_midi
+from octavoice.music import keys, score
 from octavoice.music.roll import CLOCK_BITS
 from octavoice.paths import atomic
 from octavoice.thesis.attention import HISTORY

@@ -14,9 +14,9 @@ from octavoice.composing import openings
 from octavoice.corpus.filters import MAX_TRACKS, STRICT_OFF_GRID, foreign_times
 from octavoice.corpus.sources import READERS, read_score
 from octavoice.errors import UserError, shown
+from octavoice.formats.midi_events import unwrapped
 from octavoice.music import keys
 from octavoice.music.durations import until_next
-from octavoice.music.formats.midi_events import unwrapped
 from octavoice.music.piece import Piece, bar_steps
 from octavoice.music.roll import KEYS, STEPS_PER_BAR, STEPS_PER_QUARTER, trim
 from octavoice.music.tempo import TEMPO, Tempos, cut, prevailing

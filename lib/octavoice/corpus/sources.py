@@ -16,11 +16,11 @@ from pathlib import Path
 
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError, shown
+from octavoice.formats.abc import read_abc
+from octavoice.formats.kern import read_kern
+from octavoice.formats.midi import SUFFIXES, read_midi
+from octavoice.formats.musicxml import read_musicxml
 from octavoice.music.durations import as_marked, tied
-from octavoice.music.formats.abc import read_abc
-from octavoice.music.formats.kern import read_kern
-from octavoice.music.formats.midi import SUFFIXES, read_midi
-from octavoice.music.formats.musicxml import read_musicxml
 from octavoice.music.notes import from_notes, key_name, title_of, to_step
 from octavoice.music.piece import Piece
 

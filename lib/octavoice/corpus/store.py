@@ -25,8 +25,8 @@ from octavoice.corpus.splits import SHARES, content_hash, sides_of
 from octavoice.errors import UserError, shown
 from octavoice.music.piece import Piece
 
-CODE = ("music/formats/midi.py", "music/formats/midi_events.py", "music/formats/musicxml.py",
-        "music/formats/humdrum.py", "music/formats/kern.py", "music/formats/abc.py", "music/notes.py",
+CODE = ("formats/midi.py", "formats/midi_events.py", "formats/musicxml.py",
+        "formats/humdrum.py", "formats/kern.py", "formats/abc.py", "music/notes.py",
         "music/durations.py", "music/piece.py", "music/roll.py", "corpus/sources.py", "corpus/catalogue.toml",
         "corpus/filters.py", "corpus/duplicates.py", "corpus/splits.py", "corpus/pieces.py", "corpus/store.py")
 """What decides how files become pieces: a store made by other code is made again."""

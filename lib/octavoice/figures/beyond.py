@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from octavoice.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE
-from octavoice.music.formats.midi import chord_notes
+from octavoice.formats.midi import chord_notes
 from octavoice.music.roll import STEPS_PER_BAR
 
 SETS = (ORANGE, BLUE, PURPLE, GREEN)
@@ -61,7 +61,7 @@ def levels(tables: dict[str, pd.DataFrame], unit: str = "nats per step") -> Figu
 def likeness(table: pd.DataFrame, sets: list[str]) -> Figure:
     """How far each set's statistics lie from real music's, in units of the noise of real against real.
 
-    ``table`` as :func:`octavoice.evidence.likeness.compare` gives it. What lies in the grey band is within the noise.
+    ``table`` as :func:`octavoice.statistics.likeness.compare` gives it. What lies in the grey band is within the noise.
     """
     figure, ax = plt.subplots(figsize=(8, 0.7 + 0.32 * len(table)))
     ax.axvspan(-1, 1, color=GREY, alpha=0.25, label="real against real, 95 %")

@@ -13,7 +13,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
 from octavoice.figures.style import BLUE, GREEN, GREY, INK, ORANGE, RED, SKY
-from octavoice.music.formats.midi import chord_notes
+from octavoice.formats.midi import chord_notes
 from octavoice.music.roll import CLASS_NAMES, CLASSES, KEYS, LOWEST_MIDI, STEPS_PER_BAR, STEPS_PER_QUARTER
 from octavoice.music.score import to_png
 

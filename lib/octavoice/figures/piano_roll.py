@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from octavoice.figures.style import BLUE, INK, ORANGE
-from octavoice.music.formats.midi import chord_notes
+from octavoice.formats.midi import chord_notes
 
 COLOURS = {"prime": ORANGE, "composed": BLUE}
 WIDTH, ROW, MARGIN = 10, 1.35, 0.9

@@ -143,8 +143,8 @@ def levels(arguments: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
-    from octavoice.evidence import judging
     from octavoice.laboratory import freshness
+    from octavoice.likelihood import judging
     from octavoice.training import networks
 
     table = judging.levels(run, networks.obtain(run, arguments.model), tqdm)
@@ -158,8 +158,9 @@ def levels(arguments: argparse.Namespace) -> None:
 def ablate(arguments: argparse.Namespace) -> None:
     """Train and judge the thesis's networks with one of their choices made otherwise; without a name list these."""
     from octavoice import paths
-    from octavoice.evidence.ablation import runs, variants
     from octavoice.laboratory import freshness, graph
+    from octavoice.studies import ablations as runs
+    from octavoice.studies import variants
 
     for name in arguments.variants:
         runs.variant_of(name)
@@ -227,7 +228,7 @@ def list_runs(arguments: argparse.Namespace) -> None:
 
 def claims(arguments: argparse.Namespace) -> None:
     """Give every claim of the thesis its verdict, from what was measured of the committed runs."""
-    from octavoice.laboratory import claims_command
+    from octavoice.results import claims_command
     from octavoice.training import presets
 
     if arguments.action == "table":

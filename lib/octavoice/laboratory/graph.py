@@ -12,24 +12,24 @@ from pathlib import Path
 import yaml
 
 from octavoice import paths, provenance
-from octavoice.evidence.ablation.variants import VARIANTS
 from octavoice.provenance import imports, modules, reached
+from octavoice.studies.variants import VARIANTS
 from octavoice.training import models, presets
 from octavoice.training.presets import Preset
 
 TRAINING = ("octavoice.training.networks", "octavoice.training.run")
 """What training imports when no notebook is around it."""
-JUDGING = ("octavoice.evidence.judging", *TRAINING)
+JUDGING = ("octavoice.likelihood.judging", *TRAINING)
 """What judging a trained model without a notebook imports."""
-ABLATION = ("octavoice.evidence.ablation.runs",)
+ABLATION = ("octavoice.studies.ablations",)
 """What training and judging a variant of the thesis's choices imports."""
 TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
 """The notebooks that need trained networks, and of which models; the last is its own, in place of which it may be run
 on another."""
 RUNS = "thesis/*/seed-*/index.json"
-COMMITTED = {"octavoice.laboratory.published": RUNS, "octavoice.laboratory.compared": RUNS,
-             "octavoice.laboratory.claims_command": RUNS, "octavoice.evidence.short_trainings": RUNS,
-             "octavoice.evidence.survey_runs": "survey/**/*.*"}
+COMMITTED = {"octavoice.results.published": RUNS, "octavoice.results.compared": RUNS,
+             "octavoice.results.claims_command": RUNS, "octavoice.results.short_trainings": RUNS,
+             "octavoice.studies.survey_runs": "survey/**/*.*"}
 """The modules through which a notebook reads what is committed under ``results``, and what that is. Every run's index
 holds the hashes of all its figures and results."""
 

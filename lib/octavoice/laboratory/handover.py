@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from octavoice import paths, provenance
 from octavoice.corpus import catalogue
 from octavoice.errors import UserError
-from octavoice.laboratory import costs
+from octavoice.results import costs
 
 NOTEBOOKS = (
     "01_data",
@@ -91,7 +91,7 @@ def publish(preset: str, corpus: str, seed: int, notebooks: tuple[str, ...] = NO
     _write(paths.run_dir(*run) / "index.json", index)
     staged = [place(*run) for place in FOLDERS.values()] + [_note_costs(index)]
     if (readme := paths.home() / "README.md").exists():
-        from octavoice.laboratory import published
+        from octavoice.results import published
 
         figures = readme.parent / "figures"
         staged += [*published.write_pages(readme.parent, published.sections()), *published.write_figure(figures),
@@ -121,7 +121,7 @@ def ship(preset: str, corpus: str, seed: int) -> str:
     if not (results / "index.json").exists():
         raise UserError(f"{_short(results)} holds no published run; "
                         f"`make publish {_settings(preset, corpus, seed)}` first.")
-    from octavoice.laboratory import published
+    from octavoice.results import published
     from octavoice.training import weights
 
     index = _read(results / "index.json")

@@ -8,10 +8,11 @@ from IPython.display import HTML, display
 from octavoice import paths
 from octavoice.errors import UserError
 from octavoice.figures import style
-from octavoice.laboratory import costs, pages
+from octavoice.laboratory import pages
 from octavoice.laboratory.notebook_run import NotebookRun
 from octavoice.laboratory.notebook_run import display_png as display_png
 from octavoice.laboratory.shown import ShownRun
+from octavoice.results import costs
 from octavoice.training import models, presets
 from octavoice.training.run import PARAMETERS, check_parameters, check_types, pick_device
 

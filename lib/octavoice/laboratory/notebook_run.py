@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from octavoice import provenance
 from octavoice.figures import style
+from octavoice.formats.midi import write_midi
 from octavoice.laboratory import freshness
-from octavoice.music.formats.midi import write_midi
 from octavoice.thesis import values
 from octavoice.training import presets
 from octavoice.training.run import Run
@@ -72,7 +72,7 @@ class NotebookRun(Run):
         ``found`` tells by claim for each thing that was found whether it speaks for the claim; None where it cannot.
         """
         # What judges claims is read by the notebooks that do, so that it is code of no other step.
-        from octavoice.laboratory import claims_command, verdicts
+        from octavoice.results import claims_command, verdicts
 
         scale = f"{self.preset.name} on {self._music()}, seed {self.seed}"
         for claim, parts in found.items():

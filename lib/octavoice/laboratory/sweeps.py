@@ -26,10 +26,10 @@ import yaml
 from octavoice import corpus as corpora
 from octavoice import paths
 from octavoice.errors import UserError
-from octavoice.evidence.ablation.runs import variant_of
 from octavoice.laboratory import graph
 from octavoice.laboratory.graph import Work
 from octavoice.laboratory.handover import NOTEBOOKS
+from octavoice.studies.ablations import variant_of
 from octavoice.training import models, presets
 from octavoice.training.run import DEVICES
 

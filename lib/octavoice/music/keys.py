@@ -1,6 +1,6 @@
 """The key of music as it is named to a reader: from what sounds, for how long, and what the file declares.
 
-Claims measure keys by :func:`octavoice.evidence.harmony.key_of`, which counts onsets and is told nothing.
+Claims measure keys by :func:`octavoice.statistics.harmony.key_of`, which counts onsets and is told nothing.
 """
 
 import re

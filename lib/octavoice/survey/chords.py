@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from octavoice.model import CLASSES as IN_CLASSES
 from octavoice.model import EXACT, HISTORY, KEEP, Card, Drop, Network, Recipe, Step, Tensors, dropper, precise
 from octavoice.model import KEYS as IN_KEYS
-from octavoice.music.roll import CLOCK_BITS
+from octavoice.representations.steps import piece_clock
 
 RATE, WARM_UP, CLIP = 2e-3, 50, 1.0
 SPARSE = -3.0
@@ -166,12 +166,6 @@ def bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     """log p of independent keys, ``(…, key)`` twice, to ``(…)``; float32 at least."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return -nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=-1)
-
-
-def piece_clock(position: Tensor, like: Tensor) -> Tensor:
-    """The clock τ (§6.3) of the steps numbered ``position`` ``(time, batch)`` in the piece: ``(time, batch, 6)``."""
-    bits = torch.arange(CLOCK_BITS - 1, -1, -1, device=position.device)
-    return ((position.long()[..., None] >> bits) & 1).to(like.dtype)
 
 
 def recipe_of(rate: float = RATE, iterations: float = 1.0, batch: float = 1.0) -> Callable[[Any], Recipe]:

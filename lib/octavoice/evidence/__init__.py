@@ -1,1 +1,0 @@
-"""What runs show: likelihoods, baselines, statistics of samples, harmony, the small studies."""

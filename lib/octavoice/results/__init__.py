@@ -1,0 +1,1 @@
+"""What is stored, read into tables, claims and verdicts: what is concluded."""

@@ -41,6 +41,8 @@ class Tensors(NamedTuple):
     ``position`` ``(1, batch)``: how many steps of the piece lie before the fragment
     ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
                   held, 0 where none begins; no steps at all unless a network hears them
+    ``whole``    ``(steps, batch, key)`` of bytes: all that lies before the fragments, as far back as the one with the
+                  longest past, zero before the piece; no steps at all unless a network remembers them
     """
 
     x: Tensor
@@ -51,6 +53,7 @@ class Tensors(NamedTuple):
     past: Tensor
     position: Tensor
     durations: Tensor
+    whole: Tensor
 
 
 class Step(NamedTuple):
@@ -64,15 +67,16 @@ class Step(NamedTuple):
 class Network(nn.Module):
     """A model's network of one stage. ``width`` is 12 in the space of classes, else 88; of durations a value is steps.
 
-    ``draw_size`` is how many uniforms one step takes; batches tell durations to a network that ``hears_durations``. The
-    attributes below it may be set on a network: a ``temperature`` above 1 makes samples more even, ``precision`` "bf16"
-    lowers the matrix products of training.
+    ``draw_size`` is how many uniforms one step takes; batches tell durations to a network that ``hears_durations``, and
+    all of the past to one that ``remembers_all``. The attributes below them may be set on a network: a ``temperature``
+    above 1 makes samples more even, ``precision`` "bf16" lowers the matrix products of training.
     """
 
     space: str
     kind: str = EXACT
     draw_size: int
     hears_durations: bool = False
+    remembers_all: bool = False
     temperature: float = 1.0
     precision: str = "fp32"
 
@@ -98,7 +102,8 @@ class Network(nn.Module):
     def start(self, first: Tensor, past: Tensor | None = None, position: int = 0) -> Any:
         """The state after the step ``first`` ``(batch, width)``, the piece's step number ``position``.
 
-        ``past`` ``(128, batch, width)`` lies before it, silence if not given.
+        ``past`` ``(128, batch, width)`` lies before it, silence if not given; to a network that ``remembers_all`` it is
+        all ``position`` steps before.
         """
         raise NotImplementedError
 

@@ -29,6 +29,8 @@ class Batch:
     ``position`` ``(1, batch)``: the fragments' first steps, counted from their pieces' starts
     ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
                   held, 0 where none begins; no steps at all unless they were asked for
+    ``whole``    ``(steps, batch, key)``, uint8: all that lies before, as far back as the fragment with the longest
+                  past, zero before the piece; no steps at all unless it was asked for
     """
 
     x: np.ndarray
@@ -39,6 +41,7 @@ class Batch:
     past: np.ndarray
     position: np.ndarray
     durations: np.ndarray
+    whole: np.ndarray
 
 
 class Fragments:
@@ -46,11 +49,13 @@ class Fragments:
 
     A fragment must fit, ``range(0, T - length, stride)`` [published program]; a piece of at most
     ``length`` steps gives one fragment, padded with silence that carries no weight. With ``durations`` batches tell
-    how long notes are held.
+    how long notes are held, with ``whole`` all that lies before.
     """
 
-    def __init__(self, pieces: Sequence[Piece], length: int, stride: int = 32, durations: bool = False):
-        self.pieces, self.length, self.stride, self.durations = Pieces.of(pieces), length, stride, durations
+    def __init__(self, pieces: Sequence[Piece], length: int, stride: int = 32, durations: bool = False,
+                 whole: bool = False):
+        self.pieces, self.length, self.stride = Pieces.of(pieces), length, stride
+        self.durations, self.whole = durations, whole
         self.counts = np.maximum(1, -(-(self.pieces.lengths - length) // stride))
         self.ends = np.cumsum(self.counts)
 
@@ -73,13 +78,13 @@ class Fragments:
         return int(np.maximum(0, -(-(Pieces.of(pieces).lengths - length) // stride)).sum())
 
     @classmethod
-    def tiling(cls, pieces: Sequence[Piece], length: int, durations: bool = False) -> "Fragments":
+    def tiling(cls, pieces: Sequence[Piece], length: int, durations: bool = False, whole: bool = False) -> "Fragments":
         """Fragments of ``length`` steps end to end, each sharing one step with the next.
 
         A fragment of n steps gives n - 1 predictions, so every step of a piece but its first is
         predicted exactly once; the last fragment is padded.
         """
-        tiles = cls(pieces, length, length - 1, durations)
+        tiles = cls(pieces, length, length - 1, durations, whole)
         tiles.counts = np.maximum(1, -(-(tiles.pieces.lengths - 1) // tiles.stride))
         tiles.ends = np.cumsum(tiles.counts)
         return tiles
@@ -100,7 +105,7 @@ class Fragments:
         x = transpose(x, shift).astype(np.float32)
         return Batch(x[HISTORY:], x12[HISTORY:], x12[:HISTORY], ticks.copy(),
                      (time[1:, None] < left).astype(np.float32), x[:HISTORY], places[None, :, 1],
-                     self._held(places, shift))
+                     self._held(places, shift), self._before(places, shift))
 
     def _held(self, places: np.ndarray, shift: int) -> np.ndarray:
         """The durations of :class:`Batch`."""
@@ -108,6 +113,14 @@ class Fragments:
             return np.zeros((0, len(places), KEYS), np.float32)
         spans = [self.pieces.held(i, start - HISTORY, start + self.length) for i, start in places]
         return transpose(np.stack(spans, axis=1), shift).astype(np.float32)
+
+    def _before(self, places: np.ndarray, shift: int) -> np.ndarray:
+        """The whole past of :class:`Batch`."""
+        steps = int(places[:, 1].max()) if self.whole else 0
+        whole = np.zeros((steps, len(places), KEYS), np.uint8)
+        for column, (i, start) in enumerate(places if self.whole else ()):
+            whole[steps - start:, column] = self.pieces.window(i, 0, start)
+        return transpose(whole, shift)
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
         """A training batch (§7.2): fragments drawn with replacement, one random shift for all."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from octavoice import beyond, survey
+from octavoice.beyond import second
 from octavoice.errors import UserError
 from octavoice.model import Model
 from octavoice.thesis import model as thesis
@@ -14,7 +15,7 @@ def with_keys(model: Model) -> Model:
     return replace(model, stages=(*model.stages, replace(keys, name=f"{model.stages[0].name}_keys")))
 
 
-MODELS = {model.name: model for model in (thesis.MODEL, beyond.MODEL, *survey.MODELS,
+MODELS = {model.name: model for model in (thesis.MODEL, beyond.MODEL, second.MODEL, *survey.MODELS,
                                           *map(with_keys, survey.CLASSES_MODELS))}
 
 
@@ -25,7 +26,7 @@ def named(name: str) -> Model:
     """
     if name in MODELS:
         return MODELS[name]
-    whole = next((model for model in MODELS if name.startswith(f"{model}-")), None)
+    whole = max((model for model in MODELS if name.startswith(f"{model}-")), key=len, default=None)
     if whole is None:
         raise UserError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}.")
     stages = {part.name: part for part in MODELS[whole].stages}

@@ -107,7 +107,8 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
     stages, metrics = [], []
     for stage in named.stages:
         network = seeded(stage.build, run.seed).to(run.device)
-        train = Fragments(_side(run, "train", network), p.fragment, p.stride, network.hears_durations)
+        train = Fragments(_side(run, "train", network), p.fragment, p.stride, network.hears_durations,
+                          network.remembers_all)
         recipe = stage.recipe(p)
         network.prepare(recipe.iterations * recipe.batch / len(train))
         task = network_task(stage.called, network, train, recipe, panel_of(run, network), p.precision, p.threads)
@@ -118,8 +119,8 @@ def obtain(run: Run, model: str = "thesis") -> Networks:
 
 def panel_of(run: Run, network: Network | None = None) -> Batch:
     """The fixed held-out panel: validation fragments spread evenly, not transposed, with what a ``network`` hears."""
-    durations = network is not None and network.hears_durations
-    return Fragments(_side(run, "valid", network), run.preset.fragment, run.preset.stride, durations).panel(
+    durations, whole = network is not None and network.hears_durations, network is not None and network.remembers_all
+    return Fragments(_side(run, "valid", network), run.preset.fragment, run.preset.stride, durations, whole).panel(
         run.preset.panel)
 
 

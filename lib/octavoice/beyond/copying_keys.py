@@ -13,9 +13,23 @@ import torch
 from torch import Tensor, nn
 
 from octavoice.beyond import sources
-from octavoice.beyond.classes import Hearing, octaves
+from octavoice.beyond.classes import Hearing, octaves, padded, piece_clock
 from octavoice.beyond.copying import FREE, NEVER, choose, mixed
-from octavoice.beyond.keys import GENERAL, PATTERNS, SPAN, STRUCK, VIEWS, KeyChain, Memory, blank, pattern_of, remember
+from octavoice.beyond.keys import (
+    GENERAL,
+    LAGS,
+    OCTAVES,
+    PATTERNS,
+    SPAN,
+    STRUCK,
+    VIEWS,
+    KeyChain,
+    Memory,
+    blank,
+    pattern_of,
+    pick,
+    remember,
+)
 from octavoice.model import HISTORY, KEEP, Drop, Step, Tensors, precise
 from octavoice.music.roll import CLASSES, KEYS, compress
 
@@ -36,10 +50,11 @@ class State(NamedTuple):
 
 class Copies(NamedTuple):
     """What may be copied: ``facts`` ``(…, source, fact)``, the last whether the classes are those asked for; which
-    sources are ``fit``, having just these; which ``hit``, being equal to the step; and their ``keys``
-    ``(…, source, key)``."""
+    sources are ``there``; which are ``fit``, having just these; which ``hit``, being equal to the step; and their
+    ``keys`` ``(…, source, key)``."""
 
     facts: Tensor
+    there: Tensor
     fit: Tensor
     hit: Tensor
     keys: Tensor
@@ -65,7 +80,7 @@ def _of_piece(batch: Tensors, piece: int) -> Copies:
     place = np.where(there, step - found.lag, 0)
     fit = there & (found.content == line[step])
     facts = np.concatenate([found.facts, fit[..., None]], axis=-1, dtype=dtype)
-    arrays = (facts, fit, fit & (named[place] == named[step]), roll[place] * there[..., None])
+    arrays = (facts, there, fit, fit & (named[place] == named[step]), roll[place] * there[..., None])
     return Copies(*(torch.from_numpy(array).to(batch.x.device) for array in arrays))
 
 
@@ -81,9 +96,9 @@ class KeyCopies(KeyChain):
         self.hidden = nn.Linear(hidden, hidden)
         self.patterns = nn.Linear(hidden, PATTERNS)
         self.match = nn.Linear(sources.FACTS + 1, match)
-        self.asked = nn.Linear(GENERAL + CLASSES, match, bias=False)
+        self.asked = nn.Linear(GENERAL - CLASSES, match, bias=False)
         self.worth = nn.Linear(match, 1 + WAYS)
-        self.free = nn.Linear(GENERAL + CLASSES, 1)
+        self.free = nn.Linear(GENERAL - CLASSES, 1)
         lacking = STRUCK[:, -1] > (np.arange(CLASSES) < KEYS % CLASSES)[:, None]
         self.register_buffer("lacking", torch.where(torch.from_numpy(lacking), -torch.inf, 0.0), persistent=False)
 
@@ -92,8 +107,7 @@ class KeyCopies(KeyChain):
         ``(…, 2, key)``. ``general`` ``(…, 39)``, ``asked`` ``(…, pitch_class)`` the step's classes."""
         told = torch.cat([general, asked], dim=-1)
         scores = precise(self.worth(torch.relu(self.match(copies.facts) + self.asked(told)[..., None, :])))
-        there = copies.keys.any(dim=-1) | copies.fit
-        ways = scores[..., 1:].masked_fill(~there[..., None], NEVER)
+        ways = scores[..., 1:].masked_fill(~copies.there[..., None], NEVER)
         shares = torch.softmax(torch.cat([ways, torch.zeros_like(ways[..., :1, :])], dim=-2), dim=-2)[..., :-1, :]
         seen = shares.to(general.dtype).transpose(-1, -2) @ copies.keys.to(general.dtype)
         return scores[..., 0].masked_fill(~copies.fit, NEVER), precise(self.free(told))[..., 0], seen
@@ -111,7 +125,7 @@ class KeyCopies(KeyChain):
             x, asked = batch.x[1:][time, piece], x12[1:][time, piece]
             earlier = (torch.arange(CLASSES, device=p.device) < p[:, None]).to(x.dtype)
             looked = self.look(views[time, piece], general[time, piece], asked, p)
-            decided = self.settled(x * earlier.tile(-(-KEYS // CLASSES))[:, :KEYS], asked * earlier, p)
+            decided = self.settled(x * earlier.tile(OCTAVES)[:, :KEYS], asked * earlier, p)
             logits = self.logits(looked, p, decided, drop)
         nats = torch.log_softmax(logits, dim=-1).gather(-1, pattern_of(x, p)[:, None])[:, 0]
         made = nats.new_zeros(x12[1:].shape).index_put((time, piece, p), nats).sum(dim=-1)
@@ -144,18 +158,61 @@ class KeyCopies(KeyChain):
 
     def _copied(self, state: State, draws: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The keys of every piece's step, copied or made, and the lag of each copy ``(batch,)``."""
-        copies, lags = self._copies(state, given)
-        general = torch.from_numpy(self._now(state, given)[1])
-        strict, free, seen = self.consider(general, torch.from_numpy(given), copies)
+        found, copies = self._copies(state, given)
+        strict, free, views, general = self._considered(state, given, copies)
         chosen = choose(strict.numpy(), free.numpy(), draws[:, 0], self.temperature)
         chosen[~given.any(axis=-1)] = FREE
-        made, piece = chosen == FREE, np.flatnonzero(chosen != FREE)
+        made, copied = np.flatnonzero(chosen == FREE), np.flatnonzero(chosen != FREE)
         keys, lag = np.zeros((len(given), KEYS)), np.zeros(len(given))
-        if made.any():
-            rest = State(state.position, *(None,) * 4)
-            views, general = self._now(state, given)
-            rest = (np.concatenate([views, seen.numpy()], axis=-2)[made], general[made])
-            keys[made] = self._make(rest, draws[made, 1:], given[made])
-        keys[piece] = copies.keys.numpy()[piece, chosen[piece]]
-        lag[piece] = lags[piece, chosen[piece]]
+        keys[made] = self._make(views[made], general[made], draws[made, 1:], given[made])
+        keys[copied] = copies.keys.numpy()[copied, chosen[copied]]
+        lag[copied] = found.lag[copied, chosen[copied]]
         return keys, lag
+
+    def nats(self, state: State, x: Tensor) -> Tensor:
+        """log p of the next step being ``x`` ``(batch, key)``, given its classes: ``(batch,)``."""
+        keys = x.numpy()
+        given = octaves(keys).max(axis=-2)
+        _, copies = self._copies(state, given)
+        strict, free, views, general = self._considered(state, given, copies)
+        made = torch.zeros_like(free)
+        for piece, p in zip(*np.nonzero(given), strict=True):
+            rows = slice(piece, piece + 1)
+            earlier = keys[rows] * (np.arange(KEYS) % CLASSES < p)
+            seen = self.look(views[rows], general[rows], given[rows], np.array([p]))
+            logits = self._logits(seen, padded(earlier, CLASSES, SPAN - KEYS), padded(given[rows], CLASSES, 0), p)
+            made[piece] += torch.log_softmax(logits, dim=-1)[0, pattern_of(x[rows], torch.tensor([p]))[0]]
+        hit = copies.fit & (copies.keys == x[:, None]).all(dim=-1)
+        return torch.where(torch.from_numpy(given.any(axis=-1)), mixed(strict, free, hit, made), 0.0)
+
+    def _copies(self, state: State, given: np.ndarray) -> tuple[sources.Sources, Copies]:
+        """What the next step may copy, ``(batch, source, …)``; which sources are equal to it is not known."""
+        asked = sources.codes(given)
+        found = sources.following(state.past, np.float64, asked)
+        there = found.content >= 0
+        fit = there & (found.content == asked[:, None])
+        place = np.where(there, len(state.roll) - found.lag, 0)
+        keys = state.roll[place, np.arange(len(given))[:, None]] * there[..., None]
+        facts = np.concatenate([found.facts, fit[..., None]], axis=-1)
+        return found, Copies(*map(torch.from_numpy, (facts, there, fit, np.zeros(0, bool), keys)))
+
+    def _considered(self, state: State, given: np.ndarray, copies: Copies) -> tuple:
+        """:meth:`consider` for one step, what could be copied among the views ``(batch, 14, key)``; and general facts
+        ``(batch, 39)``, both arrays."""
+        lagged = state.memory.past[HISTORY - LAGS].swapaxes(0, 1)
+        ticks = piece_clock(np.full(len(given), state.position + 1), given)
+        views, general = self._facts(state.memory._replace(past=lagged), ticks, state.held)
+        strict, free, seen = self.consider(torch.from_numpy(general), torch.from_numpy(given), copies)
+        return strict, free, np.concatenate([views, seen.numpy()], axis=-2), general
+
+    def _make(self, views: np.ndarray, general: np.ndarray, draws: np.ndarray, given: np.ndarray) -> np.ndarray:
+        """The classes that sound get their octaves in turn, of steps that are not copied ``(row, key)``."""
+        keys, classes = padded(np.zeros((len(given), KEYS)), CLASSES, SPAN - KEYS), padded(given, CLASSES, 0)
+        sounding, piece = np.nonzero(given.T)
+        seen = self.look(views[piece], general[piece], given[piece], sounding) if len(piece) else None
+        for p in np.unique(sounding):
+            rows = slice(*np.searchsorted(sounding, (p, p + 1)))
+            here = piece[rows]
+            logits = self._logits(seen[rows], keys[here], classes[here], p) / self.temperature
+            keys[here, CLASSES + p:CLASSES * (OCTAVES + 1):CLASSES] = STRUCK[pick(logits, draws[here, p])]
+        return keys[:, CLASSES:CLASSES + KEYS]

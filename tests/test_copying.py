@@ -7,6 +7,7 @@ import torch
 from octavoice.beyond import sources
 from octavoice.beyond.classes import left_of, onsets_alone
 from octavoice.beyond.copying import CopyChain, choose, mixed
+from octavoice.beyond.copying_durations import DurationCopies
 from octavoice.beyond.copying_keys import KeyCopies
 from octavoice.beyond.second import MODEL
 from octavoice.composer import Composer
@@ -48,8 +49,8 @@ def batch():
 
 @pytest.fixture(scope="module")
 def networks():
-    """Classes and keys, with weights large enough that everything matters."""
-    built = [seeded(build, 1).double().eval() for build in (CopyChain, KeyCopies)]
+    """Classes, keys and durations, with weights large enough that everything matters."""
+    built = [seeded(build, 1).double().eval() for build in (CopyChain, KeyCopies, DurationCopies)]
     with torch.no_grad():
         for network in built:
             for parameter in network.parameters():
@@ -61,6 +62,9 @@ def past_of(network, batch, i):
     """All that lies before a fragment in a network's own space, and its steps."""
     position = int(batch.position[0, i])
     whole = batch.whole[len(batch.whole) - position:, i:i + 1].double()
+    if network.space.startswith("durations"):
+        return whole, batch.durations[HISTORY:, i:i + 1], position
+    whole = (whole > 0).double()
     if network.space == "classes":
         return torch.from_numpy(compress(whole.numpy())), batch.x12[:, i:i + 1], position
     return whole, batch.x[:, i:i + 1], position
@@ -79,6 +83,24 @@ def test_steps_give_the_likelihood_that_the_sequence_has(networks, batch, which,
                 state = network.told(state, left[t - 1]) if told else state
                 torch.testing.assert_close(network.nats(state, line[t])[0], expected[t - 1, i], **CLOSE)
                 state = network.step(state, torch.zeros(1, network.draw_size), heard=line[t]).state
+
+
+def test_steps_give_the_likelihood_that_durations_have(networks, batch):
+    """With all of the past; whole durations, as no step knows where a fragment ends."""
+    network = networks[2]
+    network.whole = True
+    with torch.no_grad():
+        expected = network.log_likelihood(batch)
+        network.whole = False
+        censored = network.log_likelihood(batch)
+        for i in range(batch.x.shape[1]):
+            past, line, position = past_of(network, batch, i)
+            state = network.start(line[0], past, position)
+            for t in range(1, int(batch.weight[:, i].sum()) + 1):
+                torch.testing.assert_close(network.nats(state, line[t])[0], expected[t - 1, i], **CLOSE)
+                state = network.step(state, torch.zeros(1, network.draw_size), heard=line[t]).state
+    assert (censored >= expected - 1e-9).all()
+    assert not torch.allclose(censored, expected)
 
 
 def test_all_step_vectors_have_probabilities_that_sum_to_one(networks, batch):
@@ -156,13 +178,14 @@ def test_samples_are_as_frequent_as_the_likelihood_says(networks, batch):
     np.testing.assert_allclose(counts[counts > 40] / 4000, p.numpy(), atol=0.03)
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_piece_does_not_depend_on_its_company(networks, batch, which):
     network = networks[which]
     past, line, position = past_of(network, batch, 2)
     past, first = torch.cat([past, past.flip(0)], dim=1), torch.cat([line[0], line[3]])
     draws = torch.rand(2, network.draw_size, generator=torch.Generator().manual_seed(1)).double()
-    given = torch.cat([batch.x12[1, 2:3], batch.x12[4, 2:3]]) if which else None
+    asked = batch.x12 if which == 1 else batch.x
+    given = torch.cat([asked[1, 2:3], asked[4, 2:3]]) if which else None
     with torch.no_grad():
         together = network.step(network.start(first, past, position), draws, given=given).value
         alone = [network.step(network.start(first[i:i + 1], past[:, i:i + 1], position), draws[i:i + 1],

@@ -41,8 +41,8 @@ class Tensors(NamedTuple):
     ``position`` ``(1, batch)``: how many steps of the piece lie before the fragment
     ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
                   held, 0 where none begins; no steps at all unless a network hears them
-    ``whole``    ``(steps, batch, key)`` of bytes: all that lies before the fragments, as far back as the one with the
-                  longest past, zero before the piece; no steps at all unless a network remembers them
+    ``whole``    ``(steps, batch, key)``, int16: the durations of all notes before the fragments, as far back as the one
+                  with the longest past, 0 where none begins; no steps at all unless a network remembers them
     """
 
     x: Tensor

@@ -104,7 +104,7 @@ def line_of(batch: Tensors, piece: int) -> tuple[np.ndarray, int]:
     """The codes of one fragment's steps and of all that is told before them ``(time,)``, and how many those are."""
     whole = batch.whole if len(batch.whole) else batch.past
     before = min(int(batch.position[0, piece]), len(whole))
-    past = compress(whole[len(whole) - before:, piece].cpu().numpy())
+    past = compress((whole[len(whole) - before:, piece] > 0).cpu().numpy())
     steps = np.concatenate([past, batch.x12[:, piece].cpu().numpy()])
     return sources.codes(steps), before
 

@@ -71,7 +71,7 @@ def _of_piece(batch: Tensors, piece: int) -> Copies:
     whole = batch.whole if len(batch.whole) else batch.past
     before = min(int(batch.position[0, piece]), len(whole))
     parts = whole[len(whole) - before:, piece], batch.x[:, piece]
-    roll = torch.cat([part.to(torch.uint8) for part in parts]).cpu().numpy()
+    roll = torch.cat([(part > 0).to(torch.uint8) for part in parts]).cpu().numpy()
     line, named = sources.codes(compress(roll)), sources.names(roll)
     dtype = np.float64 if batch.x.dtype == torch.float64 else np.float32
     found = sources.sequence(line, before, dtype, named)

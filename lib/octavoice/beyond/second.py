@@ -1,7 +1,8 @@
 """Version 2 of the model beyond: it comes back to what it played."""
 
-from octavoice.beyond import durations, recipe
+from octavoice.beyond import recipe
 from octavoice.beyond.copying import CopyChain
+from octavoice.beyond.copying_durations import DurationCopies
 from octavoice.beyond.copying_keys import KeyCopies
 from octavoice.model import Card, Model, Recipe, Stage
 
@@ -31,7 +32,8 @@ MODEL = Model(
         section="§3.2, §6.2, §6.3",
         equations=("p(x'_{t+1} | x'_{≤t}) = p(z_t free) p_free(x'_{t+1}) + Σ_l p(z_t = l) [x'_{t+1} = x'_{t+1-l}]",
                    "p(x_{t+1} | x'_{t+1}, x_{≤t}) = p(z_t free) p_free(x_{t+1}) + Σ_l p(z_t = l) [x_{t+1} = x_{t+1-l}]",
-                   "p(d_{t+1} | x_{≤t+1}, d_{≤t}) = Π_{k struck} p(d_{t+1}[k] | q_{t,k}, durations of lower keys)"),
+                   "p(d_{t+1} | x_{≤t+1}, d_{≤t}) = "
+                   "p(z_t free) p_free(d_{t+1}) + Σ_l p(z_t = l) [d_{t+1} = d_{t+1-l}]"),
         deviations=("every step may be a copy of any earlier one a whole number of quarters back",
                     "what is copied is weighed by how well what led to it agrees with what has led to now",
                     "one net serves all twelve classes, each seeing the others from itself",
@@ -40,6 +42,6 @@ MODEL = Model(
     (
         Stage("beyond2_classes", "pitch classes", CopyChain, classes_recipe),
         Stage("beyond2_keys", "keys", KeyCopies, keys_recipe),
-        Stage("beyond2_durations", "durations", durations.DurationChain, durations_recipe),
+        Stage("beyond2_durations", "durations", DurationCopies, durations_recipe),
     ),
 )

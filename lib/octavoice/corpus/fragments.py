@@ -29,8 +29,8 @@ class Batch:
     ``position`` ``(1, batch)``: the fragments' first steps, counted from their pieces' starts
     ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
                   held, 0 where none begins; no steps at all unless they were asked for
-    ``whole``    ``(steps, batch, key)``, uint8: all that lies before, as far back as the fragment with the longest
-                  past, zero before the piece; no steps at all unless it was asked for
+    ``whole``    ``(steps, batch, key)``, int16: the durations of all notes before, as far back as the fragment with the
+                  longest past, 0 where none begins; no steps at all unless they were asked for
     """
 
     x: np.ndarray
@@ -117,9 +117,9 @@ class Fragments:
     def _before(self, places: np.ndarray, shift: int) -> np.ndarray:
         """The whole past of :class:`Batch`."""
         steps = int(places[:, 1].max()) if self.whole else 0
-        whole = np.zeros((steps, len(places), KEYS), np.uint8)
+        whole = np.zeros((steps, len(places), KEYS), np.int16)
         for column, (i, start) in enumerate(places if self.whole else ()):
-            whole[steps - start:, column] = self.pieces.window(i, 0, start)
+            whole[steps - start:, column] = np.minimum(self.pieces.held(i, 0, start), np.iinfo(np.int16).max)
         return transpose(whole, shift)
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:

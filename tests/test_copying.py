@@ -120,8 +120,7 @@ def widened(state, count):
             axis = list(part.shape).index(1)
             return part.repeat(count, axis) if isinstance(part, np.ndarray) else part.repeat_interleave(count, axis)
         return type(part)(*map(wide, part)) if isinstance(part, tuple) else part
-    past = state.past._replace(line=wide(state.past.line), counts=wide(state.past.counts),
-                               named=wide(state.past.named))
+    past = type(state.past)(*map(wide, state.past[:4]), tuple(map(wide, state.past.recent)), wide(state.past.named))
     rest = {name: wide(part) for name, part in state._asdict().items() if name not in ("past", "weights", "lower")}
     kept = {name: part for name, part in state._asdict().items() if name in ("weights", "lower")}
     return type(state)(**rest, **kept, past=past)

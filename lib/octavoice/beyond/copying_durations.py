@@ -178,6 +178,8 @@ class DurationCopies(DurationChain):
 
     def _copied(self, state: State, draws: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Durations of every piece's step, copied or made, and the lag of each copy ``(batch,)``."""
+        if not given.any():
+            return np.zeros_like(given), np.zeros(len(given))
         found, place, copies = self._copies(state, given)
         strict, free, views, general = self._considered(state, given, copies)
         chosen = choose(strict.numpy(), free.numpy(), draws[:, 0], self.temperature)

@@ -158,6 +158,8 @@ class KeyCopies(KeyChain):
 
     def _copied(self, state: State, draws: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The keys of every piece's step, copied or made, and the lag of each copy ``(batch,)``."""
+        if not given.any():
+            return np.zeros((len(given), KEYS)), np.zeros(len(given))
         found, copies = self._copies(state, given)
         strict, free, views, general = self._considered(state, given, copies)
         chosen = choose(strict.numpy(), free.numpy(), draws[:, 0], self.temperature)

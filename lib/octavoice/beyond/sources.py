@@ -22,22 +22,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from octavoice.music.roll import CLASSES
+from octavoice.music.roll import CLASSES, KEYS
 
 QUARTER = 4
 """Lags are whole multiples of so many steps."""
 KEPT = 64
 """Sources that are kept of all."""
 LONGEST_RUN = 64
-AGREEING, EQUAL = (4, 16, 64), (16, 64)
+AGREEING, EQUAL = (4, 16, 64), [16, 64]
 """Newest steps over which agreement, and equal steps and rhythms, are counted."""
 REACH = 2 * LONGEST_RUN + 2
-MULTIPLES = (8, 16, 32, 64, 128, 12, 24)
+MULTIPLES = np.array([8, 16, 32, 64, 128, 12, 24])
 """A lag is told as which of these it is a multiple of: half a bar, a bar, two, four, eight; a bar of three
 quarters, and two of them."""
 FACTS = 18 + len(MULTIPLES)
 NOTHING = -1
 """The code of a step that is not there."""
+NAMING = np.random.default_rng(0).integers(1, 2**63, KEYS, dtype=np.uint64) | np.uint64(1)
+"""Odd numbers, one a key, of which steps are named."""
 
 
 class Sources(NamedTuple):
@@ -65,12 +67,19 @@ class Counts(NamedTuple):
 
 
 class Past(NamedTuple):
-    """Everything that a piece may copy from, between steps: the codes of all its steps ``line`` ``(batch, time)``, and
-    what is counted of every lag after the newest, rows of :class:`Counts` being pieces; and the steps' names ``(batch,
-    time)``, if they have any."""
+    """Everything that a piece may copy from, between steps.
+
+    ``line`` ``(batch, time)``: the codes of all steps; ``run`` and ``former`` ``(batch, lag)`` as in :class:`Counts`;
+    ``sums`` ``(4, 3, batch, lag)``: what the last 4, 16, 64 steps share with those a lag before, in the four ways of
+    :func:`compared`; ``recent``: these ways of each of the last 64 steps, newest first, ``(4, batch, lag)`` with as
+    many lags as there were then; ``named`` ``(batch, time)``: the steps' names, if they have any.
+    """
 
     line: np.ndarray
-    counts: Counts
+    run: np.ndarray
+    former: np.ndarray
+    sums: np.ndarray
+    recent: tuple[np.ndarray, ...] = ()
     named: np.ndarray | None = None
 
 
@@ -82,9 +91,7 @@ def codes(x12: np.ndarray) -> np.ndarray:
 def names(steps: np.ndarray) -> np.ndarray:
     """Numbers ``(…,)`` that differ where steps ``(…, key)`` of whole numbers differ, but for one chance in 2^64; 0 for
     a step of nothing."""
-    rng = np.random.default_rng(0)
-    weights = rng.integers(1, 2**63, steps.shape[-1], dtype=np.uint64) | np.uint64(1)
-    return (steps.astype(np.uint64) * weights).sum(axis=-1, dtype=np.uint64)
+    return (steps.astype(np.uint64) * NAMING).sum(axis=-1, dtype=np.uint64)
 
 
 def lags(count: int) -> np.ndarray:
@@ -159,55 +166,49 @@ def _tails(line: np.ndarray) -> np.ndarray:
 
 def blank(batch: int) -> Past:
     """The past before a piece."""
-    def nothing(*shape: int) -> np.ndarray:
-        return np.zeros((*shape, batch, 0), np.int16)
-    return Past(np.zeros((batch, 0), np.int16), Counts(nothing(), nothing(), *(nothing(n) for n in (3, 3, 2, 2))))
+    return Past(np.zeros((batch, 0), np.int16), *(np.zeros((batch, 0), np.int16) for _ in range(2)),
+                np.zeros((4, len(AGREEING), batch, 0), np.int16))
 
 
 def remembered(line: np.ndarray, named: np.ndarray | None = None) -> Past:
     """The past of pieces whose steps so far are ``line`` ``(batch, time)`` of codes, and have these names."""
     since = max(0, line.shape[1] - REACH)
-    past = blank(len(line))._replace(line=line[:, :since], named=None if named is None else named[:, :since])
-    past = past._replace(counts=_widened(past.counts, past.line.shape[1]))
+    past = _widened(blank(len(line)), since)
+    past = past._replace(line=line[:, :since], named=None if named is None else named[:, :since])
     for step in range(since, line.shape[1]):
-        past = hear(past, line[:, step], None if named is None else named[:, step], since)
+        past = hear(past, line[:, step], None if named is None else named[:, step])
     return past
 
 
-def hear(past: Past, code: np.ndarray, name: np.ndarray | None = None, since: int = 0) -> Past:
-    """The past after one more step, ``code`` and perhaps ``name`` ``(batch,)``. Steps before ``since`` were never
-    counted."""
+def hear(past: Past, code: np.ndarray, name: np.ndarray | None = None) -> Past:
+    """The past after one more step, ``code`` and perhaps ``name`` ``(batch,)``."""
+    time = past.line.shape[1]
     line = np.concatenate([past.line, code[:, None]], axis=1)
-    named = None if name is None else np.concatenate([past.named, name[:, None]], axis=1)
-    counts = _widened(past.counts, line.shape[1])
-    width, time = counts.run.shape[-1], line.shape[1] - 1
-    equal, both, either, struck, rhythm = _beside(line, named, time, width)
-    changed = [[part + now for part in parts] for parts, now in
-               zip(counts[2:], (both, either, struck, rhythm), strict=True)]
-    for window in AGREEING:
-        gone = time - window
-        if gone >= since:
-            _, *leaving = _beside(line, named, gone, width)
-            for parts, spans, old in zip(changed, (AGREEING, AGREEING, EQUAL, EQUAL), leaving, strict=True):
-                if window in spans:
-                    parts[spans.index(window)] = parts[spans.index(window)] - old
-    former = np.where(equal, counts.former, counts.run)
-    run = np.where(equal, np.minimum(counts.run + 1, LONGEST_RUN), 0)
-    return Past(line, Counts(run, former, *(np.stack(parts).astype(np.int16) for parts in changed)), named)
+    past = _widened(past, time + 1)
+    count, same, named = past.run.shape[-1], None, None
+    if name is not None:
+        before = past.line[:, :0] if past.named is None else past.named
+        named = np.concatenate([before, name[:, None]], axis=1) if before.size else name[:, None]
+        same = name[:, None] == _before(named, time, count)
+    equal, *now = compared(code[:, None], _before(line, time, count), same)
+    now = np.array(now, np.int8)
+    sums = past.sums + now[:, None]
+    for window, width in enumerate(AGREEING):
+        if len(past.recent) >= width:
+            gone = past.recent[width - 1]
+            sums[:, window, :, :gone.shape[-1]] -= gone
+    return Past(line, np.where(equal, np.minimum(past.run + 1, LONGEST_RUN), 0), np.where(equal, past.former, past.run),
+                sums, (now, *past.recent[:AGREEING[-1] - 1]), named)
 
 
-def _beside(line: np.ndarray, named: np.ndarray | None, step: int, count: int) -> tuple[np.ndarray, ...]:
-    """One ``step`` of ``line`` ``(batch, time)`` beside those a lag before, see :func:`compared`."""
-    same = None if named is None else named[:, step, None] == _before(named, step, count)
-    return compared(line[:, step, None], _before(line, step, count), same)
-
-
-def _widened(counts: Counts, time: int) -> Counts:
-    """The counts with as many lags as the step after ``time`` steps may copy from, new ones at zero."""
-    more = time // QUARTER - counts.run.shape[-1]
+def _widened(past: Past, time: int) -> Past:
+    """The past with as many lags as the step after ``time`` steps may copy from, new ones at zero."""
+    more = time // QUARTER - past.run.shape[-1]
     if more <= 0:
-        return counts
-    return Counts(*(np.concatenate([part, np.zeros((*part.shape[:-1], more), np.int16)], axis=-1) for part in counts))
+        return past
+    run, former, sums = (np.concatenate([part, np.zeros((*part.shape[:-1], more), part.dtype)], axis=-1)
+                         for part in (past.run, past.former, past.sums))
+    return past._replace(run=run, former=former, sums=sums)
 
 
 def _before(line: np.ndarray, step: int, count: int) -> np.ndarray:
@@ -220,16 +221,13 @@ def _before(line: np.ndarray, step: int, count: int) -> np.ndarray:
 
 def following(past: Past, dtype: type = np.float64, given: np.ndarray | None = None) -> Sources:
     """Sources of the step that follows, a row a piece; of a ``given`` code ``(batch,)``, if any have it."""
-    count, time = past.counts.run.shape[-1], past.line.shape[1]
-    if not count:
-        past = past._replace(counts=_widened(past.counts, QUARTER))
-        count = 1
+    past = past if past.run.shape[-1] else _widened(past, QUARTER)
+    count, time = past.run.shape[-1], past.line.shape[1]
     content = _before(past.line, time, count)
-    newest = past.line[:, -LONGEST_RUN:]
-    tails = _tails(newest)[:, -1]
-    best = _best(past.counts.run, past.counts.both, past.counts.either, tails, content, given)
-    counts = Counts(*(np.take_along_axis(part, np.broadcast_to(best, (*part.shape[:-1], best.shape[-1])), axis=-1)
-                      for part in past.counts))
+    tails = _tails(past.line[:, -LONGEST_RUN:])[:, -1]
+    best = _best(past.run, past.sums[0], past.sums[1], tails, content, given)
+    sums = past.sums[:, :, np.arange(len(best))[:, None], best]
+    counts = Counts(_of(past.run, best), _of(past.former, best), sums[0], sums[1], sums[2, 1:], sums[3, 1:])
     return _told(counts, lags(count)[best], _of(content, best), tails, past.line[:, -1], dtype)
 
 
@@ -238,18 +236,17 @@ def _of(part: np.ndarray, best: np.ndarray) -> np.ndarray:
     return np.take_along_axis(part, best, axis=1)
 
 
-def _agreement(both: np.ndarray, either: np.ndarray, dtype: type = np.float32) -> list[np.ndarray]:
+def _agreement(both: np.ndarray, either: np.ndarray, dtype: type = np.float32) -> np.ndarray:
     """Shares of onsets over the newest 4, 16, 64 steps that agree, drawn towards a fifth where there are few."""
-    return [(shared.astype(dtype) + dtype(0.1)) / (all_.astype(dtype) + dtype(few))
-            for shared, all_, few in zip(both, either, (1.0, 0.5, 0.5), strict=True)]
+    few = np.array([1.0, 0.5, 0.5], dtype)[:, None, None]
+    return (both.astype(dtype) + dtype(0.1)) / (either.astype(dtype) + few)
 
 
 def _worth(run: np.ndarray, both: np.ndarray, either: np.ndarray, tails: np.ndarray, lag: np.ndarray) -> np.ndarray:
     """By what sources are kept: notes in the run, agreement lately, nearness; float32."""
     struck = np.take_along_axis(tails, run.astype(np.intp), axis=1)
-    worth = np.float32(0.3) * np.minimum(struck, 16).astype(np.float32)
-    for share in _agreement(both, either):
-        worth = worth + share
+    short, middle, long = _agreement(both, either)
+    worth = np.float32(0.3) * np.minimum(struck, 16).astype(np.float32) + short + middle + long
     return worth - np.float32(0.0005) * lag.astype(np.float32)
 
 
@@ -276,19 +273,25 @@ def _told(counts: Counts, lag: np.ndarray, content: np.ndarray, tails: np.ndarra
     alike = (content[:, :, None] == content[:, None, :]).astype(dtype)
     shared = alike @ np.stack([weight, there.astype(dtype)], axis=-1)
     struck = np.take_along_axis(tails, counts.run.astype(np.intp), axis=1)
-    sixteen, sixty = (1.0 + tails[:, width, None] for width in EQUAL)
-    facts = [np.log2(1.0 + counts.run) / 6, np.log2(1.0 + struck) / 5,
-             *_agreement(counts.both, counts.either, dtype), counts.equal[0] / sixteen, counts.equal[1] / sixty,
-             counts.rhythm[0] / 16, counts.rhythm[1] / 64,
-             np.log2(1.0 + counts.former * (counts.run < LONGEST_RUN)) / 6, np.log2(lag) / 12,
-             *(lag % multiple == 0 for multiple in MULTIPLES),
-             np.bitwise_count(known) / 6, content == 0, content == newest[:, None], counts.run == 0,
-             shared[..., 0], weight, shared[..., 1] / KEPT]
-    return _filled(np.stack([np.asarray(fact, dtype) for fact in facts], axis=-1) * there[..., None], content, lag)
+    facts = np.zeros((*lag.shape, FACTS), dtype)
+    facts[..., 0], facts[..., 1] = np.log2(1.0 + counts.run) / 6, np.log2(1.0 + struck) / 5
+    facts[..., 2:5] = np.moveaxis(_agreement(counts.both, counts.either, dtype), 0, -1)
+    facts[..., 5:7] = np.moveaxis(counts.equal / (1.0 + tails.T[EQUAL, :, None]), 0, -1)
+    facts[..., 7], facts[..., 8] = counts.rhythm[0] / 16, counts.rhythm[1] / 64
+    facts[..., 9] = np.log2(1.0 + counts.former * (counts.run < LONGEST_RUN)) / 6
+    facts[..., 10] = np.log2(lag) / 12
+    facts[..., 11:18] = lag[..., None] % MULTIPLES == 0
+    facts[..., 18], facts[..., 19] = np.bitwise_count(known) / 6, content == 0
+    facts[..., 20], facts[..., 21] = content == newest[:, None], counts.run == 0
+    facts[..., 22], facts[..., 23], facts[..., 24] = shared[..., 0], weight, shared[..., 1] / KEPT
+    facts *= there[..., None]
+    return _filled(facts, content, lag)
 
 
 def _filled(facts: np.ndarray, content: np.ndarray, lag: np.ndarray) -> Sources:
     """As many sources as :data:`KEPT`, those that are lacking with no content."""
+    if content.shape[1] == KEPT:
+        return Sources(facts, content, lag)
     lacking = ((0, 0), (0, KEPT - content.shape[1]))
     return Sources(np.pad(facts, (*lacking, (0, 0))), np.pad(content, lacking, constant_values=NOTHING),
                    np.pad(lag, lacking))

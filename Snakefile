@@ -1,8 +1,8 @@
 """The graph of runs: corpus → training of each model → notebooks 06 to 08 and levels, corpus → 01 to 05 and
 ablations, what is committed → 09 and 10; → hand-over.
 
-It is asked for one run (preset, corpus, seed) with all notebooks, or for the runs of a sweep. A step depends on the
-code that it imports, and on no other. A step's one declared output is the manifest it writes at its end (the names
+It is asked for one run (preset, corpus, seed) with all notebooks, or for the runs of a sweep. A step depends on its
+settings, its music, the versions of what it computes, and the code of the files that it names. A step's one declared output is the manifest it writes at its end (the names
 and hashes of its figures and results). Its executed notebook, or what it said, is the log, so that it survives a
 failure and shows it; checkpoints are undeclared, so that training resumes from them.
 """
@@ -10,6 +10,7 @@ failure and shows it; checkpoints are undeclared, so that training resumes from 
 from pathlib import Path
 
 from octavoice import paths
+from octavoice.corpus import store
 from octavoice.errors import UserError
 from octavoice.laboratory import graph, handover, sweeps
 
@@ -32,10 +33,6 @@ def near(path):
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def files(modules):
-    return [near(file) for file in graph.code(modules)]
-
-
 def manifests(work, steps):
     return [near(work.manifest(step)) for step in steps]
 
@@ -53,7 +50,6 @@ def called(wildcards, step):
 WORKS = {str(near(work.folder)): work for work in ASKED}
 MUSIC = {str(near(work.music)): work for work in ASKED}
 NOTEBOOKS = near(paths.checkout() / "notebooks")
-IMPORTS = {name: graph.notebook_imports(NOTEBOOKS / f"{name}.ipynb") for name in handover.NOTEBOOKS}
 RUN = ASKED[0].preset.name, ASKED[0].corpus, ASKED[0].seed
 
 
@@ -83,14 +79,13 @@ rule train:
 
 # Settings are given by functions in each rule, because a path in them may hold braces, which else are wildcards.
 rule corpus:
-    input:
-        files(["octavoice.corpus"]),
     output:
         near(paths.store_dir()) / "{music}.json",
     params:
         corpus=lambda wildcards, output: MUSIC[output[0]].corpus,
         files=lambda wildcards, output: MUSIC[output[0]].preset.files,
         state=lambda wildcards, output: graph.folder_state(MUSIC[output[0]].corpus),
+        code=store.code_state(),
     shell:
         "python -m octavoice corpus build {params.corpus:q} --files {params.files} --manifest {output:q}"
 
@@ -99,7 +94,6 @@ rule corpus:
 # same manifest again, so that nothing after it reruns. It is the longest and starts first.
 rule training:
     input:
-        files(graph.TRAINING),
         lambda wildcards: near(of(wildcards).music),
     output:
         "{run}/manifests/training_{model}.json",
@@ -108,6 +102,7 @@ rule training:
     params:
         called=lambda wildcards: called(wildcards, f"training {wildcards.model}"),
         options=lambda wildcards: of(wildcards).options(),
+        code=lambda wildcards: graph.code_state(f"training_{wildcards.model}"),
     wildcard_constraints:
         model="[a-z0-9_-]+",
     priority: 1
@@ -124,7 +119,6 @@ rule training:
 # The same for the levels of a trained model on the test pieces, where no notebook is asked for.
 rule levels:
     input:
-        files(graph.JUDGING),
         lambda wildcards: near(of(wildcards).music),
         lambda wildcards: manifests(of(wildcards), of(wildcards).trainings(f"levels_{wildcards.model}")),
     output:
@@ -134,6 +128,7 @@ rule levels:
     params:
         called=lambda wildcards: called(wildcards, f"levels {wildcards.model}"),
         options=lambda wildcards: of(wildcards).options(),
+        code=lambda wildcards: graph.code_state(f"levels_{wildcards.model}"),
     wildcard_constraints:
         model="[a-z0-9_-]+",
     threads: lambda wildcards: of(wildcards).preset.threads
@@ -149,7 +144,6 @@ rule levels:
 # A variant of the thesis's choices is trained and judged in one step.
 rule ablation:
     input:
-        files(graph.ABLATION),
         lambda wildcards: near(of(wildcards).music),
     output:
         "{run}/manifests/ablation_{variant}.json",
@@ -158,6 +152,7 @@ rule ablation:
     params:
         called=lambda wildcards: called(wildcards, f"ablation {wildcards.variant}"),
         options=lambda wildcards: of(wildcards).options(),
+        code=lambda wildcards: graph.code_state(f"ablation_{wildcards.variant}"),
     wildcard_constraints:
         variant="[a-z0-9-]+",
     threads: lambda wildcards: of(wildcards).preset.threads
@@ -173,7 +168,6 @@ rule ablation:
 # A preset fixes its threads, so that the same run gives the same bits whatever the number of cores.
 rule notebook:
     input:
-        lambda wildcards: files(IMPORTS[wildcards.notebook]),
         lambda wildcards: near(of(wildcards).music),
         lambda wildcards: manifests(of(wildcards), of(wildcards).trainings(wildcards.notebook + wildcards.on)),
         notebook=lambda wildcards: NOTEBOOKS / f"{wildcards.notebook}.ipynb",
@@ -184,7 +178,8 @@ rule notebook:
     params:
         called=lambda wildcards: called(wildcards, wildcards.notebook + wildcards.on),
         given=lambda wildcards: of(wildcards).parameters(wildcards.notebook + wildcards.on),
-        committed=lambda wildcards: graph.committed_state(IMPORTS[wildcards.notebook]),
+        code=lambda wildcards: graph.code_state(wildcards.notebook + wildcards.on),
+        committed=lambda wildcards: graph.committed_state(wildcards.notebook),
     wildcard_constraints:
         notebook="[0-9]{2}_[a-z_]+",
         on="(-[a-z0-9_-]+)?",

@@ -15,8 +15,8 @@ import torch
 from octavoice import cli
 from octavoice.composer import Composer
 from octavoice.music.roll import clock
+from octavoice.rbm import free_energy
 from octavoice.thesis.attention import MainState
-from octavoice.thesis.decoder import free_energy
 from octavoice.training import author, weights
 
 

@@ -172,6 +172,7 @@ def test_what_is_measured_becomes_part_of_the_run(tmp_path, monkeypatch):
     (folder / "main.safetensors").write_bytes(b"weights")
     monkeypatch.setattr(claims_command.paths, "checkout", lambda: tmp_path)
     monkeypatch.setattr(claims_command.corpus, "load", lambda name: SimpleNamespace(sha256="music"))
+    monkeypatch.setitem(claims_command.MEASURED_IN, "nothing", "octavoice.studies.sampled")
     monkeypatch.setitem(claims_command.SUBJECTS, "nothing", lambda *run: {"gap": float("inf"), "runs": [run[1]]})
     assert claims_command.measure("bach", 1, ["nothing"]) == "results/thesis/bach/seed-1/claims_nothing.json"
     assert json.loads((folder / "claims_nothing.json").read_text()) == {"gap": None, "runs": [1]}

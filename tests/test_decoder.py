@@ -8,11 +8,11 @@ import torch
 from scipy import stats
 from torch.nn import functional
 
+from octavoice import rbm
 from octavoice.likelihood import decoding
 from octavoice.model import Tensors
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask
-from octavoice.thesis import decoder as rbm
 from octavoice.thesis import exact
 from octavoice.thesis.decoder import Decoder
 from octavoice.training.fit import seeded

@@ -2,20 +2,23 @@
 
     python tests/test_golden.py    writes tests/golden.json anew
 
-A change that means to change no number leaves that file alone; one that means to, writes it and says why. Only what is
-the same on every processor to within 1e-4 is in it: float32 throughout, few iterations, few draws.
+A change that means to change no number leaves that file alone; one that means to raises the version of what it changes
+first: nothing is written while numbers differ and no version does. Only what is the same on every processor to within
+1e-4 is in it: float32 throughout, few iterations, few draws.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from octavoice import corpus
+from octavoice import corpus, provenance
 from octavoice.composer import Composer
 from octavoice.corpus import Fragments
+from octavoice.laboratory import validity
 from octavoice.likelihood import axis
 from octavoice.model import DURATIONS
 from octavoice.statistics import likeness
@@ -100,6 +103,13 @@ def of_limits() -> dict:
             for claim, told in limits.written().items()}
 
 
+def versions() -> dict[str, int]:
+    """Every version: of what measures by its module, of networks and of the training loop by their names."""
+    found = validity.versions_in(module for module in provenance.modules()
+                                 if module.split(".")[1:2] and module.split(".")[1] in validity.MEASURING)
+    return found | validity.versions_of_networks(list(models.MODELS))
+
+
 def sections() -> dict:
     """What there is, by name, each to be computed from the chorales."""
     return {"limits": lambda _: of_limits(), "corpus": of_corpus,
@@ -119,7 +129,11 @@ def chorales():
 
 
 def test_the_file_has_a_section_for_every_model_and_no_other():
-    assert list(STORED) == list(sections())
+    assert list(STORED) == ["versions", *sections()]
+
+
+def test_a_raised_version_is_in_the_file():
+    assert STORED["versions"] == {name: version for name, version in versions().items() if version > 1}
 
 
 @pytest.mark.parametrize("name", sections())
@@ -146,10 +160,37 @@ def test_other_numbers_are_not_alike(change):
         alike(change, {"a": 1.0})
 
 
+@pytest.mark.parametrize(("changed", "raised", "refused"), [
+    ({}, {}, False), ({"corpus": 2}, {}, True), ({"model a": 2}, {}, True), ({"model a": 2}, {"main": 2}, False),
+    ({"limits": 2}, {}, False)])
+def test_numbers_are_written_anew_only_with_another_version(changed, raised, refused):
+    stored = {"versions": {}, "limits": 1, "corpus": 1, "model a": 1}
+    assert bool(unversioned(stored | changed | {"versions": raised}, stored)) is refused
+
+
+def unversioned(found: dict, stored: dict) -> list[str]:
+    """The sections whose numbers changed though no version did; limits have their reasons beside them instead."""
+    if found["versions"] != stored.get("versions", {}):
+        return []
+    return [name for name in stored.keys() & found.keys() - {"versions", "limits"} if differ(found[name], stored[name])]
+
+
+def differ(found, stored) -> bool:
+    try:
+        alike(found, stored)
+    except AssertionError:
+        return True
+    return False
+
+
 def write() -> None:
-    """Write the file anew."""
+    """Write the file anew, unless numbers changed and no version did."""
     torch.set_num_threads(1)
-    found = {name: compute(music()) for name, compute in sections().items()}
+    found = {"versions": {name: version for name, version in versions().items() if version > 1}}
+    found |= {name: json.loads(json.dumps(compute(music()))) for name, compute in sections().items()}
+    if names := unversioned(found, STORED):
+        sys.exit(f"the numbers of {', '.join(names)} changed, but no version did; raise the version of what changed "
+                 "them, beside it, and write again.")
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in found.items())
     FILE.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
 

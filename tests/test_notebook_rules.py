@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from octavoice.laboratory import graph, pages
+from octavoice.laboratory import graph, pages, validity
 from octavoice.laboratory.handover import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -72,8 +72,8 @@ def test_the_notebooks_are_the_ones_the_workflow_runs():
 def test_the_graph_trains_before_the_notebooks_that_need_networks():
     training = re.compile(r"networks\.obtain\(|networks_of\(|beside\.pair\(")
     asking = {path.stem for path in PATHS if training.search(path.read_text())}
-    assert asking - BESIDE == set(graph.TAUGHT)
-    assert all(graph.parameters(name)["model"] == taught[-1] for name, taught in graph.TAUGHT.items())
+    assert asking - BESIDE == set(validity.TAUGHT)
+    assert all(graph.parameters(name)["model"] == taught[-1] for name, taught in validity.TAUGHT.items())
 
 
 def test_first_cell_names_the_section_of_the_thesis(notebook):

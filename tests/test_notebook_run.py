@@ -2,16 +2,17 @@
 
 import json
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from octavoice import provenance
+from octavoice.corpus import Pieces
 from octavoice.errors import UserError
 from octavoice.figures import model, style, training
-from octavoice.laboratory import notebook
+from octavoice.laboratory import notebook, validity
 from octavoice.statistics import rolls as statistics
 from octavoice.statistics import samples
 from octavoice.thesis import model as thesis
@@ -123,12 +124,12 @@ def test_a_notebook_takes_whole_models_by_name(model):
         notebook.start("06_experiments", {**GOOD, "model": model}, model=str)
 
 
-def test_the_manifest_records_the_code_of_the_models_in_use(run):
-    run.files = {"results/main_metrics.csv": ""}
+def test_the_manifest_records_the_versions_of_what_computed_it():
+    run = notebook.start("07_discussion", GOOD)
     run.finish()
-    code = json.loads((run.dir / "manifests" / "99_test.json").read_text())["code"]
-    assert "octavoice.thesis.voices" in code
-    assert not {name for name in code if name.startswith(("octavoice.beyond", "octavoice.figures", "octavoice.cli"))}
+    code = json.loads((run.dir / "manifests" / "07_discussion.json").read_text())["code"]
+    assert code == validity.versions_of("07_discussion")
+    assert {"07_discussion", "main", "decoder", "harmony"} <= code.keys()
 
 
 def test_cuda_without_a_gpu_is_refused(monkeypatch):
@@ -189,15 +190,19 @@ def test_stored_networks_are_used_only_if_nothing_changed(run, monkeypatch):
     again = networks.obtain(small)
     assert all((a == b).all() for a, b in zip(first.generator.parameters(), again.generator.parameters(), strict=True))
     pd.testing.assert_frame_equal(first.main_metrics, again.main_metrics)
-    monkeypatch.setattr(provenance, "code_fingerprint", lambda files: "other code")
     monkeypatch.setattr(networks, "fit", lambda *a, **k: trained.append(1) or first.main_metrics)
-    networks.obtain(small)
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "code_of", lambda module: f"an edited {module}")
+        networks.obtain(small)
     assert len(trained) == 2
+    monkeypatch.setattr(recipes, "versions_of", lambda stage: {stage.name: 2})
+    networks.obtain(small)
+    assert len(trained) == 4
 
 
 def keys_with(**overrides):
     run = notebook.start("97_test", {**GOOD, "overrides": overrides})
-    return {stage.name: recipes.key(run, stage) for stage in thesis.MODEL.stages}
+    return {stage.name: recipes.keys(run, stage)[0] for stage in thesis.MODEL.stages}
 
 
 @pytest.mark.parametrize(("change", "changed"), [
@@ -231,16 +236,35 @@ def test_the_fingerprint_is_of_what_code_does(tmp_path, monkeypatch, old, new, s
     source = '''LIMIT = 3\n"""About LIMIT."""\ndef f():\n    """Its docstring."""\n    return "said"  # a comment\n'''
     monkeypatch.setattr(provenance, "modules", lambda: {"code": tmp_path / "code.py"})
     (tmp_path / "code.py").write_text(source)
-    before = provenance.code_fingerprint(["code"])
+    before = provenance.code_of("code")
     assert old in source
     (tmp_path / "code.py").write_text(source.replace(old, new))
-    assert (provenance.code_fingerprint(["code"]) == before) is same
+    assert (provenance.code_of("code") == before) is same
 
 
-def test_the_code_of_a_key_is_there():
+@pytest.mark.parametrize(("text", "version"), [
+    ("", 1), ("VERSION = 3\n", 3), ("x = 1\nVERSION = 12\n", 12), ("    VERSION = 3\n", 1), ("# VERSION = 3\n", 1)])
+def test_a_version_is_read_off_its_module(tmp_path, monkeypatch, text, version):
+    monkeypatch.setattr(provenance, "modules", lambda: {"code": tmp_path / "code.py"})
+    (tmp_path / "code.py").write_text(text)
+    assert provenance.version_of("code") == version
+
+
+def test_every_network_has_a_file_of_its_own_and_a_version():
     for stage in [stage for named in models.MODELS.values() for stage in named.stages]:
-        code = set(recipes.code_of(stage))
-        assert {*recipes.SHARED_CODE, stage.build.__module__} <= code <= provenance.modules().keys()
+        assert stage.build.__module__ in provenance.modules()
+        assert stage.version >= 1
+
+
+def test_other_durations_are_other_music_to_what_hears_them_alone(run):
+    beyond = [recipes.depends_on(run, stage) for stage in models.named("beyond").stages]
+    assert {each["durations_sha256"] for each in beyond} == {run.corpus.durations_sha256}
+    assert "durations_sha256" not in recipes.depends_on(run, thesis.MODEL.stages[0])
+    pieces = run.corpus.pieces
+    longer = Pieces(pieces.bits, pieces.starts, pieces.lengths, pieces.facts, pieces.durations + 1, pieces.notes)
+    other = replace(run.corpus, pieces=longer)
+    assert (other.sha256, other.durations_sha256) != (run.corpus.sha256, run.corpus.durations_sha256)
+    assert other.sha256 == run.corpus.sha256
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------

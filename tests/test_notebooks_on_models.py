@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from octavoice.laboratory import applies, graph
+from octavoice.laboratory import applies, validity
 from octavoice.training import models
 
 SMALL = {"iterations": 2, "decoder_iterations": 2, "batch": 2, "fragment": 16, "panel": 2, "new_steps": 16,
@@ -21,8 +21,9 @@ def ran(checkout, name, **parameters):
     return names["run"]
 
 
-@pytest.mark.parametrize(("name", "model"), [*((name, model) for name in graph.TAUGHT for model in ("beyond", "lstm")),
-                                             ("08_beyond", "thesis"), ("08_beyond", "rnn-nade-classes")])
+@pytest.mark.parametrize(("name", "model"), [
+    *((name, model) for name in validity.TAUGHT for model in ("beyond", "lstm")), ("08_beyond", "thesis"),
+    ("08_beyond", "rnn-nade-classes")])
 def test_a_notebook_runs_on_a_model(checkout, monkeypatch, name, model):
     said = []
     monkeypatch.setattr(applies, "display", lambda text: said.append(text.data))

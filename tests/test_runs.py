@@ -8,7 +8,7 @@ import pytest
 import octavoice
 from octavoice import cli, paths, provenance
 from octavoice.errors import UserError
-from octavoice.laboratory import freshness, runs
+from octavoice.laboratory import runs, validity
 from octavoice.training import presets
 
 LEVELS = "space,nats per step,kind,level\nclasses,thesis,bound,{}\nclasses,marginal,exact,-3\n"
@@ -35,7 +35,7 @@ def finish(seed=1, step="levels_thesis", level=-2.0, **facts):
     manifest = {"files": {"results/levels_thesis.csv": provenance.sha256(table)}, "preset": vars(preset),
                 "corpus": "bach", "corpus_sha256": "music", "seed": seed, "device": "cpu", "cost": cost,
                 "versions": {"torch": "2", "numpy": "1"}, "commit": "abc+",
-                "code": freshness.code_of_training("thesis")}
+                "durations_sha256": "lengths", "code": validity.versions_of(step)}
     with paths.atomic(folder / "manifests" / f"{step}.json") as temporary:
         temporary.write_text(json.dumps(manifest | facts))
     return folder
@@ -70,60 +70,40 @@ def test_the_committed_runs_are_in_the_table(checkout, tmp_path, monkeypatch):
     assert table["commit"].str.len().min() >= 40
 
 
-@pytest.mark.parametrize(("facts", "state", "why"), [
-    ({}, "current", ""),
-    ({"code": {"octavoice.thesis.voices": "0"}}, "stale", "code of levels_thesis: thesis.voices"),
-    ({"code": {"octavoice.thesis.gone": "0"}}, "stale", "code of levels_thesis: thesis.gone"),
-    ({"code": {"octavoice.figures.style": "0", "octavoice.training.models": "0"}}, "current", ""),
-    ({"corpus_sha256": "other music"}, "stale", "music"),
-    ({"code": None}, "unknown", "no code of levels_thesis to compare with"),
-    ({"code": None, "commit": "0" * 40}, "unknown", "no code of levels_thesis to compare with")])
-def test_what_has_changed_since_is_marked(home, facts, state, why):
+@pytest.mark.parametrize(("facts", "why"), [
+    ({}, ""), ({"code": None}, ""), ({"code": {}}, ""), ({"code": {"main": 1, "axis": 1}}, ""),
+    ({"code": {"figures": 7}}, ""),
+    ({"code": {"main": 2}}, "main was version 2 and is 1"),
+    ({"code": {"axis": 3, "decoder": 0}}, "decoder was version 0 and is 1; axis was version 3 and is 1"),
+    ({"corpus_sha256": "other music"}, "other music"),
+    ({"durations_sha256": "other lengths"}, "other durations of its notes")])
+def test_what_has_changed_since_is_told(home, capsys, facts, why):
     finish(**facts)
     with paths.atomic(paths.music_marker("bach", presets.resolve("smoke").files)) as temporary:
-        temporary.write_text(json.dumps({"sha256": "music"}))
+        temporary.write_text(json.dumps({"corpus_sha256": "music", "durations_sha256": "lengths"}))
     (row,) = octavoice.runs().to_dict("records")
-    assert (row["state"], row["why"]) == (state, why)
-    assert bool(row["stale because"]) is (state == "stale")
-
-
-@pytest.mark.parametrize(("code", "because"), [
-    ({"octavoice.likelihood.axis": "0"}, "code of evidence"),
-    ({"octavoice.likelihood.axis": "0", "octavoice.composer": "0"}, "code of composer, evidence"),
-    ({"octavoice.thesis.voices": "0"}, "training code of main"),
-    ({"octavoice.thesis.decoder": "0", "octavoice.likelihood.axis": "0"},
-     "training code of decoder; code of evidence"),
-    ({"octavoice.training.fit": "0"}, "training code of main, decoder"),
-    ({"octavoice.beyond.keys": "0"}, "code of beyond")])  # a model of which this run has no network
-def test_it_is_told_whether_code_of_training_has_changed(home, capsys, code, because):
-    sha = provenance.sha256(finish() / "results" / "levels_thesis.csv")
-    finish(code=code, files={"results/levels_thesis.csv": sha, "results/main_metrics.csv": "",
-                             "results/decoder_metrics.csv": ""})
-    assert octavoice.runs()["stale because"].tolist() == [because]
+    assert (row["state"], row["why"]) == ("stale" if why else "current", why)
     assert cli.main(["runs"]) == 0
-    assert because in capsys.readouterr().out
+    assert why in capsys.readouterr().out
 
 
-def test_an_edit_makes_a_run_stale_and_a_remark_does_not(home, monkeypatch, tmp_path):
+def test_a_version_that_is_raised_makes_a_run_stale_and_an_edit_does_not(home, monkeypatch, tmp_path):
     known = dict(provenance.modules())
     finish()
-    copy = tmp_path / "voices.py"
-    monkeypatch.setattr(provenance, "modules", lambda: known | {"octavoice.thesis.voices": copy})
-    text = known["octavoice.thesis.voices"].read_text(encoding="utf-8")
-    copy.write_text(text + "\n# a remark\n", encoding="utf-8")
-    assert octavoice.runs()["state"].tolist() == ["current"]
+    copy = tmp_path / "axis.py"
+    monkeypatch.setattr(provenance, "modules", lambda: known | {"octavoice.likelihood.axis": copy})
+    text = known["octavoice.likelihood.axis"].read_text(encoding="utf-8")
     copy.write_text(text + "\nMORE = 1\n", encoding="utf-8")
-    assert octavoice.runs()["why"].tolist() == ["code of levels_thesis: thesis.voices"]
+    assert octavoice.runs()["state"].tolist() == ["current"]
+    copy.write_text(text + "\nVERSION = 2\n", encoding="utf-8")
+    assert octavoice.runs()["why"].tolist() == ["axis was version 1 and is 2"]
 
 
-def test_code_of_a_commit_is_what_git_has_of_it():
-    """Where there is no git, or a shallow clone, nothing is known, and that is said."""
-    commit = (provenance.commit() or "").removesuffix("+")
-    known = freshness.code_at(commit) if commit else {}
-    if not known:
-        pytest.skip("this checkout has no history")
-    assert {"octavoice.model", "octavoice.thesis", "octavoice.thesis.voices"} <= known.keys()
-    assert freshness.code_at("0" * 40) == {}
+def test_every_committed_run_is_current(checkout):
+    table = octavoice.runs()
+    table = table[table.index.str.startswith("results/")]
+    assert len(table) == len(list(checkout.glob("results/thesis/*/*/index.json")))
+    assert set(table["state"]) == {"current"}
 
 
 def test_what_is_said_of_another_model_stands_beside_what_is_said_of_a_notebooks_own(home):
@@ -173,20 +153,15 @@ def test_what_is_printed_of_committed_runs_fits_100_columns_and_is_explained(tmp
     table, lines = octavoice.runs(), lines_of(capsys)
     assert max(map(len, lines)) <= 100
     assert {line.split()[0] for line in lines[1:len(table) + 1]} == set(table.index)
-    for state in set(table["state"]) & {"stale", "unknown"}:
-        assert any(line.startswith(f"{state}: ") for line in lines)
+    assert ("stale" in set(table["state"])) == any(line.startswith("stale: ") for line in lines)
     text = " ".join(" ".join(lines).split())
-    assert all(because in text for because in table["stale because"])
+    assert all(why in text for why in table["why"])
 
 
-@pytest.mark.parametrize(("facts", "means"), [
-    ({}, ""), ({"code": None}, "unknown: whether that code has changed cannot be told"),
-    ({"code": {"octavoice.thesis.voices": "0"}}, "stale: code that decides these numbers")])
-def test_a_state_is_explained_where_there_is_one(home, capsys, facts, means):
-    finish(**facts)
-    text = "\n".join(lines_of(capsys))
-    assert ("stale: " in text, "unknown: " in text) == (means.startswith("stale"), means.startswith("unknown"))
-    assert means in text
+@pytest.mark.parametrize("code", [{}, {"main": 2}])
+def test_what_stale_means_is_said_where_a_run_is(home, capsys, code):
+    finish(code=code)
+    assert ("stale: what the run depends on" in "\n".join(lines_of(capsys))) is bool(code)
 
 
 def test_a_wide_table_and_long_names_fit_too_and_wide_shows_the_rest(home, capsys):
@@ -220,11 +195,11 @@ def test_csv_has_all_columns(home, capsys, tmp_path):
 
 def test_diff_says_what_differs_in_settings_code_and_numbers(home, capsys):
     finish(1)
-    finish(2, level=-2.5, preset=presets.resolve("smoke", batch=3), code={"octavoice.thesis.voices": "0"})
+    finish(2, level=-2.5, preset=presets.resolve("smoke", batch=3), code={"main": 2, "axis": 1})
     table = runs.diff("seed-1", paths.run_dir("smoke", "bach", 2, {"batch": 3}).name)
     assert table.loc["thesis: classes"].tolist() == [-2.0, -2.5, -0.5]
     assert table.loc["setting batch"].tolist() == [8, 3, -5]
-    assert {"seed", "changed", "state", "why", "code thesis.voices", "code thesis.decoder"} <= set(table.index)
+    assert {"seed", "changed", "state", "why", "code main", "code decoder"} <= set(table.index)
     assert not {"corpus", "version torch", "setting fragment"} & set(table.index)
     assert cli.main(["runs", "diff", "seed-1", "seed-1"]) == 0
     assert capsys.readouterr().out == "nothing differs.\n"

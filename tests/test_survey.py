@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from octavoice import survey
+from octavoice import rbm, survey
 from octavoice.composer import Composer
 from octavoice.model import ESTIMATE, EXACT, HISTORY, Tensors
 from octavoice.music.roll import KEYS, compress
-from octavoice.survey import chords, rbm, recurrent, rnn_dbn, rnn_nade, rnn_rbm, tcn, tied_parallel
+from octavoice.survey import chords, recurrent, rnn_dbn, rnn_nade, rnn_rbm, tcn, tied_parallel
 from octavoice.training import models
 from octavoice.training.fit import seeded
 

@@ -18,7 +18,7 @@ from octavoice.likelihood import axis
 from octavoice.music.roll import KEYS
 from octavoice.studies import benchmark_runs, benchmark_sets, survey_runs
 from octavoice.survey import MODELS, recurrent
-from octavoice.training import fit, models, presets, recipes
+from octavoice.training import fit, models, presets
 from octavoice.training.fit import seeded
 
 NAME = "benchmarks/jsb"
@@ -215,12 +215,6 @@ def test_a_run_on_open_music_is_judged_and_heard(model, monkeypatch):
     assert survey_runs.open_run(model, "bach", 7) == found
 
 
-def test_a_new_preset_changes_no_key_of_the_others():
-    """A key hashes the settings that a network depends on, not the table they come from."""
-    assert not [name for stage in models.named("beyond").stages for name in recipes.code_of(stage)
-                if name.startswith(("octavoice.training.presets", "octavoice.survey"))]
-
-
 # --- what notebook 09 shows -------------------------------------------------------------------------------------------
 
 def some_run(model, corpus, nats, kind="exact", seed=1, **more):
@@ -329,7 +323,7 @@ def test_committed_results_say_where_they_come_from(checkout):
     levels = survey_runs.controls(checkout / "results/survey")
     for run in survey_runs.results(checkout / "results/survey"):
         assert run["model"] in models.MODELS
-        assert {"seed", "commit", "versions", "device", "processor", "cost", "key", "kind"} <= set(run)
+        assert {"seed", "commit", "versions", "device", "processor", "cost", "depends_on", "kind"} <= set(run)
         assert run["cost"]["seconds"] > 0
         assert not ("gpu" in run and "cpu_seconds" in run["cost"])
         if run["corpus"] in benchmarks.NAMES:

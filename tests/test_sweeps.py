@@ -10,7 +10,7 @@ import yaml
 
 from octavoice import cli, paths, provenance
 from octavoice.errors import UserError
-from octavoice.laboratory import freshness, summary, sweeps
+from octavoice.laboratory import summary, sweeps, validity
 from octavoice.laboratory.graph import Work
 from octavoice.training import models, presets
 from octavoice.training.run import Run, pick_device
@@ -42,7 +42,7 @@ def finish(work, step, numbers=None, **facts):
         names[f"results/{name}"] = provenance.sha256(path)
     run = Run(work.preset, work.corpus, work.seed, pick_device("cpu"))
     manifest = {"files": names, **plain_facts(run),
-                "code": freshness.code_of_training("thesis"), "commit": "abc", **facts}
+                "code": validity.versions_of(step), "commit": "abc", **facts}
     with paths.atomic(work.manifest(step)) as temporary:
         temporary.write_text(json.dumps(manifest))
 
@@ -210,12 +210,12 @@ def test_a_summary_says_what_is_there_and_what_is_missing(home, sweep):
     assert summary.told(summary.steps(works)) == "0 of 4 there; 4 missing"
     finish(works[0], "levels_thesis", {"levels_thesis.csv": LEVELS.format(-2.0)})
     finish(works[1], "levels_thesis", {"levels_thesis.csv": LEVELS.format(-2.5)})
-    finish(works[2], "levels_thesis", {"levels_thesis.csv": LEVELS.format(-9.0)}, code={"octavoice.thesis.voices": "0"})
+    finish(works[2], "levels_thesis", {"levels_thesis.csv": LEVELS.format(-9.0)}, code={"main": 2})
     works[3].log("levels_thesis").parent.mkdir(parents=True)
     works[3].log("levels_thesis").write_text("levels thesis | it went wrong")
     steps = summary.steps(works).set_index("seed")
     assert steps["state"].tolist() == ["there", "there", "stale", "failed"]
-    assert steps.loc[3, "where"] == "code of levels_thesis: thesis.voices"
+    assert steps.loc[3, "where"] == "main was version 2 and is 1"
     assert steps.loc[4, "where"] == "runs/smoke/bach/seed-4/logs/levels_thesis.log"
     assert summary.told(steps) == "2 of 4 there; 1 stale, 1 failed"
     row = summary.levels(works).loc[("smoke", "bach", "", "thesis: classes")]

@@ -76,7 +76,8 @@ def build_corpus(arguments: argparse.Namespace) -> None:
         print("octavoice: two pieces train and validate, and none is left to test, so where pieces are tested the "
               "validation piece is; add files for a test.", file=sys.stderr)
     if arguments.manifest:
-        facts = {"corpus": arguments.name, "pieces": len(built.pieces), "sha256": built.sha256}
+        facts = {"corpus": arguments.name, "pieces": len(built.pieces), "corpus_sha256": built.sha256,
+                 "durations_sha256": built.durations_sha256}
         with paths.atomic(Path(arguments.manifest)) as temporary:
             temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 

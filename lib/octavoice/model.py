@@ -176,13 +176,15 @@ class Recipe:
 class Stage:
     """One network of a model: the ``name`` of its files, what it is ``called`` on a page, how to ``build`` it.
 
-    ``recipe`` gives its :class:`Recipe` at a preset.
+    ``recipe`` gives its :class:`Recipe` at a preset. Its ``version`` is raised by hand when the numbers that it gives
+    change, trained or sampled: what an earlier one gave no longer counts as its own.
     """
 
     name: str
     called: str
     build: Callable[[], Network]
     recipe: Callable[[Any], Recipe]
+    version: int = 1
 
 
 @dataclass(frozen=True)

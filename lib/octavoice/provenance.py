@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 import platform
+import re
 import subprocess
-from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -35,51 +35,15 @@ def modules() -> dict[str, Path]:
     return {".".join(part for part in parts[file] if part != "__init__"): file for file in sorted(parts)}
 
 
-def imports(code: str) -> set[str]:
-    """Modules of the package that code imports, at its top and inside functions; ``name`` of ``from room import
-    name`` is one if it can be."""
-    found = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            named = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= (named & modules().keys()) | ({node.module} if named - modules().keys() else set())
-    return found & modules().keys()
+def code_of(module: str) -> str:
+    """A short hash of what the file of one module of the package does: of its code, without comments, layout and
+    docstrings. It is taken of the parsed code as Python writes it out, so another Python may give another one."""
+    return _hash_of_code(modules()[module].read_bytes())
 
 
 @cache
-def imports_of(module: str) -> set[str]:
-    """What a module of the package imports of it."""
-    return imports(modules()[module].read_text(encoding="utf-8"))
-
-
-def reached(names: Iterable[str], packages: bool = False) -> set[str]:
-    """Modules of the package that importing ``names`` needs, by their imports; if asked for, packages around them."""
-    found, waiting = set(), set(names)
-    while waiting:
-        found |= waiting
-        around = {name.rpartition(".")[0] for name in waiting} - {""} if packages else set()
-        waiting = set.union(around, *(imports_of(name) for name in waiting)) - found
-    return found
-
-
-@cache
-def module_fingerprint(code: bytes) -> str:
-    """A short hash of what a file of code does, as :func:`code_fingerprint` takes it of many."""
+def _hash_of_code(code: bytes) -> str:
     return hashlib.sha256(ast.unparse(_Bare().visit(ast.parse(code))).encode()).hexdigest()[:12]
-
-
-def code_fingerprint(names: Iterable[str]) -> str:
-    """A hash of what the package's modules ``names`` do: of their code, without comments, layout and docstrings.
-
-    It is taken of the parsed code as Python writes it out, so another version of Python may give another one.
-    """
-    total = hashlib.sha256()
-    for name in names:
-        code = _Bare().visit(ast.parse(modules()[name].read_bytes()))
-        total.update(f"# {name}\n{ast.unparse(code)}\n".encode())
-    return total.hexdigest()
 
 
 class _Bare(ast.NodeTransformer):
@@ -87,6 +51,15 @@ class _Bare(ast.NodeTransformer):
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+
+
+def version_of(module: str) -> int:
+    """The ``VERSION`` that stands in a module of the package; 1 where none does.
+
+    It is raised by hand when the numbers that the module gives change.
+    """
+    written = re.search(r"^VERSION = (\d+)$", modules()[module].read_text(encoding="utf-8"), re.MULTILINE)
+    return int(written[1]) if written else 1
 
 
 def versions() -> dict[str, str]:
@@ -116,6 +89,15 @@ def commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def is_committed(path: Path) -> bool:
+    """Whether git keeps a file; no, where there is no git or the file lies in no checkout."""
+    command = ["git", "-C", str(path.parent), "ls-files", "--error-unmatch", path.name]
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def peak_memory_mb() -> float:

@@ -97,6 +97,12 @@ class Pieces(Sequence):
         durations = np.array(self.durations[self.notes[i]:][:np.count_nonzero(roll)])
         return Piece(roll=roll, durations=durations, **{**facts, "time_signatures": signatures})
 
+    def lasting(self, i: int) -> np.ndarray:
+        """The durations of all notes of piece ``i`` ``(note,)``, in the order of its roll."""
+        start, first = int(self.starts[i]), int(self.notes[i])
+        count = int(np.bitwise_count(self.bits[start:start + int(self.lengths[i])]).sum())
+        return self.durations[first:first + count]
+
     def listed(self) -> str:
         """A line for each piece: name, licence, time signature, key and title, with tabs between them; – is unknown."""
         rows = ((facts["name"], facts["licence"], "{}/{}".format(*facts["time_signatures"][0]), facts["key"],

@@ -127,11 +127,12 @@ def notebooks(arguments: argparse.Namespace) -> int:
 def train(arguments: argparse.Namespace) -> None:
     """Train networks without a notebook; an interrupted training goes on where it was."""
     run = _run(arguments)
-    from octavoice.laboratory import freshness
+    from octavoice.laboratory import validity
     from octavoice.training import networks
 
     networks.obtain(run, arguments.model)
-    run.write_manifest(f"training_{arguments.model}", cost=run.costs, code=freshness.code_of_training(arguments.model))
+    step = f"training_{arguments.model}"
+    run.write_manifest(step, cost=run.costs, code=validity.versions_of(step))
     for part, cost in run.costs.items():
         done = "found done" if part in run.found else "done"
         print(f"{part}: {done}, {cost['iterations']} iterations in {cost['seconds']:.0f} s", file=sys.stderr)
@@ -143,13 +144,14 @@ def levels(arguments: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
-    from octavoice.laboratory import freshness
+    from octavoice.laboratory import validity
     from octavoice.likelihood import judging
     from octavoice.training import networks
 
     table = judging.levels(run, networks.obtain(run, arguments.model), tqdm)
     run.record(f"results/levels_{arguments.model}.csv", table.to_csv(lineterminator="\n").encode())
-    run.write_manifest(f"levels_{arguments.model}", code=freshness.code_in_use(run), commit=provenance.commit(),
+    step = f"levels_{arguments.model}"
+    run.write_manifest(step, code=validity.versions_of(step), commit=provenance.commit(),
                        cost={**run.costs, "found": run.found, "processor": provenance.processor(),
                              "threads": torch.get_num_threads()})
     print(table.round(3).to_string(), file=sys.stderr)
@@ -158,7 +160,7 @@ def levels(arguments: argparse.Namespace) -> None:
 def ablate(arguments: argparse.Namespace) -> None:
     """Train and judge the thesis's networks with one of their choices made otherwise; without a name list these."""
     from octavoice import paths
-    from octavoice.laboratory import freshness, graph
+    from octavoice.laboratory import validity
     from octavoice.studies import ablations as runs
     from octavoice.studies import variants
 
@@ -168,12 +170,12 @@ def ablate(arguments: argparse.Namespace) -> None:
         print("\n".join(f"{name:23}{each.choice}: {each.told}" for name, each in variants.VARIANTS.items()))
         return
     run = _run(arguments)
-    code = freshness.state(provenance.reached(graph.ABLATION))
     for name in arguments.variants:
         found = runs.obtain(run, name)
         path = runs.result_path(run, name)
         run.files = {path.relative_to(paths.home()).as_posix(): provenance.sha256(path)}
-        run.write_manifest(f"ablation_{name}", code=code, commit=found["commit"], cost={
+        step = f"ablation_{name}"
+        run.write_manifest(step, code=validity.versions_of(step), commit=found["commit"], cost={
             f"ablation, {name}": found["cost"], "processor": found["processor"], "threads": run.preset.threads})
         print(f"{path}: {_told_level(found)}", file=sys.stderr)
 

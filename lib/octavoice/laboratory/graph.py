@@ -1,31 +1,19 @@
-"""The graph of runs: each run's settings and wanted steps, and what the steps depend on.
-
-Code by its imports, a folder's music, what is committed.
-"""
+"""The graph of runs: each run's settings and wanted steps, and what the steps depend on: versions and the code that
+they name, a folder's music, what is committed."""
 
 import ast
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from octavoice import paths, provenance
-from octavoice.provenance import imports, modules, reached
+from octavoice.laboratory import validity
 from octavoice.studies.variants import VARIANTS
 from octavoice.training import models, presets
 from octavoice.training.presets import Preset
 
-TRAINING = ("octavoice.training.networks", "octavoice.training.run")
-"""What training imports when no notebook is around it."""
-JUDGING = ("octavoice.likelihood.judging", *TRAINING)
-"""What judging a trained model without a notebook imports."""
-ABLATION = ("octavoice.studies.ablations",)
-"""What training and judging a variant of the thesis's choices imports."""
-TAUGHT = {"06_experiments": ("thesis",), "07_discussion": ("thesis",), "08_beyond": ("thesis", "beyond")}
-"""The notebooks that need trained networks, and of which models; the last is its own, in place of which it may be run
-on another."""
 RUNS = "thesis/*/seed-*/index.json"
 COMMITTED = {"octavoice.results.published": RUNS, "octavoice.results.compared": RUNS,
              "octavoice.results.claims_command": RUNS, "octavoice.results.short_trainings": RUNS,
@@ -81,20 +69,11 @@ class Work:
         """What a step leaves behind even if it fails: the notebook up to its error, or what was said."""
         return self.folder / (f"notebooks/{step}.ipynb" if step[0].isdigit() else f"logs/{step}.log")
 
-    def models(self, step: str) -> list[str]:
-        """The models, or single networks of one, that a step needs trained."""
-        kind, _, name = step.partition("_")
-        if kind == "ablation":
-            return []  # it trains its own
-        notebook, _, model = step.partition("-")
-        taught = TAUGHT.get(notebook, ())
-        return [name] if kind in ("levels", "training") else [*taught[:-1], model] if model else [*taught]
-
     def trainings(self, step: str) -> list[str]:
         """The manifests of those trainings: of the whole model where any step needs it, so that none trains twice."""
-        whole = {name for each in self.steps for name in self.models(each) if name in models.MODELS}
+        whole = {name for each in self.steps for name in validity.models_of(each) if name in models.MODELS}
         asked = [model if name not in whole and (model := name.rpartition("-")[0]) in whole else name
-                 for name in self.models(step)]
+                 for name in validity.models_of(step)]
         return [f"training_{name}" for name in dict.fromkeys(asked)]
 
     def options(self) -> list[str]:
@@ -117,17 +96,9 @@ def parameters(notebook: str) -> dict:
     return {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse("".join(cell["source"])).body}
 
 
-def notebook_imports(notebook: Path) -> set[str]:
-    """What the cells of a notebook import of the package."""
-    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    return set().union(*(imports("".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"))
-
-
-def code(names: Iterable[str]) -> list[Path]:
-    """The files that importing modules ``names`` reads, packages around them and ``.toml`` beside them included."""
-    found = reached(names, packages=True)
-    files = [modules()[name] for name in sorted(found)]
-    return files + [table for file in files if (table := file.with_suffix(".toml")).exists()]
+def code_state(step: str) -> str:
+    """A hash of the versions that a step depends on and of the code that it names: another one makes it again."""
+    return provenance.digest({"versions": validity.versions_of(step), "code": validity.code_of(step)})
 
 
 def folder_state(corpus: str) -> str:
@@ -138,9 +109,11 @@ def folder_state(corpus: str) -> str:
                               for file in files if file.is_file()})
 
 
-def committed_state(names: Iterable[str]) -> str:
-    """A hash of what modules ``names`` read of what is committed under ``results``; nothing if they read none of it."""
-    folder, read = paths.checkout() / "results", sorted({COMMITTED[name] for name in names if name in COMMITTED})
+def committed_state(notebook: str) -> str:
+    """A hash of what the cells of a notebook read of what is committed under ``results``; nothing if that is none."""
+    folder = paths.checkout() / "results"
+    named = validity.named_by(paths.checkout() / "notebooks" / f"{notebook}.ipynb")
+    read = sorted({COMMITTED[name] for name in named if name in COMMITTED})
     found = {path.relative_to(folder).as_posix(): provenance.sha256(path)
              for pattern in read for path in folder.glob(pattern) if path.is_file()}
     return provenance.digest(found) if read else ""

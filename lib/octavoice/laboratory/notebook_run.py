@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from octavoice import provenance
 from octavoice.figures import style
 from octavoice.formats.midi import write_midi
-from octavoice.laboratory import freshness
+from octavoice.laboratory import validity
 from octavoice.thesis import values
 from octavoice.training import presets
 from octavoice.training.run import Run
@@ -116,7 +116,7 @@ class NotebookRun(Run):
         cost = {"seconds": round(seconds, 1), "peak_memory_mb": round(provenance.peak_memory_mb()),
                 "processor": provenance.processor(), "threads": torch.get_num_threads(), "found": self.found}
         self.write_manifest(self.notebook, notebook=self.notebook, private=self.private, cost={**cost, **self.costs},
-                            commit=provenance.commit(), code=freshness.code_in_use(self))
+                            commit=provenance.commit(), code=validity.versions_of(self.notebook))
         display(Markdown(f"*Ran in {seconds:.0f} s at preset `{self.preset.name}` on {self.device.type}, "
                          f"{torch.get_num_threads()} thread(s); wrote {len(self.files)} files.*"))
 

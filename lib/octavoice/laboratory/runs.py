@@ -3,10 +3,8 @@
 Everything is read from what runs leave anyway: manifests, indices, and the files these name, as long as a file's
 bytes are the ones that were written. A run is
 
-    current   if no code that decides its numbers, and not its music, has changed since
-    stale     if some has; ``stale because`` says in a few words of what kind it is, ``why`` which modules. Its numbers
-              are shown, and marked; nobody averages over them
-    unknown   if that cannot be told: files were not committed then, or the commit is not in this checkout
+    current   if its music and the versions of all that computed it are what they were
+    stale     if not, and ``why`` says what changed. Its numbers are shown, and marked; nobody averages over them
 """
 
 import hashlib
@@ -20,13 +18,15 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from octavoice import paths, provenance
+from octavoice import paths
 from octavoice.errors import UserError
-from octavoice.laboratory import freshness, graph
-from octavoice.training import models, presets, recipes
+from octavoice.laboratory import validity
+from octavoice.training import models, presets
 from octavoice.training.presets import AUTO
 
 Reader = Callable[[bytes], dict[str, float]]
+MUSIC = {"corpus_sha256": "music", "durations_sha256": "durations of its notes"}
+"""What a manifest tells of the music that was read, and how it is called."""
 
 
 @dataclass(frozen=True)
@@ -100,21 +100,21 @@ def near(path: Path) -> str:
     return path.relative_to(paths.home()).as_posix() if path.is_relative_to(paths.home()) else str(path)
 
 
-def music_now(found: list[Found]) -> dict[tuple[str, int], str]:
-    """The hash of each corpus as it was last read here, by corpus and number of files; of others nothing is known."""
+def music_now(found: list[Found]) -> dict[tuple[str, int], dict]:
+    """The hashes of each corpus as it was last read here, by corpus and number of files; of others nothing is known."""
     asked = {run.music: paths.music_marker(*run.music) for run in found}
-    return {music: read(marker)["sha256"] for music, marker in asked.items() if marker.exists()}
+    return {music: read(marker) for music, marker in asked.items() if marker.exists()}
 
 
-def row(run: Found, music: dict[tuple[str, int], str]) -> dict:
+def row(run: Found, music: dict[tuple[str, int], dict]) -> dict:
     """One run's row."""
-    state, because, why = state_of(run, music)
+    state, why = state_of(run, music)
     facts = [each for each in run.manifests.values() if "preset" in each]  # what claims measured has none of its own
     preset = facts[-1]["preset"]
     plain = presets.PRESETS.get(preset["name"])  # what a machine came to by itself is no change
     changed = {name: value for name, value in preset.items() if name != "name"
                and getattr(plain, name, value) not in (value, AUTO)}
-    return {"state": state, "stale because": because, "why": why, "preset": preset["name"],
+    return {"state": state, "why": why, "preset": preset["name"],
             "corpus": facts[-1]["corpus"], "seed": facts[-1]["seed"],
             "changed": json.dumps(changed, sort_keys=True) if changed else "", "steps": " ".join(run.manifests),
             "corpus_sha256": _all(each["corpus_sha256"] for each in facts), "commit": _all(
@@ -227,39 +227,16 @@ SINGLE: dict[str, Reader] = {
 # --- stale or not ---------------------------------------------------------------------------------------------------
 
 
-def state_of(run: Found, music: dict[tuple[str, int], str]) -> tuple[str, str, str]:
-    """``current``, ``stale`` or ``unknown``, and why: in a few words, and in full."""
-    steps = {step: step_changes(step, facts, run.files) for step, facts in run.manifests.items()}
-    why = [f"code of {step}: {_some(changed)}" for step, changed in steps.items() if changed]
-    kinds = _kinds({name for changed in steps.values() for name in changed or ()}, run.files)
-    now = music.get(run.music)
-    if now and any(facts["corpus_sha256"] != now for facts in run.manifests.values()):
-        why, kinds = [*why, "music"], [*kinds, "music"]
-    untold = [step for step, changed in steps.items() if changed is None]
-    if why:
-        return "stale", "; ".join(kinds), "; ".join(why)
-    return ("unknown", "", f"no code of {', '.join(untold)} to compare with") if untold else ("current", "", "")
-
-
-def _kinds(changed: set[str], files: dict[str, str]) -> list[str]:
-    """What the changed modules are: training code, and of which of the run's networks; and the rooms of all others."""
-    needed = {stage.name: {name.removeprefix("octavoice.") for name in recipes.code_of(stage)}
-              for model in models.MODELS.values() for stage in model.stages
-              if f"results/{stage.name}_metrics.csv" in files}
-    trained = [name for name, modules in needed.items() if modules & changed]
-    rooms = sorted({name.partition(".")[0] for name in changed.difference(*needed.values())})
-    return [f"{kind} of {', '.join(names)}" for kind, names in (("training code", trained), ("code", rooms)) if names]
-
-
-def step_changes(step: str, facts: dict, files: dict[str, str]) -> list[str] | None:
-    """The modules that have changed since a step of a run with these files was done; None if that cannot be told."""
-    notebook = paths.checkout() / "notebooks" / f"{step.partition('-')[0]}.ipynb"
-    needed = provenance.reached(graph.notebook_imports(notebook)) if notebook.exists() else set()
-    return freshness.changes(facts, needed, files)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def state_of(run: Found, music: dict[tuple[str, int], dict]) -> tuple[str, str]:
+    """``current`` or ``stale``, and what changed, in words."""
+    why = []
+    for step, facts in run.manifests.items():
+        why += validity.changes(step, facts)
+    now = music.get(run.music, {})
+    for facts in run.manifests.values():
+        why += [f"other {called}" for name, called in MUSIC.items()
+                if name in facts and name in now and facts[name] != now[name]]
+    return ("stale", "; ".join(dict.fromkeys(why))) if why else ("current", "")
 
 
 # --- two runs side by side --------------------------------------------------------------------------------------------
@@ -303,7 +280,7 @@ def code(run: Found) -> dict[str, str]:
 
 def brief(runs: pd.DataFrame) -> pd.DataFrame:
     """The columns of :func:`table` that are printed: what state a run is in, how long it took, what it reached."""
-    plain = "state", "stale because", "memory, MiB", "objective on test pieces"
+    plain = "state", "memory, MiB", "objective on test pieces"
     shown = [name for name in runs.columns if name in plain
              or name.endswith((": classes", ": keys given classes", ": keys", ": keys, in 08"))]
     minutes = runs[[name for name in runs.columns if name.endswith(", minutes")]].sum(axis=1).round(1)
@@ -312,23 +289,18 @@ def brief(runs: pd.DataFrame) -> pd.DataFrame:
 
 WIDTH = 100
 """Columns of a terminal that :func:`told` keeps to."""
-SAID = {
-    "stale": "stale: code that decides these numbers, or the music, has changed since the run was made. The numbers "
-             "are what it found; that this code would find the same is not known until it is made again. Any change "
-             "of that code counts, one that moves a function as much as one that computes otherwise. What has changed:",
-    "unknown": "unknown: whether that code has changed cannot be told; it was not recorded, or this checkout lacks the "
-               "commit."}
-"""What a state means, for whoever reads the table."""
+STALE = ("stale: what the run depends on has changed since it was made. Its numbers are what it found; what it would "
+         "find now is not known until it is made again. What has changed:")
 
 
 def told(runs: pd.DataFrame) -> str:
-    """What :func:`brief` shows within :data:`WIDTH` columns, and in words what the states mean and what changed."""
-    kinds = dict.fromkeys(filter(None, runs["stale because"]))
-    reasons = {because: str(number) for number, because in enumerate(kinds, start=1)}
-    shown = brief(runs).drop(columns=["memory, MiB", "stale because"], errors="ignore")
+    """What :func:`brief` shows within :data:`WIDTH` columns, and in words what changed since stale ones were made."""
+    kinds = dict.fromkeys(filter(None, runs["why"]))
+    reasons = {why: str(number) for number, why in enumerate(kinds, start=1)}
+    shown = brief(runs).drop(columns=["memory, MiB"], errors="ignore")
     minutes = shown.pop("minutes")
-    shown["state"] = [" ".join(filter(None, [state, reasons.get(because)]))
-                      for state, because in zip(runs["state"], runs["stale because"], strict=True)]
+    shown["state"] = [" ".join(filter(None, [state, reasons.get(why)]))
+                      for state, why in zip(runs["state"], runs["why"], strict=True)]
     short = {name: name.removesuffix(", in 08").removesuffix(" on test pieces") for name in shown.columns}
     shown = shown.rename(columns={name: new for name, new in short.items() if list(short.values()).count(new) == 1})
     shown.insert(1, "minutes", minutes)
@@ -340,11 +312,10 @@ def told(runs: pd.DataFrame) -> str:
     more = f" and {left} more columns" if left else ""
     said = [_text(shown[order]), "", textwrap.fill(
         f"Levels in nats per step, higher is better. `--wide` shows memory{more} too, `--csv FILE` writes all.", WIDTH)]
-    for state, words in SAID.items():
-        if state in set(runs["state"]):
-            said += ["", textwrap.fill(words, WIDTH)]
-            said += [textwrap.fill(f"{number}  {because}", WIDTH, initial_indent="  ", subsequent_indent="     ")
-                     for because, number in reasons.items() if state == "stale"]
+    if reasons:
+        said += ["", textwrap.fill(STALE, WIDTH)]
+        said += [textwrap.fill(f"{number}  {why}", WIDTH, initial_indent="  ", subsequent_indent="     ")
+                 for why, number in reasons.items()]
     return "\n".join(said)
 
 

@@ -1,7 +1,6 @@
 """The run that stored pages show: committed figures, tables and networks are read, nothing is trained."""
 
 import json
-import shutil
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +14,9 @@ from octavoice import paths, provenance
 from octavoice.errors import UserError
 from octavoice.laboratory import pages
 from octavoice.laboratory.notebook_run import NotebookRun, display_png
-from octavoice.training import models, recipes, weights
+from octavoice.model import Stage
+from octavoice.training import models, weights
+from octavoice.training.run import Published
 
 FREE = "bach"
 """The corpus whose music stands on stored pages."""
@@ -37,8 +38,6 @@ class ShownRun(NotebookRun):
                  model: str = ""):
         super().__init__(notebook, preset, corpus, seed, device, {**(apart or {}), "shown": True}, model)
         self.run = paths.run_dir(preset.name, corpus, seed).relative_to(paths.home() / "runs")
-        for name in weights.held(self.results):
-            self._plant(models.named(name))
 
     @property
     def results(self) -> Path:
@@ -99,26 +98,17 @@ class ShownRun(NotebookRun):
         display(Markdown(f"*{told}*"),
                 metadata={"octavoice": {"run": pages.RUN, "read": dict(sorted(self.read.items()))}})
 
-    def _plant(self, model) -> None:
-        """Put committed networks where training would look for them, as if this code had trained them."""
-        step = "06_experiments" if model.name == "thesis" else f"08_{model.name}"
-        index = json.loads((self.results / "index.json").read_text(encoding="utf-8"))
-        for stage in model.stages:
-            cost = index["provenance"][step]["cost"][f"training, {stage.called}"]
-            for suffix in (".safetensors", "_metrics.csv"):
-                target = self.dir / "results" / f"{stage.name}{suffix}"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.results / target.name, target)
-            for suffix, text in ((".key", recipes.key(self, stage)), (".cost.json", json.dumps(cost))):
-                with paths.atomic(self.dir / "checkpoints" / f"{stage.name}{suffix}") as temporary:
-                    temporary.write_text(text)
+    def published(self, stage: Stage) -> Published | None:
+        """A committed network of the run, counted as read."""
+        network = self._find(f"results/{stage.name}.safetensors")
+        metrics = self._find(f"results/{stage.name}_metrics.csv")
+        return Published(network, metrics, self._cost_of(stage)) if network and metrics else None
 
-    def adopt(self, path: Path) -> None:
-        """As a run's; a network that was planted counts as read."""
-        super().adopt(path)
-        name = path.relative_to(self.dir).as_posix()
-        if path.suffix == ".safetensors":
-            self._find(name)
+    def _cost_of(self, stage: Stage) -> dict:
+        """What the training of a network cost, as the run's index tells it."""
+        index = json.loads((self.results / "index.json").read_text(encoding="utf-8"))
+        costs = [facts.get("cost", {}) for facts in index["provenance"].values()]
+        return next(cost[f"training, {stage.called}"] for cost in costs if f"training, {stage.called}" in cost)
 
     def _find(self, name: str) -> Path | None:
         """A committed file by its name in the index, counted as read; None if there is none."""

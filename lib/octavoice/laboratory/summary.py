@@ -13,7 +13,7 @@ from octavoice.training import presets
 def steps(works: list[Work]) -> pd.DataFrame:
     """Every step that a sweep asks for: a row with the run's settings, its ``state``, and ``where`` to look.
 
-    ``there``, ``stale`` (code or music changed since), ``missing``, or ``failed``: of the step, or of a training
+    ``there``, ``stale`` (what it depends on has changed), ``missing``, or ``failed``: of the step, or of a training
     that it needs, there is a log and no end; one that is at work right now looks the same.
     """
     found = {work: runs.at_work(work.folder) for work in works}
@@ -36,7 +36,7 @@ def _state(work: Work, step: str, run: runs.Found | None, music: dict) -> dict:
                 if work.log(each).exists() and not (run and each in run.manifests)]
         return {"state": "failed", "where": runs.near(logs[0])} if logs else {"state": "missing", "where": ""}
     only = runs.Found(run.name, run.folder, {step: run.manifests[step]}, run.files)
-    state, _, why = runs.state_of(only, music)
+    state, why = runs.state_of(only, music)
     return {"state": "there" if state == "current" else state, "where": why}
 
 

@@ -10,7 +10,8 @@ from octavoice.corpus import Batch, Fragments, Pieces
 from octavoice.likelihood import baselines, equilibrium, mixture
 from octavoice.model import Tensors
 from octavoice.music.roll import mask
-from octavoice.thesis.decoder import Decoder, free_energy, pseudo_likelihood
+from octavoice.rbm import free_energy, log_partition, pseudo_likelihood
+from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.training.fit import to_tensors
 
@@ -81,7 +82,7 @@ def decoder_levels(decoder: Decoder, pieces: Pieces, seed: int) -> dict:
     as_generated = decoder.log_likelihood(t, torch.Generator().manual_seed(seed))[rows].double()
     few = (allowed.sum(dim=-1) <= equilibrium.ENUMERABLE) & (allowed.sum(dim=-1) > 0)
     some = few.nonzero()[:, 0][:CHECKED]
-    annealed = equilibrium.log_partition_annealed(b[some], c[some], W, allowed[some], 64, 200, rng)
+    annealed = log_partition(b[some], c[some], W, rng, 64, 200, allowed[some])
     error = annealed + free_energy(x[some], b[some], c[some], W) + levels[some]
     return {"steps": len(x), "silent": int((allowed.sum(dim=-1) == 0).sum()), "enumerated": int(few.sum()),
             "at equilibrium": float(levels.mean()), "as generated": float(as_generated.mean()),

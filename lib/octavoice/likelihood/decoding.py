@@ -13,14 +13,9 @@ from torch import Tensor
 from octavoice.model import Tensors, uniforms
 from octavoice.music.piece import Piece
 from octavoice.music.roll import CLASSES, KEYS, compress, mask
+from octavoice.rbm import free_energy, gibbs_step, pseudo_likelihood
 from octavoice.thesis import exact
-from octavoice.thesis.decoder import (
-    Decoder,
-    free_energy,
-    gibbs_step,
-    keys_log_likelihood,
-    pseudo_likelihood,
-)
+from octavoice.thesis.decoder import Decoder, keys_log_likelihood
 from octavoice.training.fit import weighted_mean
 
 OCTAVES = 8

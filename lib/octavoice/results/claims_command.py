@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
@@ -19,6 +20,7 @@ from octavoice.errors import UserError
 from octavoice.figures import claims as draw
 from octavoice.figures import style
 from octavoice.likelihood import checks as likelihoods
+from octavoice.likelihood import equilibrium
 from octavoice.results import published
 from octavoice.results.claims import choices, deviations, table
 from octavoice.results.claims.stored import Stored
@@ -37,69 +39,74 @@ STUDY = {"study_iterations": 240, "study_batch": 16, "panel": 60}
 """What the small trainings of the rivals take of preset ``ablation``: minutes a seed."""
 SUBJECTS: dict[str, Callable[[str, int, Path], dict]] = {}
 """Every subject of measurement by name: corpus, seed and the run's results to plain data."""
+MEASURED_IN: dict[str, str] = {}
+"""The module that measures a subject, whose version is the measurement's."""
 
 
-def subject(measured: Callable[[str, int, Path], dict]) -> Callable[[str, int, Path], dict]:
-    """Enter a function into :data:`SUBJECTS`."""
-    SUBJECTS[measured.__name__.strip("_")] = measured
-    return measured
+def subject(module: ModuleType) -> Callable:
+    """Enter a function that measures by a ``module`` into :data:`SUBJECTS`."""
+    def entered(measured: Callable[[str, int, Path], dict]) -> Callable[[str, int, Path], dict]:
+        name = measured.__name__.strip("_")
+        SUBJECTS[name], MEASURED_IN[name] = measured, module.__name__
+        return measured
+    return entered
 
 
-@subject
+@subject(samples)
 def _samples(name: str, seed: int, folder: Path) -> dict:
     return samples.measure(weights.load(folder), corpus.load(name).splits(), seed)
 
 
-@subject
+@subject(samples)
 def _texture(name: str, seed: int, folder: Path) -> dict:
     return samples.textures(weights.load(folder), corpus.load(name).splits(), seed)
 
 
-@subject
+@subject(voices)
 def _declined(name: str, seed: int, folder: Path) -> dict:
     panel = likelihoods.panel(corpus.load(name).splits()["test"])
     return voices.use_of_declined(weights.load(folder).generator, panel, seed)
 
 
-@subject
+@subject(attending)
 def _locks(name: str, seed: int, folder: Path) -> dict:
     generator, splits = weights.load(folder).generator, corpus.load(name).splits()
     return {side: attending.locks(generator, splits[side]) for side in ("train", "test")}
 
 
-@subject
+@subject(likelihoods)
 def _particles(name: str, seed: int, folder: Path) -> dict:
     return likelihoods.looseness(weights.load(folder).generator, corpus.load(name).splits()["valid"])
 
 
-@subject
+@subject(equilibrium)
 def _decoder(name: str, seed: int, folder: Path) -> dict:
     return likelihoods.decoder_levels(weights.load(folder).decoder, corpus.load(name).splits()["test"], seed)
 
 
-@subject
+@subject(likelihoods)
 def _mixture(name: str, seed: int, folder: Path) -> dict:
     return likelihoods.on_all_steps(weights.load(folder).generator, corpus.load(name).splits())
 
 
-@subject
+@subject(rivals)
 def _rivals(name: str, seed: int, folder: Path) -> dict:
     preset = replace(presets.resolve("ablation"), **STUDY)
     return rivals.measure(Run(preset, name, seed, torch.device("cpu")))
 
 
-@subject
+@subject(sizes)
 def _sizes(name: str, seed: int, folder: Path) -> dict:
     preset = replace(presets.resolve("ablation"), **STUDY)
     return sizes.measure(Run(preset, name, seed, torch.device("cpu")))
 
 
-@subject
+@subject(music)
 def _music(name: str, seed: int, folder: Path) -> dict:
     return music.measure(corpus.load(name).splits())
 
 
-@subject
+@subject(cost)
 def _cost(name: str, seed: int, folder: Path) -> dict:
     return cost.measure(corpus.load(name).splits()["train"])
 
@@ -162,8 +169,15 @@ def measure(name: str, seed: int, subjects: list[str]) -> str:
     for subject in subjects or SUBJECTS:
         began = time.perf_counter()
         found = SUBJECTS[subject](name, seed, folder)
-        written.append(_store(folder, f"claims_{subject}", found, _facts(name, seed, folder, began)))
+        facts = _facts(name, seed, folder, began) | {"code": version_of(subject)}
+        written.append(_store(folder, f"claims_{subject}", found, facts))
     return "\n".join(str(path.relative_to(paths.checkout())) for path in written)
+
+
+def version_of(subject: str) -> dict[str, int]:
+    """The version of what measures a subject, by the name of its module."""
+    module = MEASURED_IN[subject]
+    return {module.rpartition(".")[2]: provenance.version_of(module)}
 
 
 def _facts(name: str, seed: int, folder: Path, began: float) -> dict:

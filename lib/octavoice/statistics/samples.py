@@ -11,9 +11,9 @@ from tqdm import tqdm
 from octavoice.composer import Composer, Composition
 from octavoice.music.piece import Piece
 from octavoice.music.roll import compress, mask
+from octavoice.rbm import hidden_given_visible, visible_given_hidden
 from octavoice.statistics import harmony
 from octavoice.statistics.rolls import decisions, roll_summary
-from octavoice.thesis.decoder import hidden_given_visible, visible_given_hidden
 from octavoice.training import networks, weights
 from octavoice.training.networks import Networks
 from octavoice.training.run import Run

@@ -7,7 +7,7 @@ preset ``ablation`` lie in ``results/ablation/<corpus>/<variant>/seed-<n>.json``
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,10 @@ from octavoice.likelihood.axis import network_judge
 from octavoice.model import BOUND, CLASSES, GIVEN, Network, uniforms
 from octavoice.music.roll import compress
 from octavoice.statistics import likeness, samples
+from octavoice.studies import variants
 from octavoice.studies.variants import VARIANTS, Variant, from_the_bar_line
 from octavoice.thesis.voices import VOICES
-from octavoice.training import networks, recipes
+from octavoice.training import networks, recipes, stored
 from octavoice.training.fit import fit, seeded, to_tensors
 from octavoice.training.run import Run
 
@@ -35,6 +36,8 @@ FRAGMENTS, VALID = 200, 60
 PARTICLES = 32
 AT_ONCE = 200
 """Fragments that are judged at once."""
+SETTINGS = ("fragment", "stride", "samples", "prime", "new_steps", "precision", "threads")
+"""Of a preset, what a result depends on beside the variant's recipe."""
 
 
 def result_path(run: Run, name: str) -> Path:
@@ -52,33 +55,43 @@ def variant_of(name: str) -> Variant:
     return VARIANTS[name]
 
 
-def key_of(run: Run, name: str, precision: str = "") -> str:
-    """A hash of everything that a result depends on, at the run's precision unless another is named."""
-    code = sorted({*recipes.SHARED_CODE, *provenance.reached(["octavoice.studies.ablations"])})
-    facts = run.facts()
-    facts["preset"] |= {"precision": precision or run.preset.precision}
-    return provenance.digest({"variant": name, "code": provenance.code_fingerprint(code),
-                              "processor": provenance.processor(), **facts})
+def depends_on(run: Run, name: str, precision: str = "") -> dict:
+    """Everything that a result depends on, as plain facts; at the run's precision unless another is named."""
+    variant = variant_of(name)
+    settings = {field: getattr(run.preset, field) for field in SETTINGS}
+    return {"variant": name, "seed": run.seed, "code": versions_of(name), "recipe": asdict(variant.recipe(run.preset)),
+            "settings": settings | {"precision": precision or run.preset.precision},
+            **recipes.music_of(run, variant.build().hears_durations)}
+
+
+def versions_of(name: str) -> dict[str, int]:
+    """The versions that a variant's result depends on, by name."""
+    return {"training": provenance.version_of(recipes.LOOP), "ablations": provenance.version_of(__name__),
+            f"variant {name}": variant_of(name).version}
 
 
 def obtain(run: Run, name: str) -> dict:
-    """A variant's result at a run's preset, corpus and seed: found done with the same settings and code, or made.
+    """A variant's result at a run's preset, corpus and seed: found done with the same settings and versions, or made.
 
     Training goes on from its checkpoint.
     """
     variant, path = variant_of(name), result_path(run, name)
-    key, *others = (key_of(run, name, precision) for precision in run.precisions)
-    if path.exists() and (found := json.loads(path.read_text())).get("key") in (key, *others):
+    asked, modules = [depends_on(run, name, precision) for precision in run.precisions], modules_of(variant)
+    if found := stored.find(path, asked, modules):
         return found
     began = time.process_time()
-    network, cost = train(run, name, variant, key)
-    found = {"variant": name, "key": key, "kind": network.kind, "space": network.space, **run.facts(),
+    network, cost = train(run, name, variant, provenance.digest(asked[0] | stored.files_of(modules)))
+    found = {"variant": name, "depends_on": asked[0], "files": stored.files_of(modules),
+             "kind": network.kind, "space": network.space, **run.facts(),
              "commit": provenance.commit(), "processor": provenance.processor(), "cost": cost,
              **judged(run, variant, network), **sampled(run, variant, network)}
     found["cost"]["cpu_seconds"] = round(time.process_time() - began, 1)
-    with paths.atomic(path) as temporary:
-        temporary.write_text(json.dumps(found, indent=1) + "\n")
-    return found
+    return stored.write(path, found)
+
+
+def modules_of(variant: Variant) -> list[str]:
+    """The modules of a variant's network and of the table that says how it is built."""
+    return [type(variant.build()).__module__, variants.__name__]
 
 
 def train(run: Run, name: str, variant: Variant, key: str) -> tuple[Network, dict]:

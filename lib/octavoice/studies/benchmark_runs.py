@@ -27,7 +27,7 @@ from octavoice.likelihood import axis
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.model import Network, Recipe, Stage
 from octavoice.studies import benchmark_sets
-from octavoice.training import models, networks, recipes
+from octavoice.training import models, networks, recipes, stored
 from octavoice.training.fit import fit, seeded
 from octavoice.training.run import machine, pick_device
 from octavoice.training.weights import load_module, save_module
@@ -92,14 +92,19 @@ def result_path(corpus: str, model: str, seed: int, texts: list[str] = ()) -> Pa
 
 
 def facts_of(model: str, corpus: str, seed: int, setting: Setting, device: torch.device) -> dict:
-    """Everything that decides a run's numbers."""
+    """Where a run's numbers come from."""
     return {"model": model, "corpus": corpus, "seed": seed, "settings": asdict(setting), "device": device.type,
-            "code": provenance.code_fingerprint(recipes.code_of(stage_of(model))), "versions": provenance.versions(),
-            **machine(device)}
+            "versions": provenance.versions(), **machine(device)}
+
+
+def depends_on(model: str, corpus: str, seed: int, setting: Setting) -> dict:
+    """Everything that a result depends on, as plain facts; the sets themselves are pinned by their hashes."""
+    code = recipes.versions_of(stage_of(model)) | {"benchmark_runs": provenance.version_of(__name__)}
+    return {"model": model, "corpus": corpus, "seed": seed, "settings": asdict(setting), "code": code}
 
 
 def run(model: str, corpus: str, seed: int, texts: list[str] = (), device: str = "cpu") -> dict:
-    """One run's result: trained and judged now, or found done with the same settings and code.
+    """One run's result: trained and judged now, or found done with the same settings and versions.
 
     Of its cost, ``seconds`` pass on the wall in training; see also :func:`core_seconds`.
     """
@@ -110,15 +115,14 @@ def run(model: str, corpus: str, seed: int, texts: list[str] = (), device: str =
     torch.set_num_threads(1)
     picked = pick_device(device)
     facts = facts_of(model, corpus, seed, setting, picked)
-    key = provenance.digest(facts)
-    if path.exists() and (found := json.loads(path.read_text())).get("key") == key:
+    asked, modules = depends_on(model, corpus, seed, setting), [stage.build.__module__]
+    if found := stored.find(path, [asked], modules):
         return found
+    key = provenance.digest(asked | stored.files_of(modules))
     splits, network = load_benchmark(corpus), seeded(stage.build, seed).to(picked)
     cost = train(network, splits, setting, seed, path, key) | core_seconds(began, picked)
-    result = facts | {"key": key, "commit": provenance.commit(), "cost": cost, **judged(network, splits)}
-    with paths.atomic(path) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-    return result
+    made = {"depends_on": asked, "files": stored.files_of(modules), "commit": provenance.commit(), "cost": cost}
+    return stored.write(path, facts | made | judged(network, splits))
 
 
 def core_seconds(began: float, device: torch.device) -> dict[str, float]:

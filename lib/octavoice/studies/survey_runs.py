@@ -33,7 +33,7 @@ from octavoice.model import DURATIONS, Network, Stage
 from octavoice.statistics import samples
 from octavoice.studies import benchmark_runs, benchmark_sets
 from octavoice.survey import CLASSES_MODELS, MODELS
-from octavoice.training import models, networks, presets, recipes, weights
+from octavoice.training import models, networks, presets, recipes, stored, weights
 from octavoice.training.run import Run, machine, pick_device
 
 PRESET = "survey"
@@ -60,18 +60,27 @@ def open_run(model: str, corpus: str, seed: int, device: str = "cpu") -> dict:
     began = time.process_time()
     path, run = benchmark_runs.result_path(corpus, model, seed), Run(presets.resolve(PRESET), corpus, seed,
                                                                      pick_device(device))
-    keys = [provenance.digest({stage.name: recipes.key(run, stage, precision) for stage in models.named(model).stages})
-            for precision in run.precisions]
-    if path.exists() and (found := json.loads(path.read_text())).get("key") in keys:
+    asked, modules = [depends_on(run, model, precision) for precision in run.precisions], modules_of(model)
+    if found := stored.find(path, asked, modules):
         return found
     trained = networks.obtain(run, model)
     cost = cost_of(run, trained) | benchmark_runs.core_seconds(began, run.device)
-    result = {"model": model, "seed": seed, "key": keys[0], "kind": kind_of(trained.model.stages), **run.facts(),
+    result = {"model": model, "seed": seed, "depends_on": asked[0], "files": stored.files_of(modules),
+              "kind": kind_of(trained.model.stages), **run.facts(),
               "commit": provenance.commit(), **machine(run.device), "cost": cost, **judged(run, trained.stages)}
     write_midi(continued(run, trained), path.with_suffix(".mid"))
-    with paths.atomic(path) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-    return result
+    return stored.write(path, result)
+
+
+def depends_on(run: Run, model: str, precision: str) -> dict:
+    """Everything that a result on open music depends on, as plain facts, by stage; and the version of this judging."""
+    return {"code": {"survey_runs": provenance.version_of(__name__)},
+            **{stage.name: recipes.depends_on(run, stage, precision) for stage in models.named(model).stages}}
+
+
+def modules_of(model: str) -> list[str]:
+    """The modules of a model's networks."""
+    return sorted({stage.build.__module__ for stage in models.named(model).stages})
 
 
 def kind_of(stages: tuple[Stage, ...]) -> str:

@@ -50,7 +50,7 @@ class Variant:
 
     ``change`` is what it hears of a batch, ``barred`` whether its clock counts from the bar line, ``shifted`` whether
     training transposes; ``share`` of the preset's iterations; ``rate`` and ``epsilon`` of Adam where they are not the
-    preset's.
+    preset's. Its ``version`` is raised by hand when its numbers change.
     """
 
     choice: str
@@ -62,6 +62,7 @@ class Variant:
     share: float = 1.0
     rate: float | None = None
     epsilon: float | None = None
+    version: int = 1
 
     def recipe(self, preset: Preset) -> Recipe:
         """How it is trained at a preset: the decoder and its kin by the decoder's settings."""

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from octavoice.model import ESTIMATE, Model, Stage, precise, uniforms
 from octavoice.music.roll import KEYS
+from octavoice.rbm import contrast, free_energy, gibbs_step, log_partition
 from octavoice.survey.chords import BENCHMARKS, SPARSE, Head, SurveyCard, bernoulli, recipe_of
-from octavoice.survey.rbm import contrast, free_energy, gibbs_step, log_partition
 from octavoice.survey.recurrent import Recurrent
 from octavoice.survey.rnn_rbm import Energies
 
@@ -79,7 +79,7 @@ class DBN(Head):
         start, steps, last = draws.split([lower, self.gibbs_steps * (lower + upper), keys], dim=-1)
         first = (start < torch.sigmoid(c1 + x @ self.lower.T / temperature)).to(h.dtype)
         for u in steps.unflatten(-1, (self.gibbs_steps, -1)).unbind(dim=1):
-            first = gibbs_step(first, b2, c2, self.upper / temperature, u)
+            first, _ = gibbs_step(first, b2, c2, self.upper / temperature, u)
         return (last < torch.sigmoid(b1 + first @ self.lower / temperature)).to(h.dtype)
 
 

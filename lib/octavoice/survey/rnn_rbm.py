@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from octavoice.model import ESTIMATE, Model, Stage, precise
 from octavoice.music.roll import KEYS
+from octavoice.rbm import contrast, free_energy, gibbs_step, log_partition
 from octavoice.survey.chords import BENCHMARKS, SPARSE, Chords, Head, SurveyCard, recipe_of
-from octavoice.survey.rbm import contrast, free_energy, gibbs_step, log_partition
 from octavoice.survey.recurrent import Recurrent
 
 
@@ -62,7 +62,7 @@ class RBM(Head):
         """See :class:`octavoice.survey.chords.Head`: Gibbs steps from the step before; the energy over temperature."""
         b, c = (bias / temperature for bias in self.biases(h))
         for u in draws.unflatten(-1, (self.gibbs_steps, -1)).unbind(dim=1):
-            x = gibbs_step(x, b, c, self.W / temperature, u)
+            x, _ = gibbs_step(x, b, c, self.W / temperature, u)
         return x
 
 

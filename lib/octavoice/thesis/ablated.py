@@ -11,10 +11,11 @@ from octavoice.model import BOUND, CLASSES, HISTORY, Network, Step, Tensors, pre
 from octavoice.model import KEYS as IN_KEYS
 from octavoice.music.roll import CLASSES as COUNT
 from octavoice.music.roll import CLOCK_BITS, KEYS, mask
+from octavoice.rbm import contrast
 from octavoice.representations.steps import compressed, left_of, piece_clock
 from octavoice.survey.chords import Head
 from octavoice.thesis.attention import MainModule, MainState, read_past
-from octavoice.thesis.decoder import Decoder, free_energy, gibbs_step
+from octavoice.thesis.decoder import Decoder
 from octavoice.thesis.generator import OctaveGenerator
 from octavoice.thesis.rivals import FirstScheme, JointSoftmax, first_scheme_objective
 from octavoice.thesis.voices import VOICES, choose
@@ -123,7 +124,7 @@ class Featured(MainModule, Network):
         super().__init__(classes=KEYS if space == IN_KEYS else 12, **sizes)
         self.space = space
 
-    def told(self, batch: Tensors) -> tuple[Tensor, Tensor]:
+    def conditions(self, batch: Tensors) -> tuple[Tensor, Tensor]:
         """F of every step but the last ``(time - 1, batch, 130)``, and the steps that they predict."""
         x, past = (batch.x, batch.past) if self.space == IN_KEYS else (batch.x12, batch.history)
         with self.lowered(x.device):
@@ -155,7 +156,7 @@ class Headed(Featured):
 
     def log_likelihood(self, batch: Tensors, rng: torch.Generator | None = None) -> Tensor:
         """See :meth:`octavoice.model.Network.log_likelihood`."""
-        return self.head.nats(*self.told(batch), rng)
+        return self.head.nats(*self.conditions(batch), rng)
 
     def step(self, state: State, draws: Tensor, heard: Tensor | None = None, given: Tensor | None = None) -> Step:
         """See :meth:`octavoice.model.Network.step`."""
@@ -202,7 +203,7 @@ class SchemeOne(Featured):
         return self.scheme.voices
 
     def _objective(self, batch: Tensors, rng: torch.Generator, penalty: float) -> Tensor:
-        features, target = self.told(batch)
+        features, target = self.conditions(batch)
         u = uniforms(rng, self.scheme.voices, *features.shape[:2], device=features.device)
         with self.lowered(features.device):
             log_q, _ = self.scheme(features, u)
@@ -229,7 +230,7 @@ class SchemeOne(Featured):
     @torch.no_grad()
     def log_likelihood(self, batch: Tensors, rng: torch.Generator) -> Tensor:
         """A bound, ``(time - 1, batch)``; minus infinity where more classes sound than there are voices."""
-        features, target = self.told(batch)
+        features, target = self.conditions(batch)
         states, increments = [None] * self.scheme.voices, []
         for t in range(len(features)):
             wide = [a[t].repeat_interleave(self.particles, dim=0) for a in (features, target)]
@@ -278,8 +279,4 @@ class ManySteps(Decoder):
         """CD-k (5), ``(time - 1, batch)``: a difference of free energies, no likelihood."""
         with self.lowered(batch.x.device):
             b, c, _ = self(batch.x12[1:], batch.x[:-1])
-        x = negative = batch.x[1:]
-        for _ in range(self.contrasted):
-            u = uniforms(rng, *x.shape[:2], self.hidden + KEYS, device=x.device)
-            negative, _ = gibbs_step(negative, b, c, self.W, u, mask(batch.x12[1:]))
-        return free_energy(x, b, c, self.W) - free_energy(negative, b, c, self.W)
+        return contrast(batch.x[1:], b, c, self.W, self.contrasted, rng, mask(batch.x12[1:]))

@@ -2,8 +2,8 @@
 
     LSTM_100([x'_{t+1} ; x_t]) → b_{t+1} ∈ R^88, c_{t+1} ∈ R^36;   W ∈ R^{36×88} constant in time
 
-Equations (3)–(5) of §4.4, with the transpose that (3) leaves out: p(x, h) ∝ exp(bᵀx + cᵀh + hᵀWx).
-Parameter names are those of the author's published state dict.
+Equations (3)–(5) of §4.4 are those of :mod:`octavoice.rbm`. Parameter names are those of the author's published state
+dict.
 """
 
 import math
@@ -11,43 +11,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from octavoice.model import BOUND, GIVEN, Network, Step, Tensors, precise, uniforms
 from octavoice.music.roll import CLASSES, KEYS, mask
+from octavoice.rbm import free_energy, gibbs_step, hidden_given_visible, pseudo_likelihood, visible_given_hidden
 
 HIDDEN = 36
-
-
-def free_energy(x: Tensor, b: Tensor, c: Tensor, W: Tensor) -> Tensor:
-    """``E(x) = -bᵀx - Σ_i log(1 + e^{(c + W x)_i})`` (§4.4).
-
-    ``x`` and ``b`` ``(…, key)``, ``c`` ``(…, hidden)``, ``W`` ``(hidden, key)``; returns ``(…)``.
-    """
-    return -(b * x).sum(dim=-1) - functional.softplus(c + x @ W.T).sum(dim=-1)
-
-
-def hidden_given_visible(x: Tensor, c: Tensor, W: Tensor) -> Tensor:
-    """Equation (4): ``p(h|x) = σ(W x + c)``, ``(…, hidden)``."""
-    return torch.sigmoid(c + x @ W.T)
-
-
-def visible_given_hidden(h: Tensor, b: Tensor, W: Tensor) -> Tensor:
-    """Equation (4): ``p(x|h) = σ(Wᵀ h + b)``, ``(…, key)``."""
-    return torch.sigmoid(b + h @ W)
-
-
-def gibbs_step(x: Tensor, b: Tensor, c: Tensor, W: Tensor, uniforms: Tensor, allowed=1.0) -> tuple[Tensor, Tensor]:
-    """One Gibbs step (§4.4): h ~ p(h|x), then x ~ p(x|h) times the mask ``allowed`` ``(…, key)``.
-
-    ``uniforms`` ``(…, hidden + key)`` in [0, 1) decide both draws. Returns the sample and the
-    masked probabilities it was drawn from, both ``(…, key)``; no gradient flows through.
-    """
-    with torch.no_grad():
-        u_hidden, u_visible = uniforms.split([c.shape[-1], b.shape[-1]], dim=-1)
-        h = (u_hidden < hidden_given_visible(x, c, W)).to(x.dtype)
-        probability = visible_given_hidden(h, b, W) * allowed
-        return (u_visible < probability).to(x.dtype), probability
 
 
 class DecoderState(NamedTuple):
@@ -168,16 +137,3 @@ class Decoder(Network):
 def keys_log_likelihood(p: Tensor, x: Tensor, allowed: Tensor) -> Tensor:
     """Log-likelihood of the allowed keys, independent with probability ``p``: ``(…, key)`` to ``(…)``."""
     return (allowed * torch.where(x > 0.5, p, 1 - p).clamp_min(1e-12).log()).sum(dim=-1)
-
-
-def pseudo_likelihood(x: Tensor, b: Tensor, c: Tensor, W: Tensor, allowed: Tensor) -> Tensor:
-    """Log pseudo-likelihood in nats: ``Σ_k log p(x_k | all other keys)`` over the allowed keys.
-
-    Exact and free of the partition function, so comparable between decoders. ``x``, ``b`` and
-    ``allowed`` ``(…, key)``, ``c`` ``(…, hidden)``; returns ``(…)``.
-    """
-    field = c + x @ W.T
-    off = functional.softplus(field[..., None] - x[..., None, :] * W).sum(dim=-2)
-    on = functional.softplus(field[..., None] + (1 - x[..., None, :]) * W).sum(dim=-2)
-    logit = b + on - off
-    return (allowed * functional.logsigmoid(torch.where(x > 0.5, logit, -logit))).sum(dim=-1)

@@ -98,7 +98,7 @@ def decoder_task(decoder: Decoder, fragments: Fragments, size: int, panel: Batch
 
 
 def obtain(run: Run, model: str = "thesis") -> Networks:
-    """A run's networks: loaded if they were trained with exactly these settings and this code, else trained.
+    """A run's networks: loaded if they were trained with these settings, on this music, by this version, else trained.
 
     Training writes checkpoints and resumes; weights go to ``results/`` as safetensors, metrics as CSV. Raises
     :class:`UserError` for a model that there is not.
@@ -135,6 +135,11 @@ def _trained(run: Run, task: Task, stage: Stage) -> pd.DataFrame:
     """Train one task, or load what was stored under the same key."""
     results, checkpoint = run.dir / "results", run.dir / "checkpoints" / f"{stage.name}.pt"
     weights, table = results / f"{stage.name}.safetensors", results / f"{stage.name}_metrics.csv"
+    if published := run.published(stage):
+        load_module(task.module, published.weights)
+        run.found.append(f"training, {task.name}")
+        run.costs[f"training, {task.name}"] = published.cost
+        return pd.read_csv(published.metrics, index_col="iteration")
     stamp = checkpoint.with_suffix(".key")
     keys = recipes.keys(run, stage)
     if stamp.exists() and stamp.read_text() in keys and weights.exists() and table.exists():

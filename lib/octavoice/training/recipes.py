@@ -1,36 +1,45 @@
-"""What a network's weights depend on: code, settings, music, seed. Its hash decides whether stored ones are still
-those that training would give. The machine, which only rounds them, is noted beside them instead
-(:func:`octavoice.training.run.machine`): a run trained on one, a GPU perhaps, can be carried to another. So can one
-whose precision was left to the machine, whatever that came to there (:func:`keys`)."""
+"""What a network's weights depend on: settings, music, seed, and the versions of the network and of the training loop.
+
+A version is raised by hand when the numbers change. Where runs work, the code of the network's own file counts too, so
+that whoever edits it gets a training and not the old weights. The machine, which only rounds weights, is noted beside
+them instead (:func:`octavoice.training.run.machine`): a run trained on one, a GPU perhaps, can be carried to another.
+So can one whose precision was left to the machine, whatever that came to there (:func:`keys`).
+"""
 
 from dataclasses import asdict
 
 from octavoice import provenance
-from octavoice.model import Stage
+from octavoice.model import DURATIONS, Stage
 from octavoice.training.run import Run
 
-SHARED_CODE = ("octavoice.model", "octavoice.music.roll", "octavoice.corpus.pieces", "octavoice.corpus.splits",
-               "octavoice.corpus.fragments", "octavoice.training.fit", "octavoice.training.networks")
-"""What every network's training runs through; a network's own code is found by its imports."""
-SHARED_SETTINGS = ("fragment", "stride", "precision", "threads", "evaluate_every", "panel")
+SETTINGS = ("fragment", "stride", "precision", "threads", "evaluate_every", "panel")
 """The last two change no weight, but the table of metrics that is stored and loaded with the weights."""
+LOOP = "octavoice.training.fit"
+"""The module whose version is that of the training loop, its batches and panel included."""
 
 
-def code_of(stage: Stage) -> list[str]:
-    """The modules that decide a network's weights, by name."""
-    return sorted({*SHARED_CODE, *provenance.reached([stage.build.__module__])})
+def versions_of(stage: Stage) -> dict[str, int]:
+    """The versions that a network's weights depend on, by name."""
+    return {"training": provenance.version_of(LOOP), stage.name: stage.version}
 
 
-def key(run: Run, stage: Stage, precision: str = "") -> str:
-    """A hash of everything that the stored weights and metrics of a network depend on, the code included; at the run's
-    precision, unless another of its :attr:`~octavoice.training.run.Run.precisions` is named."""
-    settings = {field: getattr(run.preset, field) for field in SHARED_SETTINGS}
-    return provenance.digest({
-        "settings": settings | {"precision": precision or run.preset.precision},
-        "recipe": asdict(stage.recipe(run.preset)), "code": provenance.code_fingerprint(code_of(stage)),
-        "corpus_sha256": run.corpus.sha256, "seed": run.seed})
+def music_of(run: Run, hears_durations: bool) -> dict[str, str]:
+    """The hashes of the music as it is told to a network."""
+    durations = {"durations_sha256": run.corpus.durations_sha256} if hears_durations else {}
+    return {"corpus_sha256": run.corpus.sha256, **durations}
+
+
+def depends_on(run: Run, stage: Stage, precision: str = "") -> dict:
+    """Everything that a network's weights and metrics depend on, as plain facts; at the run's precision, unless
+    another of its :attr:`~octavoice.training.run.Run.precisions` is named."""
+    settings = {field: getattr(run.preset, field) for field in SETTINGS}
+    network = stage.build()
+    return {"settings": settings | {"precision": precision or run.preset.precision},
+            "recipe": asdict(stage.recipe(run.preset)), "seed": run.seed, "code": versions_of(stage),
+            **music_of(run, network.hears_durations or network.space == DURATIONS)}
 
 
 def keys(run: Run, stage: Stage) -> list[str]:
-    """The key under which this machine would store a network, then those of other machines' that are as good."""
-    return [key(run, stage, precision) for precision in run.precisions]
+    """The key under which a run at work stores a network here, then those of other machines' that are as good."""
+    file = provenance.code_of(stage.build.__module__)
+    return [provenance.digest(depends_on(run, stage, precision) | {"file": file}) for precision in run.precisions]

@@ -4,12 +4,14 @@ import json
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from octavoice import corpus as corpora
 from octavoice import paths, provenance
 from octavoice.errors import UserError
+from octavoice.model import Stage
 from octavoice.training import precision, presets
 
 PARAMETERS = {"preset": str, "corpus": str, "seed": int, "device": str, "overrides": dict}
@@ -69,6 +71,14 @@ def machine(device: torch.device) -> dict[str, str]:
     return {"processor": provenance.processor(), **gpu}
 
 
+class Published(NamedTuple):
+    """A trained network as it is committed: its ``weights``, the table of its ``metrics``, what it ``cost``."""
+
+    weights: Path
+    metrics: Path
+    cost: dict
+
+
 class Run:
     """One run at a preset, corpus and seed: what training and judging need to know of it, and what came of them.
 
@@ -110,6 +120,10 @@ class Run:
         others = (presets.FULL, presets.LOWERED) if self.left_to_machine else ()
         return own, *(other for other in others if other != own)
 
+    def published(self, stage: Stage) -> Published | None:
+        """A network of this run that is read where it is committed, in place of a training; here there is none."""
+        return None
+
     def _spell_out(self) -> None:
         settings = {"preset": self.preset.name, "corpus": self._music(), "seed": self.seed, "apart": self.apart}
         with paths.atomic(self.dir / "settings.json") as temporary:
@@ -121,7 +135,8 @@ class Run:
     def facts(self) -> dict:
         """Everything that decides this run's numbers, for provenance and for keys."""
         return {"preset": asdict(self.preset), "corpus": self._music(), "corpus_sha256": self.corpus.sha256,
-                "seed": self.seed, "device": self.device.type, "versions": provenance.versions()}
+                "durations_sha256": self.corpus.durations_sha256, "seed": self.seed,
+                "device": self.device.type, "versions": provenance.versions()}
 
     def write_manifest(self, name: str, **own) -> None:
         """Write ``manifests/<name>.json``: the files with their hashes, what decides the numbers, and ``own`` facts."""

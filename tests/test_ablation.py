@@ -41,7 +41,7 @@ def drawn(time=4, batch=2, seed=0, position=0):
     x, past = ((draws.random((steps, batch, KEYS)) < 0.03).astype(np.float32) for steps in (time, HISTORY))
     ticks = np.broadcast_to(clock(np.arange(time))[:, None], (time, batch, 6)).astype(np.float32)
     return Batch(x, compress(x), compress(past), ticks, np.ones((time - 1, batch), np.float32), past,
-                 np.full((1, batch), position), np.zeros((0, batch, KEYS), np.float32))
+                 np.full((1, batch), position), *[np.zeros((0, batch, KEYS), np.float32)] * 2)
 
 
 def tensors(batch):

@@ -41,7 +41,7 @@ def drawn(time=4, batch=2, seed=0, position=0):
     x, past = ((draws.random((steps, batch, KEYS)) < 0.03).astype(np.float32) for steps in (time, HISTORY))
     ticks = np.broadcast_to(clock(np.arange(time))[:, None], (time, batch, 6)).astype(np.float32)
     return Batch(x, compress(x), compress(past), ticks, np.ones((time - 1, batch), np.float32), past,
-                 np.full((1, batch), position), np.zeros((0, batch, KEYS), np.float32))
+                 np.full((1, batch), position), *[np.zeros((0, batch, KEYS), np.float32)] * 2)
 
 
 def tensors(batch):
@@ -94,7 +94,7 @@ def test_all_steps_have_probabilities_that_sum_to_one(name):
     every = ((torch.arange(4096)[:, None] >> torch.arange(12)) & 1).float()
     one = tensors(drawn(2, 1))
     with torch.no_grad():
-        features = network.told(one)[0].expand(-1, 4096, -1)
+        features = network.conditions(one)[0].expand(-1, 4096, -1)
         p = network.head.nats(features, every[None]).exp()
         of_it = network.log_likelihood(one)
     assert network.kind == EXACT
@@ -127,7 +127,7 @@ def test_scheme_one_is_bounded_by_all_pairs_of_choices(shared, sounding):
     batch = Batch(*(field.double() if field.is_floating_point() else field for field in tensors(drawn(2, 1))))
     batch.x12[1] = 0
     batch.x12[1, 0, list(sounding)] = 1
-    features = network.told(batch)[0][0].detach()
+    features = network.conditions(batch)[0][0].detach()
     empty, total = torch.zeros(1, 12).double(), 0.0
     with torch.no_grad():
         first = network.voice(0, features, empty)[0][0]
@@ -175,7 +175,7 @@ def test_a_headed_network_hears_step_by_step_what_it_hears_at_once(build):
         for t in range(1, 9):
             parts.append(network.heard(state)[0])
             state = network.step(state, torch.zeros(2, network.draw_size), heard=x[t]).state
-        torch.testing.assert_close(torch.cat(parts), network.told(batch)[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(torch.cat(parts), network.conditions(batch)[0], rtol=0, atol=1e-5)
 
 
 def test_what_sounds_on_is_told_and_nothing_else_of_durations():

@@ -58,7 +58,7 @@ def random_batch(time: int, batch: int, seed: int = 0, share: float = 0.05, weig
     x12 = torch.from_numpy(compress(x.numpy()))
     weight = torch.ones(time - 1, batch).double() if weight is None else weight
     return Batch(x, x12, torch.zeros(128, batch, CLASSES), torch.zeros(time, batch, 6), weight,
-                   torch.zeros(128, batch, KEYS), torch.zeros(1, batch), torch.zeros(0, batch, KEYS))
+                   torch.zeros(128, batch, KEYS), torch.zeros(1, batch), *[torch.zeros(0, batch, KEYS)] * 2)
 
 
 # --- §4.4 against enumeration -----------------------------------------------------------------------
@@ -344,7 +344,7 @@ def test_one_class_likelihood_against_the_restricted_rbm():
         x[step, 0, keys] = 1
     x12 = torch.from_numpy(compress(x.numpy()))
     weight = torch.tensor([[1.0], [1], [1], [1], [0]]).double()  # the last step is padding, two classes at step 3
-    t = Batch(x, x12, *[torch.zeros(0)] * 2, weight, *[torch.zeros(0)] * 3)
+    t = Batch(x, x12, *[torch.zeros(0)] * 2, weight, *[torch.zeros(0)] * 4)
     likelihood, pseudo = decoding.one_class_log_likelihood(constant_decoder(b, c, W), t)
     by_sum = []
     for step in (1, 2, 4):
@@ -393,7 +393,7 @@ def test_strikes_by_hand():
     x = torch.zeros(2, 1, KEYS)
     x[1, 0, [0, 4]] = 1
     x12 = torch.from_numpy(compress(x.numpy()))
-    t = Batch(x, x12, *[torch.zeros(0)] * 2, torch.ones(1, 1), *[torch.zeros(0)] * 3)
+    t = Batch(x, x12, *[torch.zeros(0)] * 2, torch.ones(1, 1), *[torch.zeros(0)] * 4)
     assert decoding.strikes(0.5 * mask(x12[1:]), t) == pytest.approx(
         {"keys struck": 7.5, "truly struck": 1.0, "classes without a key": (2**-8 + 2**-7) / 2})
     only_a = x[1:].clone()

@@ -23,7 +23,7 @@ def tensors():
     history = (rng.random((128, BATCH, 12)) < 0.2).astype(np.float32)
     ticks = np.broadcast_to(clock(np.arange(TIME))[:, None], (TIME, BATCH, 6)).astype(np.float32)
     arrays = x, compress(x).astype(np.float32), history, np.ascontiguousarray(ticks), np.ones((TIME - 1, BATCH)), \
-        np.zeros((128, BATCH, 88)), np.zeros((1, BATCH)), np.zeros((0, BATCH, 88))
+        np.zeros((128, BATCH, 88)), np.zeros((1, BATCH)), *[np.zeros((0, BATCH, 88))] * 2
     return Batch(*(torch.from_numpy(array).float() for array in arrays))
 
 

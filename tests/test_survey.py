@@ -51,7 +51,7 @@ def batch_of(x, past=None, position=0):
     time, batch, keys = x.shape
     blank = x.new_zeros(HISTORY, batch, keys)
     return Batch(x, x, blank, x.new_zeros(time, batch, 6), x.new_ones(time - 1, batch),
-                   blank if past is None else past, torch.full((1, batch), position), x[:0])
+                   blank if past is None else past, torch.full((1, batch), position), x[:0], x[:0])
 
 
 def music(time=12, batch=3, keys=SMALL, seed=0):

@@ -88,15 +88,17 @@ class Composer:
               past_durations: Tensor | None = None) -> ComposerState:
         """The state when one step ``keys (batch, key)`` was heard, the piece's step number ``step``.
 
-        ``past`` ``(128, batch, key)`` is what lies before it, silence if not given; ``durations`` ``(batch, key)`` and
-        ``past_durations`` say how long these notes are held.
+        ``past`` ``(128 or more, batch, key)`` is what lies before it, silence if not given; ``durations``
+        ``(batch, key)`` and ``past_durations`` say how long these notes are held. A network gets the newest 128
+        steps of it, one that remembers all of them the whole.
         """
         x12, past12 = _compress(keys), None if past is None else _compress(past)
         heard: dict[str, tuple[Any, Tensor | None]] = {CLASSES: (x12, past12), DURATIONS: (durations, past_durations)}
-        stages = tuple(network.start(*heard.get(network.space, (keys, past)), step) for network in self.networks)
+        stages = tuple(_started(network, *heard.get(network.space, (keys, past)), step) for network in self.networks)
         left = None
         if self.holds and durations is not None:
-            left = durations if past_durations is None else _left(torch.cat([past_durations, durations[None]]))
+            before = _newest(past_durations)
+            left = durations if before is None else _left(torch.cat([before, durations[None]]))
         return ComposerState(step, x12, keys, durations, left, self._told(stages, left))
 
     @torch.inference_mode()
@@ -142,7 +144,7 @@ class Composer:
     def listen(self, prime: np.ndarray, draws: Tensor, durations: np.ndarray | None = None) -> ComposerState:
         """Read a prime ``(time, batch, key)`` of at least one step; ``draws`` ``(time - 1, batch, draw_size)``.
 
-        At most the last 256 steps are read, with the 128 before them as the past; the clock keeps
+        At most the last 256 steps are read, with what lies before them as the past; the clock keeps
         counting from the prime's own first step. ``durations`` ``(time, batch, key)`` say how long its notes are held,
         until the next onset if not given.
         """
@@ -251,9 +253,19 @@ def _by_rule(prime: np.ndarray) -> np.ndarray:
 
 
 def _end_of(line: np.ndarray, first: int) -> tuple[Tensor, Tensor]:
-    """What is read of a prime ``(time, batch, key)`` from its step ``first`` on, and the 128 steps before."""
+    """What is read of a prime ``(time, batch, key)`` from its step ``first`` on, and all before, at least 128 steps."""
     x = torch.from_numpy(np.ascontiguousarray(line)).double()
-    return x[first:], torch.cat([x.new_zeros(HISTORY, *x.shape[1:]), x[:first]])[-HISTORY:]
+    return x[first:], torch.cat([x.new_zeros(max(0, HISTORY - first), *x.shape[1:]), x[:first]])
+
+
+def _newest(past: Tensor | None) -> Tensor | None:
+    """The newest 128 steps of a past, if there is one."""
+    return past if past is None else past[-HISTORY:]
+
+
+def _started(network: Network, first: Tensor, past: Tensor | None, step: int) -> Any:
+    """A network's state after one step, with as much of the past as it remembers."""
+    return network.start(first, past if getattr(network.representation, "whole", False) else _newest(past), step)
 
 
 def _composition(prime: np.ndarray, held: np.ndarray, made: list[tuple[Any, ...]],

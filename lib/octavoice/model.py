@@ -100,7 +100,8 @@ class Network(nn.Module):
     def start(self, first: Tensor, past: Tensor | None = None, position: int = 0) -> Any:
         """The state after the step ``first`` ``(batch, width)``, the piece's step number ``position``.
 
-        ``past`` ``(128, batch, width)`` lies before it, silence if not given.
+        ``past`` ``(128, batch, width)`` lies before it, silence if not given; to a network that is told the whole it is
+        all ``position`` steps before.
         """
         raise NotImplementedError
 

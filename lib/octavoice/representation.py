@@ -32,6 +32,8 @@ class Batch(NamedTuple):
     ``position`` ``(1, batch)``: how many steps of the piece lie before the fragment
     ``durations`` ``(128 + time, batch, key)``, from the first step of ``past`` on: the steps for which each note is
                   held, 0 where none begins; no steps at all unless a network hears them
+    ``whole``    ``(steps, batch, key)``, int16: the durations of all notes before the fragments, as far back as the one
+                  with the longest past, 0 where none begins; no steps at all unless a network remembers them
     """
 
     x: Any
@@ -42,6 +44,7 @@ class Batch(NamedTuple):
     past: Any
     position: Any
     durations: Any
+    whole: Any
 
 
 class Cut(Protocol):

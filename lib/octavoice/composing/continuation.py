@@ -197,7 +197,8 @@ def _fragment(roll: np.ndarray, first: int) -> Batch:
     x12 = torch.from_numpy(compress(x.numpy()))
     steps = np.arange(first, len(roll))
     return Batch(x[HISTORY:], x12[HISTORY:], x12[:HISTORY], torch.from_numpy(clock(steps))[:, None],
-                   torch.ones(len(steps) - 1, 1), x[:HISTORY], torch.tensor([[first]]), x[:0])
+                 torch.ones(len(steps) - 1, 1), x[:HISTORY], torch.tensor([[first]]), x[:0],
+                 torch.from_numpy(roll[:first, None].astype(np.int16)))
 
 
 def hour(composer: Composer, pieces: Sequence[Piece], seed: int, held: bool = True,

@@ -81,7 +81,7 @@ def step_table(judges: dict[str, Judge], pieces: Pieces, device="cpu", progress=
 
     ``progress`` wraps the loop over batches of windows (tqdm). Batches tell ``durations`` if asked for.
     """
-    tiles, rows = Fragments.tiling(pieces, WINDOW + 1, durations), []
+    tiles, rows = Fragments.tiling(pieces, WINDOW + 1, durations, whole=True), []
     for which in progress(np.array_split(np.arange(len(tiles)), -(-len(tiles) // BATCH))):
         batch, places = tiles.gather(which), tiles.places(which)
         t, real = to_tensors(batch, device), batch.weight > 0

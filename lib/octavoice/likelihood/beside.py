@@ -66,7 +66,8 @@ def every_step(network: Network, panel: Batch) -> float:
         return field[:steps, :1].expand(-1, len(every), *field.shape[2:])
     steps = Batch(alike(panel.x, 2), torch.stack([alike(panel.x12, 1)[0], every]), alike(panel.history, HISTORY),
                     alike(panel.clock, 2), alike(panel.weight, 1), alike(panel.past, HISTORY),
-                    alike(panel.position, 1), panel.durations[:0])
+                    alike(panel.position, 1), panel.durations[:0],
+                    panel.whole[:, :1].expand(-1, len(every), -1))
     with torch.no_grad():
         return network.log_likelihood(steps, torch.Generator().manual_seed(0)).double().exp().sum().item()
 

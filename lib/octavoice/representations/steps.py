@@ -2,7 +2,7 @@
 (§6.2, §7.1–7.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,11 +22,13 @@ class Fragments:
 
     A fragment must fit, ``range(0, T - length, stride)`` [published program]; a piece of at most
     ``length`` steps gives one fragment, padded with silence that carries no weight. With ``durations`` batches tell
-    how long notes are held.
+    how long notes are held, with ``whole`` all that lies before.
     """
 
-    def __init__(self, pieces: Sequence[Piece], length: int, stride: int = 32, durations: bool = False):
-        self.pieces, self.length, self.stride, self.durations = Pieces.of(pieces), length, stride, durations
+    def __init__(self, pieces: Sequence[Piece], length: int, stride: int = 32, durations: bool = False,
+                 whole: bool = False):
+        self.pieces, self.length, self.stride = Pieces.of(pieces), length, stride
+        self.durations, self.whole = durations, whole
         self.counts = np.maximum(1, -(-(self.pieces.lengths - length) // stride))
         self.ends = np.cumsum(self.counts)
 
@@ -49,13 +51,13 @@ class Fragments:
         return int(np.maximum(0, -(-(Pieces.of(pieces).lengths - length) // stride)).sum())
 
     @classmethod
-    def tiling(cls, pieces: Sequence[Piece], length: int, durations: bool = False) -> "Fragments":
+    def tiling(cls, pieces: Sequence[Piece], length: int, durations: bool = False, whole: bool = False) -> "Fragments":
         """Fragments of ``length`` steps end to end, each sharing one step with the next.
 
         A fragment of n steps gives n - 1 predictions, so every step of a piece but its first is
         predicted exactly once; the last fragment is padded.
         """
-        tiles = cls(pieces, length, length - 1, durations)
+        tiles = cls(pieces, length, length - 1, durations, whole)
         tiles.counts = np.maximum(1, -(-(tiles.pieces.lengths - 1) // tiles.stride))
         tiles.ends = np.cumsum(tiles.counts)
         return tiles
@@ -76,7 +78,7 @@ class Fragments:
         x = transpose(x, shift).astype(np.float32)
         return Batch(x[HISTORY:], x12[HISTORY:], x12[:HISTORY], ticks.copy(),
                      (time[1:, None] < left).astype(np.float32), x[:HISTORY], places[None, :, 1],
-                     self._held(places, shift))
+                     self._held(places, shift), self._before(places, shift))
 
     def _held(self, places: np.ndarray, shift: int) -> np.ndarray:
         """The durations of :class:`Batch`."""
@@ -84,6 +86,14 @@ class Fragments:
             return np.zeros((0, len(places), KEYS), np.float32)
         spans = [self.pieces.held(i, start - HISTORY, start + self.length) for i, start in places]
         return transpose(np.stack(spans, axis=1), shift).astype(np.float32)
+
+    def _before(self, places: np.ndarray, shift: int) -> np.ndarray:
+        """The whole past of :class:`Batch`."""
+        steps = int(places[:, 1].max()) if self.whole else 0
+        whole = np.zeros((steps, len(places), KEYS), np.int16)
+        for column, (i, start) in enumerate(places if self.whole else ()):
+            whole[steps - start:, column] = np.minimum(self.pieces.held(i, 0, start), np.iinfo(np.int16).max)
+        return transpose(whole, shift)
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
         """A training batch (§7.2): fragments drawn with replacement, one random shift for all."""
@@ -100,13 +110,14 @@ class Steps:
     """Onset rolls; with ``durations`` batches tell how long notes are held, too.
 
     ``only_told`` takes only pieces whose source tells where notes end, as long as there is one: what learns durations
-    must not learn a rule of ours.
+    must not learn a rule of ours. With ``whole`` batches tell all that lies before a fragment.
     """
 
     name: str
     loss: str
     durations: bool = False
     only_told: bool = False
+    whole: bool = False
     unit: str = "step"
 
     @property
@@ -133,11 +144,11 @@ class Steps:
 
     def fragments(self, pieces: Sequence[Piece], length: int, stride: int) -> Fragments:
         """Fragments of ``length`` steps that fit, with the 128 steps before each (§7.2)."""
-        return Fragments(pieces, length, stride, self.durations)
+        return Fragments(pieces, length, stride, self.durations, self.whole)
 
     def tiling(self, pieces: Sequence[Piece], length: int) -> Fragments:
         """Fragments end to end, each sharing a step with the next."""
-        return Fragments.tiling(pieces, length, self.durations)
+        return Fragments.tiling(pieces, length, self.durations, self.whole)
 
 
 LOSS = ("notes are moved to the nearest sixteenth and to 88 keys, two of one key in a step become one; loudness, "
@@ -146,3 +157,5 @@ STEPS = Steps("steps", f"{LOSS}, nor is how long notes are held")
 STEPS_WITH_DURATIONS = Steps("steps with durations", f"{LOSS}; durations are whole steps, none beyond the next onset "
                                                      "of its key", durations=True)
 DURATIONS = Steps("durations of steps", f"{STEPS_WITH_DURATIONS.loss}", durations=True, only_told=True)
+ALL_BEFORE = replace(STEPS_WITH_DURATIONS, whole=True)
+DURATIONS_ALL_BEFORE = replace(DURATIONS, whole=True)

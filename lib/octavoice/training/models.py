@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 from octavoice import beyond, survey
+from octavoice.beyond import second
 from octavoice.errors import UserError
 from octavoice.model import Model, Stage
 from octavoice.representation import Representation
@@ -17,8 +18,9 @@ def with_keys(model: Model) -> Model:
     return replace(model, stages=(*model.stages, replace(keys, name=f"{model.stages[0].name}_keys")))
 
 
-MODELS = {model.name: model for model in (thesis.MODEL, beyond.MODEL, *survey.MODELS,
+MODELS = {model.name: model for model in (thesis.MODEL, beyond.MODEL, second.MODEL, *survey.MODELS,
                                           *map(with_keys, survey.CLASSES_MODELS), *survey.EVENT_MODELS)}
+
 
 @cache
 def representation_of(stage: Stage) -> Representation:
@@ -38,7 +40,7 @@ def named(name: str) -> Model:
     """
     if name in MODELS:
         return MODELS[name]
-    whole = next((model for model in MODELS if name.startswith(f"{model}-")), None)
+    whole = max((model for model in MODELS if name.startswith(f"{model}-")), key=len, default=None)
     if whole is None:
         raise UserError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}.")
     stages = {part.name: part for part in MODELS[whole].stages}

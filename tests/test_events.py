@@ -16,7 +16,7 @@ from octavoice.music.note_table import NOTE, Notes
 from octavoice.music.piece import WRITTEN, Piece
 from octavoice.music.roll import KEYS, LOWEST_MIDI
 from octavoice.representations import performance
-from octavoice.representations.events import PAST
+from octavoice.representations.events import PAST, Events
 from octavoice.representations.melody import LOWEST, MELODY, NO_EVENT, NOTE_OFF, in_range
 from octavoice.representations.performance import LOUDNESS, OFF, ON, PERFORMANCE, SHIFT
 from octavoice.survey.events import EventLSTM
@@ -121,10 +121,16 @@ def test_notes_sound_in_their_own_time():
     assert np.abs(samples).max() == pytest.approx(0.8, abs=0.01)
 
 
+class Five(Events):
+    """Five events that mean nothing."""
+
+    size = 5
+
+
 # --- the network ------------------------------------------------------------------------------------------------------
 
 def small():
-    return seeded(lambda: EventLSTM(5, 12, 1, 6), 1).double().eval()
+    return seeded(lambda: EventLSTM(Five(), 12, 1, 6), 1).double().eval()
 
 
 def test_samples_come_as_often_as_their_probability_says():
@@ -140,7 +146,7 @@ def test_samples_come_as_often_as_their_probability_says():
 def test_a_toy_is_learned():
     """Two events in turn, and then the same backwards."""
     pieces = [piece_of(*((t, 60 + 2 * (t // 2 % 2), 2) for t in range(0, 64, 2)), steps=64) for _ in range(2)]
-    network = seeded(lambda: EventLSTM(MELODY.size, 24, 1, 8), 1)
+    network = seeded(lambda: EventLSTM(MELODY, 24, 1, 8), 1)
     cut = MELODY.fragments(pieces, 32, 4)
     def draw(rng):
         return cut.gather(rng.integers(len(cut), size=8))
@@ -164,7 +170,7 @@ def test_tables_of_events_sum_to_one_and_know_what_they_counted():
 
 def test_levels_are_of_every_event_but_the_first_and_of_their_seconds():
     pieces = [piece_of((0, 60, 1), (5, 62, 1), steps=steps) for steps in (30, 300)]
-    network = seeded(lambda: EventLSTM(MELODY.size, 8), 1)
+    network = seeded(lambda: EventLSTM(MELODY, 8), 1)
     table, seconds = judged.by_event(MELODY, {"it": axis.network_judge(network)}, MELODY.tiling(pieces, 257))
     assert len(table) == 29 + 299
     assert seconds == pytest.approx(328 / 8)
@@ -172,7 +178,7 @@ def test_levels_are_of_every_event_but_the_first_and_of_their_seconds():
 
 
 def test_a_variation_is_the_same_whatever_its_company_and_begins_with_its_prime():
-    network = seeded(lambda: EventLSTM(MELODY.size, 8), 1)
+    network = seeded(lambda: EventLSTM(MELODY, 8), 1)
     prime = MELODY.encode(piece_of((0, 60, 2), (4, 64, 2)))
     one, two = (composing.continued(MELODY, network, prime, 8, 5, number) for number in (1, 2))
     assert one.events[:16].tolist() == prime.tolist()

@@ -99,7 +99,7 @@ def train(run: Run, name: str, variant: Variant, key: str) -> tuple[Network, dic
     """The trained network and what it cost."""
     p, recipe = run.preset, variant.recipe(run.preset)
     network = seeded(variant.build, run.seed).to(run.device)
-    fragments = network.representation.cut(run.splits["train"], p.fragment, p.stride)
+    fragments = network.representation.fragments(run.splits["train"], p.fragment, p.stride)
     pickups = pickups_of(fragments.pieces)
 
     def draw(rng: np.random.Generator) -> Batch:
@@ -149,7 +149,7 @@ def judged(run: Run, variant: Variant, network: Network) -> dict:
 def _nats(run: Run, variant: Variant, network: Network, pieces: Pieces, count: int, table: np.ndarray):
     """Of ``count`` fragments spread over ``pieces``: nats of the network and of the table, which steps are real, and
     how many classes are struck, each ``(time - 1, fragment)``."""
-    fragments = network.representation.cut(pieces, run.preset.fragment, run.preset.stride)
+    fragments = network.representation.fragments(pieces, run.preset.fragment, run.preset.stride)
     which = np.unique(np.linspace(0, len(fragments) - 1, count).astype(int))
     judge = network_judge(network, **({"particles": PARTICLES} if network.kind == BOUND and network.space == CLASSES
                                       else {}))

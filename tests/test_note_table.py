@@ -14,6 +14,7 @@ from octavoice.formats.abc import read_abc
 from octavoice.formats.midi import read_midi
 from octavoice.formats.midi_notes import midi_of
 from octavoice.music.note_table import DRUMS, NOTE, PEDAL, TEMPO, Notes
+from octavoice.music.piece import Piece
 from octavoice.music.pieces import Pieces
 
 
@@ -96,7 +97,7 @@ def test_cut_silence_says_where_the_roll_begins(tmp_path):
 
 
 def test_a_piece_that_is_only_a_roll_has_none():
-    piece = corpus.pieces.Piece("roll", np.eye(4, 88, dtype=np.uint8), 1, ((4, 4),))
+    piece = Piece("roll", np.eye(4, 88, dtype=np.uint8), 1, ((4, 4),))
     assert Pieces.of([piece])[0].notes is None
 
 

@@ -261,7 +261,8 @@ def test_other_durations_are_other_music_to_what_hears_them_alone(run):
     assert {each["durations_sha256"] for each in beyond} == {run.corpus.durations_sha256}
     assert "durations_sha256" not in recipes.depends_on(run, thesis.MODEL.stages[0])
     pieces = run.corpus.pieces
-    longer = Pieces(pieces.bits, pieces.starts, pieces.lengths, pieces.facts, pieces.durations + 1, pieces.notes)
+    longer = Pieces(pieces.bits, pieces.starts, pieces.lengths, pieces.facts, pieces.durations + 1, pieces.notes,
+                    pieces.in_full)
     other = replace(run.corpus, pieces=longer)
     assert (other.sha256, other.durations_sha256) != (run.corpus.sha256, run.corpus.durations_sha256)
     assert other.sha256 == run.corpus.sha256

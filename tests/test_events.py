@@ -171,7 +171,8 @@ def test_tables_of_events_sum_to_one_and_know_what_they_counted():
 def test_levels_are_of_every_event_but_the_first_and_of_their_seconds():
     pieces = [piece_of((0, 60, 1), (5, 62, 1), steps=steps) for steps in (30, 300)]
     network = seeded(lambda: EventLSTM(MELODY, 8), 1)
-    table, seconds = judged.by_event(MELODY, {"it": axis.network_judge(network)}, MELODY.tiling(pieces, 257))
+    cut = MELODY.tiling(pieces, 257)
+    table, seconds = axis.tile_table({"it": axis.network_judge(network)}, cut), judged.seconds_of(cut)
     assert len(table) == 29 + 299
     assert seconds == pytest.approx(328 / 8)
     assert table["step"].tolist() == [*range(1, 30), *range(1, 300)]

@@ -35,7 +35,7 @@ def finish(seed=1, step="levels_thesis", level=-2.0, **facts):
     manifest = {"files": {"results/levels_thesis.csv": provenance.sha256(table)}, "preset": vars(preset),
                 "corpus": "bach", "corpus_sha256": "music", "seed": seed, "device": "cpu", "cost": cost,
                 "versions": {"torch": "2", "numpy": "1"}, "commit": "abc+",
-                "durations_sha256": "lengths", "code": validity.versions_of(step)}
+                "durations_sha256": "lengths", "code": validity.versions_of("levels_thesis")}
     with paths.atomic(folder / "manifests" / f"{step}.json") as temporary:
         temporary.write_text(json.dumps(manifest | facts))
     return folder
@@ -75,6 +75,8 @@ def test_the_committed_runs_are_in_the_table(checkout, tmp_path, monkeypatch):
     ({"code": {"figures": 7}}, ""),
     ({"code": {"main": 2}}, "main was version 2 and is 1"),
     ({"code": {"axis": 3, "decoder": 0}}, "decoder was version 0 and is 1; axis was version 3 and is 1"),
+    ({"step": "levels_gone"}, "what levels_gone was made by is no longer here"),
+    ({"step": "ablation_gone", "code": {}}, "what ablation_gone was made by is no longer here"),
     ({"corpus_sha256": "other music"}, "other music"),
     ({"durations_sha256": "other lengths"}, "other durations of its notes")])
 def test_what_has_changed_since_is_told(home, capsys, facts, why):

@@ -92,10 +92,11 @@ def commit() -> str | None:
 
 
 def is_committed(path: Path) -> bool:
-    """Whether git keeps a file; no, where there is no git or the file lies in no checkout."""
-    command = ["git", "-C", str(path.parent), "ls-files", "--error-unmatch", path.name]
+    """Whether git keeps a file as it is; no, where there is no git or the file lies in no checkout."""
+    git = ["git", "-C", str(path.parent)]
+    asked = (["ls-files", "--error-unmatch", path.name], ["diff", "--quiet", "HEAD", "--", path.name])
     try:
-        return subprocess.run(command, capture_output=True).returncode == 0
+        return all(subprocess.run([*git, *words], capture_output=True).returncode == 0 for words in asked)
     except OSError:
         return False
 

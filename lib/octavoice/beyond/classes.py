@@ -288,19 +288,25 @@ class ClassChain(Hearing):
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The negative log-likelihood, each fragment rolled by a shift of its own, some of them without a past, some
         without durations, and some heard with wrong notes."""
+        heard, held, shift = self._disturbed(batch, rng)
+        return -self._nats(heard, held, rolled(batch.x12[1:], shift), dropper(self.dropout, rng))
+
+    def _disturbed(self, batch: Batch, rng: torch.Generator) -> tuple[Batch, Tensor, Tensor]:
+        """A batch as training hears it, what every step leaves held ``(time - 1, batch, 25)``, and the shifts
+        ``(batch,)`` by which classes are rolled."""
         u = uniforms(rng, 3, batch.x12.shape[1], device=batch.x12.device)
         shift = (CLASSES * u[0]).long()
-        kept, told = ((u[i] >= share).to(batch.x12.dtype)[:, None] for i, share in ((1, HIDDEN_PAST), (2, UNTOLD)))
+        kept = (u[1] >= HIDDEN_PAST).to(batch.x12.dtype)[:, None]
+        told = (u[2] >= UNTOLD).to(batch.x12.dtype)[:, None]
         line = torch.cat([batch.history * kept, batch.x12])
         durations = torch.cat([batch.durations[:HISTORY] * kept, batch.durations[HISTORY:]])
         wrong, away = self._mistakes(line, rng)
-        heard = rolled(mistaken(line, wrong, away), shift)
+        line = rolled(mistaken(line, wrong, away), shift)
         if len(durations):
             durations = mistaken(functional.pad(durations, (0, -KEYS % CLASSES)), wrong, away)
-        batch = batch._replace(x12=heard[HISTORY:], history=heard[:HISTORY], durations=durations,
+        heard = batch._replace(x12=line[HISTORY:], history=line[:HISTORY], durations=durations,
                                position=torch.where(kept[:, 0] > 0, batch.position, 0))
-        return -self._nats(batch, self._held(batch, shift) * told, rolled(line[HISTORY + 1:], shift),
-                           dropper(self.dropout, rng))
+        return heard, self._held(heard, shift) * told, shift
 
     def _mistakes(self, line: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Which classes of ``line`` ``(time, batch, pitch_class)`` training makes wrong, and how far ``(…, 1)``: single
@@ -352,7 +358,8 @@ class ClassChain(Hearing):
         if past is not None:
             known = (torch.arange(position - len(past), position) >= 0).to(first.dtype)
             memory, *_ = remember(memory, past, known[:, None, None].expand(-1, len(first), -1))
-        return State(first.numpy(), position, Memory(*(part.numpy() for part in memory)), np.zeros((len(first), HELD)))
+        memory = Memory(*(part.numpy() for part in memory))
+        return State(first.numpy(), position, memory, np.zeros((len(first), HELD)))
 
     def told(self, state: State, left: Tensor) -> State:
         """See :meth:`octavoice.model.Network.told`."""
@@ -361,13 +368,14 @@ class ClassChain(Hearing):
     def step(self, state: State, draws: Tensor, heard: Tensor | None = None, given: Tensor | None = None) -> Step:
         """See :meth:`octavoice.model.Network.step`."""
         ticks = piece_clock(np.full((1, len(state.x)), state.position), state.x)
-        chain, attention, memory, lower, upper = self(state.x[None], ticks, state.memory, state.held[None], state.lower,
-                                                      state.upper)
+        chain, attention, memory, lower, upper = self(
+            state.x[None], ticks, state.memory, state.held[None], state.lower, state.upper)
         x, p = self._draw(tuple(part[0] for part in chain), draws, heard)
         after = State(x, state.position + 1, memory, np.zeros_like(state.held), lower, upper)
         return Step(after, torch.from_numpy(x), {"attention": attention[0], "sounds": torch.from_numpy(p)})
 
-    def _draw(self, given: tuple[Tensor, Tensor], draws: Tensor, heard: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+    def _draw(self, given: tuple[Tensor, Tensor], draws: Tensor,
+              heard: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
         """The twelve decisions in turn, and the probability of "sounds" that each was made with."""
         hidden, direct, weight = (part.numpy() for part in (*given, self.weight))
         adds = np.stack([self.silent.numpy(), self.sounds.numpy()], axis=1)

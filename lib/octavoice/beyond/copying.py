@@ -27,21 +27,18 @@ from octavoice.beyond import sources
 from octavoice.beyond.classes import (
     GENERAL,
     HELD,
-    HIDDEN_PAST,
     RELATIVE,
-    UNTOLD,
     ClassChain,
     Hearing,
     Memory,
     blank,
     describe,
-    mistaken,
     piece_clock,
     remember,
     rolled,
 )
-from octavoice.model import HISTORY, KEEP, Batch, Drop, Step, dropper, precise, uniforms
-from octavoice.music.roll import CLASSES, KEYS, compress
+from octavoice.model import HISTORY, KEEP, Batch, Drop, Step, dropper, precise
+from octavoice.music.roll import CLASSES, compress
 from octavoice.representations.steps import ALL_BEFORE
 from octavoice.thesis.attention import LSTMState
 
@@ -182,19 +179,9 @@ class CopyChain(ClassChain):
         """The negative log-likelihood, as of :class:`~octavoice.beyond.classes.ClassChain`: each fragment rolled by a
         shift of its own, some without a past, some without durations, some heard with wrong notes. Copies are of what
         was written."""
-        u = uniforms(rng, 3, batch.x12.shape[1], device=batch.x12.device)
-        shift = (CLASSES * u[0]).long()
-        kept, told = ((u[i] >= share).to(batch.x12.dtype)[:, None] for i, share in ((1, HIDDEN_PAST), (2, UNTOLD)))
-        line = torch.cat([batch.history * kept, batch.x12])
-        durations = torch.cat([batch.durations[:HISTORY] * kept, batch.durations[HISTORY:]])
-        wrong, away = self._mistakes(line, rng)
-        heard = rolled(mistaken(line, wrong, away), shift)
-        if len(durations):
-            durations = mistaken(functional.pad(durations, (0, -KEYS % CLASSES)), wrong, away)
-        batch = batch._replace(position=torch.where(kept[:, 0] > 0, batch.position, 0))
-        heard = batch._replace(x12=heard[HISTORY:], history=heard[:HISTORY], durations=durations)
-        held = self._held(heard, shift) * told
-        return -self._nats(batch, held, heard, shift, dropper(self.dropout, rng))
+        heard, held, shift = self._disturbed(batch, rng)
+        written = batch._replace(position=heard.position)
+        return -self._nats(written, held, heard, shift, dropper(self.dropout, rng))
 
     def _nats(self, batch: Batch, held: Tensor, heard: Batch | None = None, shift: Tensor | None = None,
               drop: Drop = KEEP) -> Tensor:

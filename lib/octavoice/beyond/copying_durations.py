@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from octavoice.beyond import durations, sources
-from octavoice.beyond.classes import padded, size
+from octavoice.beyond.classes import size
 from octavoice.beyond.copying import FREE, NEVER, choose, mixed
 from octavoice.beyond.durations import (
-    AROUND,
     BANDS,
     GENERAL,
     OCTAVES,
@@ -29,7 +28,6 @@ from octavoice.beyond.durations import (
     WINDOW,
     DurationChain,
     around,
-    lasting,
     nats_of,
 )
 from octavoice.model import HISTORY, Batch, Network, Step, precise
@@ -235,16 +233,8 @@ class DurationCopies(DurationChain):
 
     def _make(self, views: np.ndarray, general: np.ndarray, draws: np.ndarray, given: np.ndarray) -> np.ndarray:
         """Durations of the struck keys from low to high, of steps that are not copied ``(row, key)``."""
-        steps, sizes = np.zeros_like(given), padded(np.zeros_like(given), AROUND, AROUND)
         piece, key = np.nonzero(given)
         if not len(key):
-            return steps
-        seen, rank = self.look(views[piece], general[piece], given[piece], key), given.cumsum(axis=-1)[piece, key]
-        for r in range(1, int(rank.max()) + 1):
-            rows = np.flatnonzero(rank == r)
-            here, own = piece[rows], key[rows]
-            logits = self.logits(seen[rows], sizes[here[:, None], own[:, None] + np.arange(WINDOW)]) / self.temperature
-            steps[here, own] = lasted = lasting(logits, draws[here, own])
-            sizes[here, own + AROUND] = size(lasted)
-        return steps
+            return np.zeros_like(given)
+        return self._in_turn(self.look(views[piece], general[piece], given[piece], key), draws, given)
 

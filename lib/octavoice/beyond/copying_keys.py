@@ -27,7 +27,6 @@ from octavoice.beyond.keys import (
     Memory,
     blank,
     pattern_of,
-    pick,
     remember,
 )
 from octavoice.model import HISTORY, KEEP, Batch, Drop, Step, precise
@@ -210,12 +209,6 @@ class KeyCopies(KeyChain):
 
     def _make(self, views: np.ndarray, general: np.ndarray, draws: np.ndarray, given: np.ndarray) -> np.ndarray:
         """The classes that sound get their octaves in turn, of steps that are not copied ``(row, key)``."""
-        keys, classes = padded(np.zeros((len(given), KEYS)), CLASSES, SPAN - KEYS), padded(given, CLASSES, 0)
         sounding, piece = np.nonzero(given.T)
         seen = self.look(views[piece], general[piece], given[piece], sounding) if len(piece) else None
-        for p in np.unique(sounding):
-            rows = slice(*np.searchsorted(sounding, (p, p + 1)))
-            here = piece[rows]
-            logits = self._logits(seen[rows], keys[here], classes[here], p) / self.temperature
-            keys[here, CLASSES + p:CLASSES * (OCTAVES + 1):CLASSES] = STRUCK[pick(logits, draws[here, p])]
-        return keys[:, CLASSES:CLASSES + KEYS]
+        return self._in_turn(seen, draws, given)

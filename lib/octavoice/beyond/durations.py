@@ -241,11 +241,16 @@ class DurationChain(Network):
 
     def _draw(self, state: State, draws: np.ndarray, given: np.ndarray) -> np.ndarray:
         """Durations of the struck keys, the lowest of all pieces at once, then the next."""
-        steps, sizes = np.zeros_like(given), padded(np.zeros_like(given), AROUND, AROUND)
         piece, key = np.nonzero(given)
         if not len(key):
-            return steps
-        seen, rank = self.look(*self._now(state, given, piece), key), given.cumsum(axis=-1)[piece, key]
+            return np.zeros_like(given)
+        return self._in_turn(self.look(*self._now(state, given, piece), key), draws, given)
+
+    def _in_turn(self, seen: np.ndarray, draws: np.ndarray, given: np.ndarray) -> np.ndarray:
+        """Durations ``(row, key)`` of the struck keys from low to high, of what :meth:`look` saw of each."""
+        steps, sizes = np.zeros_like(given), padded(np.zeros_like(given), AROUND, AROUND)
+        piece, key = np.nonzero(given)
+        rank = given.cumsum(axis=-1)[piece, key]
         for r in range(1, int(rank.max()) + 1):
             rows = np.flatnonzero(rank == r)
             here, own = piece[rows], key[rows]

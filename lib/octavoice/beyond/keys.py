@@ -242,10 +242,13 @@ class KeyChain(Hearing):
 
     def _draw(self, state: State, draws: np.ndarray, given: np.ndarray) -> np.ndarray:
         """The classes that sound get their octaves in turn, those of one class in all pieces at once."""
+        sounding, piece = np.nonzero(given.T)
+        return self._in_turn(self._seen(state, given, piece, sounding) if len(piece) else None, draws, given)
+
+    def _in_turn(self, seen: np.ndarray | None, draws: np.ndarray, given: np.ndarray) -> np.ndarray:
+        """Keys ``(row, key)``: the classes that sound get their octaves in turn, of what was ``seen`` of each."""
         keys, classes = padded(np.zeros((len(given), KEYS)), CLASSES, SPAN - KEYS), padded(given, CLASSES, 0)
         sounding, piece = np.nonzero(given.T)
-        if len(piece):
-            seen = self._seen(state, given, piece, sounding)
         for p in np.unique(sounding):
             rows = slice(*np.searchsorted(sounding, (p, p + 1)))
             here = piece[rows]

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from octavoice import paths, provenance
+from octavoice.errors import UserError
 from octavoice.results import claims_command
 from octavoice.studies import ablations
 from octavoice.training import models, recipes
@@ -26,8 +27,12 @@ on another."""
 def changes(step: str, facts: dict) -> list[str]:
     """What has another version now than when a step left ``facts`` behind, in words."""
     then = facts.get("code") or {}
+    try:
+        now = versions_of(step)
+    except UserError:
+        return [f"what {step} was made by is no longer here"]
     return [f"{name} was version {then.get(name, 1)} and is {version}"
-            for name, version in versions_of(step).items() if then.get(name, 1) != version]
+            for name, version in now.items() if then.get(name, 1) != version]
 
 
 def versions_of(step: str) -> dict[str, int]:

@@ -18,6 +18,7 @@ from octavoice.likelihood.evaluation import BATCH, DRAW_SEED, RESAMPLES, WINDOW
 from octavoice.likelihood.streams import streams
 from octavoice.model import BOUND, Batch, Network
 from octavoice.music.roll import mask
+from octavoice.representation import Cut
 from octavoice.representations.steps import Fragments
 from octavoice.thesis.decoder import keys_log_likelihood
 from octavoice.training.fit import to_tensors
@@ -81,7 +82,12 @@ def step_table(judges: dict[str, Judge], pieces: Pieces, device="cpu", progress=
 
     ``progress`` wraps the loop over batches of windows (tqdm). Batches tell ``durations`` if asked for.
     """
-    tiles, rows = Fragments.tiling(pieces, WINDOW + 1, durations, whole=True), []
+    return tile_table(judges, Fragments.tiling(pieces, WINDOW + 1, durations, whole=True), device, progress)
+
+
+def tile_table(judges: dict[str, Judge], tiles: Cut, device="cpu", progress=iter) -> pd.DataFrame:
+    """The same of pieces cut into ``tiles``, steps or events: every place of each piece but its first."""
+    rows = []
     for which in progress(np.array_split(np.arange(len(tiles)), -(-len(tiles) // BATCH))):
         batch, places = tiles.gather(which), tiles.places(which)
         t, real = to_tensors(batch, device), batch.weight > 0

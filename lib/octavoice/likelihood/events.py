@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from octavoice.likelihood import axis
-from octavoice.likelihood.evaluation import BATCH, WINDOW
+from octavoice.likelihood.evaluation import WINDOW
 from octavoice.representations.events import EventBatch, EventCut, Events
 from octavoice.statistics import samples
 from octavoice.training import models
-from octavoice.training.fit import to_tensors
 from octavoice.training.networks import Networks
 from octavoice.training.run import Run
 
@@ -33,7 +32,8 @@ def levels(run: Run, networks: Networks, progress=iter) -> pd.DataFrame:
     told = models.representation_of(stage)
     judges = {networks.model.name: axis.network_judge(network), **tables(told, run.splits["train"])}
     cut = told.tiling(told.told(samples.held_out_pieces(run)), WINDOW + 1)
-    nats, seconds = by_event(told, judges, cut, run.device, progress)
+    nats = axis.tile_table(judges, cut, run.device, progress)
+    seconds = seconds_of(cut)
     sums, left_out = axis.by_piece(nats)
     table = axis.levels(sums, {networks.model.name: network.kind})
     table = table.assign(events=sums["steps"].sum(), **{"left out": left_out}).rename_axis(f"nats per {told.unit}")
@@ -64,15 +64,6 @@ def tables(told: Events, train) -> dict[str, Judge]:
     return {"uniform": uniform, "unigram": unigram, "bigram": bigram}
 
 
-def by_event(told: Events, judges: dict[str, Judge], cut: EventCut, device="cpu",
-             progress=iter) -> tuple[pd.DataFrame, float]:
-    """Nats of every event but each piece's first, a row an event; and the seconds that all of these take."""
-    rows, seconds = [], 0.0
-    for which in progress(np.array_split(np.arange(len(cut)), -(-len(cut) // BATCH))):
-        batch, places = cut.gather(which), cut.places(which)
-        t, real = to_tensors(batch, device), batch.weight > 0
-        event, window = np.nonzero(real)
-        row = {"piece": places[window, 0], "step": places[window, 1] + event + 1}
-        rows.append(pd.DataFrame(row | {name: judge(t)[real] for name, judge in judges.items()}))
-        seconds += float(told.seconds(batch.x[1:])[real].sum())
-    return pd.concat(rows).sort_values(["piece", "step"], ignore_index=True), seconds
+def seconds_of(cut: EventCut) -> float:
+    """Seconds that all events take but each piece's first."""
+    return sum(float(cut.told.seconds(line[1:]).sum()) for line in cut.lines)

@@ -5,8 +5,8 @@ A roll is cut into bars of 16 steps. A bar counts if at least three notes begin 
 asked about are the bars from ``first`` on; all bars before a bar may be what it returns to, a prime's among them.
 
 As a scalar there is the fitness of a segment (Müller, Jiang and Grosche, "A robust fitness measure for capturing
-repetitions in music recordings", IEEE TASLP 21, 2013, Eqs. 5-8) and the structureness indicator made of it (Wu and
-Yang, "The Jazz Transformer on the front line", ISMIR 2020, §4.4): the greatest fitness of any segment of a range of
+repetitions in music recordings", IEEE TASLP 21, 2013) and the structureness indicator made of it (Wu and
+Yang, "The Jazz Transformer on the front line", ISMIR 2020): the greatest fitness of any segment of a range of
 lengths. Both are of recordings there. Here the similarity is of bars, nothing below :data:`ALIKE` counts as
 similar, and since bars neither hurry nor drag, repetitions lie on straight diagonals.
 """
@@ -158,7 +158,7 @@ def fitness(alike: np.ndarray) -> np.ndarray:
 def fitness_of(scores: np.ndarray, start: int, length: int) -> float:
     """Fitness of one segment: how much of the piece its repetitions cover and how exact they are, as one number.
 
-    The harmonic mean of score and coverage beyond the segment's own [Müller et al. 2013, Eqs. 5-8].
+    The harmonic mean of score and coverage beyond the segment's own [Müller et al. 2013].
     """
     count = len(scores)
     places = np.arange(count - length + 1)[:, None] + np.arange(length)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from octavoice import paths, provenance
 from octavoice.errors import UserError
-from octavoice.laboratory import drive, notebook, pages
+from octavoice.laboratory import drive, notebook, pages, showing
 from octavoice.laboratory.shown import ShownRun
 from octavoice.results import short_trainings
 from octavoice.training import models, networks, presets
@@ -323,3 +323,19 @@ def test_the_short_trainings_stored_for_03_and_04_are_told_with_their_scale(chec
     told = short_trainings.told(presets.resolve("thesis"), trainings=2)
     assert f"trainings of {stored['iterations']} iterations" in told
     assert re.search(r"about \d+ core-minutes", told)
+
+
+def test_code_that_a_page_shows_is_the_code_as_it_stands():
+    """Of 09, whose cells name functions and show their lines: made again when one of them changes."""
+    cells = [cell for cell in pages.read(FOLDER / "09_survey.ipynb")["cells"] if cell["cell_type"] == "code"]
+    names = {}
+    for line in "\n".join("".join(cell["source"]) for cell in cells).splitlines():
+        if line.startswith(("from octavoice.survey import", "from octavoice import rbm")):
+            exec(line, names)
+    asked = [cell for cell in cells if "".join(cell["source"]).startswith("lines_of(")]
+    assert len(asked) > 5
+    for cell in asked:
+        call = ast.parse("".join(cell["source"])).body[0].value
+        parts = [eval(compile(ast.Expression(part), "09", "eval"), names) for part in call.args]
+        shown = ["".join(output["data"]["text/plain"]).rstrip() for output in cell["outputs"]]
+        assert shown == [showing.source(part).data.rstrip() for part in parts]

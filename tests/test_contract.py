@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from octavoice.composing.events import notes_of
 from octavoice.errors import UserError
 from octavoice.model import BOUND, EVENTS, EXACT, NONE, PSEUDO
 from octavoice.music.durations import clipped
@@ -17,6 +16,7 @@ from octavoice.representation import comparable
 from octavoice.representations.melody import MELODY
 from octavoice.representations.performance import PERFORMANCE
 from octavoice.representations.steps import STEPS
+from octavoice.statistics.event_samples import notes_of
 from octavoice.training import fit, models, networks, presets
 from octavoice.training.fit import Task, Turn, seeded
 

@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_map_only
 
 from octavoice import provenance
-from octavoice.composing.events import notes_of
 from octavoice.corpus import Pieces
 from octavoice.likelihood import axis, equilibrium
 from octavoice.music.piece import Piece
+from octavoice.statistics.event_samples import notes_of
 from octavoice.studies import benchmark_runs, benchmark_sets
 from octavoice.survey import recurrent
 from octavoice.training import fit, models

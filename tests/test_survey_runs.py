@@ -13,11 +13,11 @@ from octavoice import cli, paths
 from octavoice.corpus import benchmarks
 from octavoice.errors import UserError
 from octavoice.figures import survey as figures
-from octavoice.formats.midi import write_midi
+from octavoice.formats.midi import read_midi, write_midi
 from octavoice.likelihood import axis
 from octavoice.music.roll import KEYS
 from octavoice.results import survey_tables
-from octavoice.studies import benchmark_runs, benchmark_sets, survey_runs
+from octavoice.studies import benchmark_runs, benchmark_sets, other_kinds, study, survey_runs
 from octavoice.survey import MODELS, recurrent
 from octavoice.training import fit, models, presets
 from octavoice.training.fit import seeded
@@ -343,3 +343,29 @@ def test_committed_references_are_of_the_same_pieces(checkout):
         tables = beside[run["corpus"]]["tables"]
         assert run["steps"] == tables["steps"]
         assert run["level"] > tables["level"]
+
+
+# --- models of other kinds --------------------------------------------------------------------------------------------
+
+def test_a_study_is_carried_out_once_kept_with_its_sample_and_shown(monkeypatch, tmp_path):
+    """Judged beside its tables, its interval around its level; found again, and not missing any more."""
+    monkeypatch.setenv("OCTAVOICE_HOME", str(tmp_path))
+    monkeypatch.setattr(survey_runs, "PRESET", "smoke")
+    planned = len(other_kinds.missing())
+    told = other_kinds.run_one("melody-lstm", "ryans-mammoth", 1)
+    (found,) = survey_tables.of_other_kinds(tmp_path / "results" / "survey")
+    assert found["low"] <= found["level"] <= found["high"] < 0
+    assert set(found["tables"]) == {"uniform", "unigram", "bigram"}
+    assert f"{found['level']:.3f} nats per event" in told
+    assert len(other_kinds.missing()) == planned - 1
+    assert read_midi(tmp_path / "results/survey/ryans-mammoth/melody-lstm/seed-1.mid").roll.any()
+    monkeypatch.setattr(study.networks, "obtain", None)
+    assert other_kinds.run_one("melody-lstm", "ryans-mammoth", 1) == told
+    table = survey_tables.other_kinds_table([found])
+    assert table.loc[("ryans-mammoth", "melody-lstm"), "nats"] == f"{found['level']:.3f}"
+    assert table.loc[("piano-midi", "performance-lstm"), "nats"] == "missing"
+
+
+def test_a_model_without_a_study_is_named():
+    with pytest.raises(UserError, match="choose one of"):
+        other_kinds.run_one("lstm", "bach", 1)

@@ -4,6 +4,7 @@ add up to.
 
 import argparse
 
+from octavoice.errors import UserError
 from octavoice.laboratory.commands import told
 
 
@@ -27,6 +28,7 @@ def _add_survey(commands) -> None:
                      help="settings of a benchmark set to change, for instance dropout=0.3; an unknown one "
                           "prints them all")
     run.add_argument("--device", default="cpu", help="auto, cpu or cuda [%(default)s]")
+    told(survey, "all", survey_all)
     told(survey, "controls", survey_controls)
     told(survey, "references", survey_references)
     told(survey, "summary", survey_summary)
@@ -44,11 +46,28 @@ def _add_claims(commands) -> None:
 def run_survey(arguments: argparse.Namespace) -> None:
     """Train one model on one benchmark set or corpus and judge it; an interrupted training goes on where it
     was."""
-    from octavoice.studies import survey_runs
+    from octavoice.studies import other_kinds, survey_runs
     from octavoice.training import presets
 
     seed = presets.seed_number(arguments.seed)
+    if arguments.model in other_kinds.BY_MODEL:
+        if arguments.settings:
+            raise UserError("settings are for models of chords on benchmark sets; leave --set out.")
+        print(other_kinds.run_one(arguments.model, arguments.corpus, seed, arguments.device))
+        return
     print(survey_runs.run_one(arguments.model, arguments.corpus, seed, arguments.settings, arguments.device))
+
+
+def survey_all(arguments: argparse.Namespace) -> None:
+    """Train and judge every model of melodies, voices, notes and performances that has no result yet, one
+    after another."""
+    import torch
+
+    from octavoice.studies import other_kinds
+
+    torch.set_num_threads(1)
+    for study, corpus, seed in other_kinds.missing():
+        print(other_kinds.run_one(study.model, corpus, seed))
 
 
 def survey_controls(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from octavoice.corpus.benchmarks import NAMES
 from octavoice.formats.midi import read_midi
 from octavoice.likelihood import axis
 from octavoice.results.compared import indexed
+from octavoice.studies import other_kinds
 from octavoice.studies.survey_runs import COMPARED, OPEN
 from octavoice.survey import MODELS
 
@@ -36,7 +37,16 @@ def committed() -> Path:
 
 
 def results(folder: Path) -> list[dict]:
-    """All results below a folder, with their files' names as ``run``."""
+    """The results of models of chords below a folder, with their files' names as ``run``."""
+    return [run for run in _all(folder) if run["model"] not in other_kinds.BY_MODEL]
+
+
+def of_other_kinds(folder: Path) -> list[dict]:
+    """Those of :mod:`~octavoice.studies.other_kinds`."""
+    return [run for run in _all(folder) if run["model"] in other_kinds.BY_MODEL]
+
+
+def _all(folder: Path) -> list[dict]:
     files = sorted(folder.glob("*/*/seed-*.json"))
     return [json.loads(path.read_text()) | {"run": path.stem} for path in files]
 
@@ -245,6 +255,37 @@ def gains(found: list[dict], beside: dict[str, dict[str, dict]]) -> pd.DataFrame
     return indexed(rows, ["corpus", "best", "over"])
 
 
+def other_kinds_table(found: list[dict]) -> pd.DataFrame:
+    """A row for each planned model and corpus of other kinds: its level over seeds in nats per unit, the kind
+    of likelihood, the best table of frequencies beside it, and the cost; what has no result is missing."""
+    rows = {}
+    for study in other_kinds.STUDIES:
+        for corpus in study.corpora:
+            rows[corpus, study.model] = _other_row(_of(found, corpus, study.model))
+    table = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
+    return table.rename_axis(["corpus", "model"]).fillna("–")
+
+
+def _other_row(runs: list[dict]) -> dict:
+    """A row of :func:`other_kinds_table`, a run a seed."""
+    if not runs:
+        return {"nats": "missing"}
+    first = runs[0]
+    row = {"per": first["unit"], "kind": first["kind"]}
+    if "level" in first:
+        level = _level(runs)
+        row |= {"nats": level["nats per step"], "95 % over pieces": level["95 % over pieces"]}
+    if first.get("tables"):
+        name = max(first["tables"], key=first["tables"].get)
+        row["best table"] = f"{first['tables'][name]:.3f} ({name})"
+    return row | {
+        "seeds": ", ".join(str(run["seed"]) for run in runs),
+        "parameters": f"{first['cost']['parameters']}",
+        "minutes": f"{_minutes(first):.1f}",
+        "on": _machine(first),
+    }
+
+
 def _gain(ours: dict, theirs: dict) -> dict:
     """A row of :func:`gains`: both hold sums over the same pieces, in the same order."""
     table = pd.DataFrame({"steps": ours["steps"], "ours": ours["nats"], "theirs": theirs["nats"]})
@@ -254,9 +295,10 @@ def _gain(ours: dict, theirs: dict) -> dict:
 
 def summary() -> str:
     """The tables of what is there, without what a run took: benchmark sets, open music, gains of its best
-    model."""
+    model, models of other kinds."""
     folder = paths.home() / "results" / "survey"
     found, beside = results(folder), references(folder)
     tables = benchmark_table(found), open_table(found, beside), gains(found, beside)
+    tables = (*tables, other_kinds_table(of_other_kinds(folder)))
     shown = [table.drop(columns=[*MACHINES], errors="ignore").round(3) for table in tables]
     return "\n\n".join(table.to_string() for table in shown)
